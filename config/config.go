@@ -1,0 +1,124 @@
+// Package config is what a cluster and a replica are configured with: the types, presets for kinds of network, the checks,
+// and the TOML files that hold them (cluster.toml, the same at every replica, and node.toml, each replica's own).
+package config
+
+import (
+	"crypto/ed25519"
+	"time"
+)
+
+// Config is everything that a replica is started with.
+type Config struct {
+	Cluster Cluster // the same at every replica
+	Node    Node    // this replica's own
+	Key     ed25519.PrivateKey
+	Dir     string // the replica's folder: marker, lock, socket
+}
+
+// Auth is who vouches for updates.
+type Auth string
+
+// The two ways to authenticate updates.
+const (
+	AuthReplica Auth = "replica" // the replica that introduces an update vouches for it: the paired model
+	AuthClient  Auth = "client"  // every update is signed by its client and every replica verifies it
+)
+
+// VerificationRule is the one rule by which the whole cluster decides whether an Ed25519 signature is valid. There is one
+// choice in this version; it is part of the configuration because replicas that differ in it could be split by a signature
+// that only some of them accept.
+const VerificationRule = "ed25519-go-std"
+
+// Cluster is the configuration that all replicas share. Its Digest covers every field but the addresses.
+type Cluster struct {
+	Name         string     // for people
+	ID           [32]byte   // random, chosen when the cluster was made: signatures of one cluster mean nothing in another
+	Epoch        uint32     // number of this configuration, from 1
+	F, K         int        // f compromised, k unavailable
+	Auth         Auth       //
+	Verification string     // VerificationRule
+	AnyClient    bool       // any key may be a client; otherwise only those listed
+	Clients      [][32]byte // Ed25519 public keys admitted as clients; replicas' own keys always are
+	Limits       Limits
+	Replicas     []Replica // by ascending ID, 1..n
+}
+
+// Replica is one member of the cluster.
+type Replica struct {
+	ID            int
+	PeerAddress   string // host:port for other replicas
+	ClientAddress string // host:port for clients
+	PublicKey     ed25519.PublicKey
+}
+
+// Limits are sizes that all replicas must agree on.
+type Limits struct {
+	UpdateBytes    int // largest update, bytes; at most 1 MiB
+	RequestBytes   int // updates batched into one request, bytes of payload; at least UpdateBytes
+	RequestUpdates int // updates batched into one request
+	InFlight       int // requests that an origin may have introduced and not yet executed
+	Sessions       int // client sessions remembered
+	SessionWindow  int // sequence numbers that a session remembers, 1024
+	OrdinalWindow  int // ordinals that may be proposed and not yet executed
+	History        int // executed ordinals kept for peers that are behind
+}
+
+// Node is the configuration of one replica; nothing in it has to agree with other replicas'.
+type Node struct {
+	ID            int    // which of the cluster's replicas this is
+	ListenPeers   string // host:port to listen on, if not PeerAddress
+	ListenClients string // host:port to listen on, if not ClientAddress
+	App           App
+	Timing        Timing
+	Network       Network
+	Queues        Queues
+	Crypto        Crypto
+}
+
+// App says where the application runs.
+type App struct {
+	Kind   string // "echo": built in, returns each payload; "digest": built in; "socket": a process that owns the application socket
+	Socket string // path of that socket; "app.sock" in the replica's folder if empty
+}
+
+// Timing is how long this replica aggregates and when it repeats itself. At light load nothing waits: a message goes out at
+// once if the last of its kind is at least the interval ago.
+type Timing struct {
+	Request    time.Duration // between PO-REQUESTs of this replica
+	Ack        time.Duration // between PO-ACKs
+	Summary    time.Duration // between PO-SUMMARYs
+	Matrix     time.Duration // between SUMMARY-MATRIXes
+	Propose    time.Duration // between PRE-PREPAREs, when leading
+	Retransmit time.Duration // before what is not superseded is repeated, with jitter
+	Fetch      time.Duration // before a missing request is asked for, and between askings
+	Drain      time.Duration // how long a stop waits for accepted work
+}
+
+// Network is this replica's use of its links.
+type Network struct {
+	RateBits        int64         // how fast each link is written, bits/s; 0: as fast as it goes
+	ReconShare      float64       // largest share of a link for RECON, 0..1
+	BudgetBytes     int           // queued per peer and class
+	DialMin         time.Duration // first pause before reconnecting
+	DialMax         time.Duration // longest pause before reconnecting
+	Handshake       time.Duration // a handshake that takes longer is cut off
+	HandshakeRate   float64       // handshakes per second for each peer configured at an address
+	ClientConns     int           // connections that clients may hold, in all
+	ClientHandshake int           // client handshakes under way at once
+	DSCP            bool          // mark packets with their class's code point
+}
+
+// Queues bounds what waits inside this replica, in bytes.
+type Queues struct {
+	SubmitBytes  int // updates of own clients not yet introduced; full: ErrOverloaded
+	DeliverBytes int // records that the application has not taken; full: own clients get ErrOverloaded
+	IngressBytes int // messages of one peer waiting to be verified
+	ReplyBytes   int // results remembered for clients that ask again
+	WatchBytes   int // records kept for watchers
+}
+
+// Crypto is how this replica spends its processors.
+type Crypto struct {
+	Workers int // goroutines that verify; 0: one per processor
+	Cache   int // verified summaries remembered
+}

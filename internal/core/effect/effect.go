@@ -1,0 +1,68 @@
+// Package effect is what a step of the protocol core asks the world to do. The core performs nothing itself.
+package effect
+
+import (
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// Output collects the effects of one or more steps. The owner resets and reuses it.
+type Output struct {
+	Sends    []Send
+	Deliver  []Delivery
+	Refused  []Refusal
+	Evidence []wire.Evidence // new proof that a replica is faulty, for people; the core has already acted on it
+	Events   []trace.Event
+}
+
+// Reset empties o and keeps its memory.
+func (o *Output) Reset() {
+	clear(o.Sends)
+	clear(o.Deliver)
+	clear(o.Refused)
+	clear(o.Evidence)
+	o.Sends, o.Deliver, o.Refused = o.Sends[:0], o.Deliver[:0], o.Refused[:0]
+	o.Evidence, o.Events = o.Evidence[:0], o.Events[:0]
+}
+
+// Emit records an event.
+func (o *Output) Emit(e trace.Event) { o.Events = append(o.Events, e) }
+
+// Send asks for a message to go to every replica of To. Exactly one of Msg and Signed is set: Msg is new and has to be signed
+// (when To has this replica itself, its signed copy comes back as an input like any peer's); Signed was signed before,
+// perhaps by another replica, and travels as it is.
+type Send struct {
+	To     group.Set
+	Class  wire.Class
+	Msg    wire.Message
+	Signed *wire.Envelope
+}
+
+// Delivery is one executed ordinal. Updates are those that take effect, in order; none means a no-op. Origins has the
+// replica that introduced each.
+type Delivery struct {
+	Ordinal uint64
+	Time    int64 // ordered time, Unix nanoseconds
+	Updates []wire.Update
+	Origins []group.ID
+	Dropped []Refusal // updates that were ordered but do not take effect: duplicates and expired sessions
+}
+
+// Refusal is an update that will have no record of its own, and why.
+type Refusal struct {
+	Client wire.ClientID
+	Seq    uint64
+	Why    Why
+}
+
+// Why says why an update was refused.
+type Why uint8
+
+// Reasons to refuse an update.
+const (
+	Duplicate  Why = iota + 1 // executed before, or on its way: its result is that of the first
+	Expired                   // its session is no longer remembered, or its sequence number is out of the window
+	Overloaded                // this replica's queue is full
+	Oversized                 // larger than the cluster allows
+)

@@ -1,0 +1,130 @@
+package wire
+
+// PreorderRequest is PO-REQUEST: the sender introduces Updates under the next sequence number of its lane (5.1). The
+// sender's incarnation is in the header.
+type PreorderRequest struct {
+	Seq     uint64
+	Updates []Update // at least one
+}
+
+// PreorderAck is PO-ACK, many at once: the sender holds the request of each part and promises never to acknowledge another
+// digest for its id (5.1). Incarnations names the membership under which the promise is made: it is HashIncarnations of
+// the sender's vector, and acks count together only if theirs are equal.
+type PreorderAck struct {
+	Incarnations Digest
+	Parts        []AckPart // at least one
+}
+
+// AckPart acknowledges one request. Digest is Envelope.Digest of the PO-REQUEST.
+type AckPart struct {
+	ID     PreorderID
+	Digest Digest
+}
+
+// Summary is PO-SUMMARY: the sender has preordered every request up to Vector (5.1). Number rises with every summary of an
+// incarnation; entries never fall. Time is the sender's clock, Unix nanoseconds. Always signed alone, because it is embedded.
+type Summary struct {
+	Number uint64
+	Time   int64
+	Vector Vector // n entries
+}
+
+// Rows is a summary matrix: row i is the newest summary of replica i that its sender has, nil if it has none. Row i is
+// always an envelope of KindSummary signed by replica i.
+type Rows []*Envelope
+
+// SummaryMatrix is SUMMARY-MATRIX: a non-leader shows the leader what may be ordered (5.4).
+type SummaryMatrix struct {
+	View uint64
+	Rows Rows
+}
+
+// PrePrepare is PRE-PREPARE: the leader proposes Rows for Ordinal (5.2). Base is what the proposal before it made eligible,
+// all zero for ordinal 1. Incarnations is as in PreorderAck.
+type PrePrepare struct {
+	View         uint64
+	Ordinal      uint64
+	Incarnations Digest
+	Base         Vector
+	Rows         Rows
+}
+
+// Vote is what PREPARE and COMMIT say: the sender's part in ordering the PRE-PREPARE with this digest.
+type Vote struct {
+	View         uint64
+	Ordinal      uint64
+	Proposal     Digest // Envelope.Digest of the PRE-PREPARE
+	Incarnations Digest
+}
+
+// Prepare is PREPARE (5.2): the sender accepted the proposal and accepts no other for this view and ordinal.
+type Prepare struct{ Vote }
+
+// Commit is COMMIT (5.2): the sender holds a prepare certificate for the proposal.
+type Commit struct{ Vote }
+
+// Fetch asks for requests. A holder answers with the origin's own signed PO-REQUEST. Digest is the one that a quorum
+// acknowledged, or zero if any will do.
+type Fetch struct {
+	Wants []Want // at least one
+}
+
+// Want is one request that is asked for.
+type Want struct {
+	ID     PreorderID
+	Digest Digest
+}
+
+// Status says where its sender is. It is repeated with jitter; whoever sees from it that the sender is behind helps it on.
+type Status struct {
+	View      uint64
+	Executed  uint64 // last ordinal executed
+	Preorders Vector // up to where the sender has preordered
+	Held      Vector // up to where it holds the requests without a gap
+}
+
+// Certificate is a commit certificate: anybody can check that Ordinal was ordered with this PRE-PREPARE. Commits are of
+// distinct signers in ascending order.
+type Certificate struct {
+	PrePrepare *Envelope
+	Commits    []*Envelope
+}
+
+// Evidence is two envelopes of one signer that no correct replica would both sign. What they prove is found from their
+// kinds: two PO-REQUESTs with one id, two inconsistent PO-SUMMARYs, two PRE-PREPAREs for one view and ordinal.
+type Evidence struct {
+	First, Second *Envelope
+}
+
+// Kind implements Message.
+func (*PreorderRequest) Kind() Kind { return KindPreorderRequest }
+
+// Kind implements Message.
+func (*PreorderAck) Kind() Kind { return KindPreorderAck }
+
+// Kind implements Message.
+func (*Summary) Kind() Kind { return KindSummary }
+
+// Kind implements Message.
+func (*SummaryMatrix) Kind() Kind { return KindSummaryMatrix }
+
+// Kind implements Message.
+func (*PrePrepare) Kind() Kind { return KindPrePrepare }
+
+// Kind implements Message.
+func (*Prepare) Kind() Kind { return KindPrepare }
+
+// Kind implements Message.
+func (*Commit) Kind() Kind { return KindCommit }
+
+// Kind implements Message.
+func (*Fetch) Kind() Kind { return KindFetch }
+
+// Kind implements Message.
+func (*Status) Kind() Kind { return KindStatus }
+
+// Kind implements Message.
+func (*Certificate) Kind() Kind { return KindCertificate }
+
+// Kind implements Message.
+func (*Evidence) Kind() Kind { return KindEvidence }
