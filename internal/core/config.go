@@ -1,0 +1,62 @@
+package core
+
+import (
+	"time"
+
+	"github.com/primebft/prime/internal/group"
+)
+
+// Config is what one replica of the protocol is made with. Sizes and windows must be equal at all replicas; Timing need not.
+type Config struct {
+	Self         group.ID
+	Group        group.Group
+	Epoch        uint32
+	Incarnations []uint32 // current incarnation of each replica, by group.ID.Index
+	Limits       Limits
+	Timing       Timing
+	Wall         int64    // calendar time at Instant 0, Unix nanoseconds
+	Seed         [32]byte // of the jitter
+	Check        bool     // verify costly invariants too
+}
+
+// Limits bounds everything that a peer or a client can grow.
+type Limits struct {
+	UpdateBytes    int // payload of one update
+	RequestBytes   int // payloads of one request together
+	RequestUpdates int // updates of one request
+	InFlight       int // own requests introduced and not yet executed; receivers accept twice as many ahead
+	PendingBytes   int // payloads of own clients that wait to be introduced
+	Sessions       int // client sessions remembered
+	SessionWindow  int // sequence numbers a session remembers
+	OrdinalWindow  int // ordinals proposed and not executed; receivers accept twice as many ahead
+	History        int // executed ordinals kept for peers that are behind
+}
+
+// Timing is how long this replica aggregates, and when it repeats itself. A message goes out at once if the last of its
+// kind is at least the interval ago.
+type Timing struct {
+	Request, Ack, Summary, Matrix, Propose time.Duration
+	Retransmit                             time.Duration // before what is not superseded is repeated; jittered by up to a quarter
+	Fetch                                  time.Duration // before a missing request is asked for
+}
+
+// Status is where a replica is.
+type Status struct {
+	View      uint64
+	Leader    group.ID
+	Executed  uint64 // last ordinal executed
+	Ordered   uint64 // last ordinal of the gap-free prefix that is ordered
+	Proposed  uint64 // highest ordinal with a proposal
+	Lanes     []Lane // by origin
+	Pending   int    // updates that wait to be introduced
+	Bytes     int    // payload bytes that wait to be introduced
+	Sessions  int
+	Blacklist group.Set
+}
+
+// Lane is one origin's preorder lane.
+type Lane struct {
+	Held       uint64 // requests 1..Held are here
+	Preordered uint64 // requests 1..Preordered have a certificate
+	Executed   uint64 // requests 1..Executed have been executed
+}
