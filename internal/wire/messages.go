@@ -15,10 +15,12 @@ type PreorderAck struct {
 	Parts        []AckPart // at least one
 }
 
-// AckPart acknowledges one request. Digest is Envelope.Digest of the PO-REQUEST.
+// AckPart acknowledges one request. Digest is Envelope.Digest of the PO-REQUEST. Certified says that the sender already holds
+// a preorder certificate for the digest: f+1 such parts prove that one exists, as no two digests can both have one.
 type AckPart struct {
-	ID     PreorderID
-	Digest Digest
+	ID        PreorderID
+	Digest    Digest
+	Certified bool // one byte on the wire, 0 or 1
 }
 
 // Summary is PO-SUMMARY: the sender has preordered every request up to Vector (5.1). Number rises with every summary of an
