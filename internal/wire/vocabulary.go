@@ -113,6 +113,7 @@ type Update struct {
 // Message is the decoded body of an envelope: one of the pointer types in messages.go.
 type Message interface {
 	Kind() Kind
+	size() int // bytes that appendBody appends
 	appendBody(b []byte) []byte
 }
 
@@ -147,4 +148,6 @@ type Envelope struct {
 	Digest  Digest // hash of Content; tells two messages apart whatever their proofs are
 	Proof   Proof
 	Raw     []byte // the whole envelope as it travels; nil until it is signed
+
+	draft []byte // length, Content and room for the proof; only between NewEnvelope and Finish
 }

@@ -1,0 +1,186 @@
+package wire
+
+import (
+	"encoding/binary"
+
+	"github.com/primebft/prime/internal/group"
+)
+
+// Sizes of the fixed parts of the preorder messages.
+const (
+	positionSize = 4 + 8
+	idSize       = 1 + positionSize
+	ackPartSize  = idSize + digestSize + 1
+	requestSize  = 8 + 1 + 4  // without updates
+	updateSize   = 32 + 8 + 4 // without payload and signature
+	summarySize  = 8 + 8      // without the vector
+)
+
+func vectorSize(n int) int { return 1 + n*positionSize }
+
+// rowSize is the length of every PO-SUMMARY envelope of a group of n: it is always signed alone.
+func rowSize(n int) int { return aloneSize + summarySize + vectorSize(n) }
+
+func appendVector(b []byte, v Vector) []byte {
+	b = append(b, byte(len(v)))
+	for i := range v {
+		b = appendPosition(b, v[i])
+	}
+	return b
+}
+
+func appendPosition(b []byte, p Position) []byte {
+	b = binary.LittleEndian.AppendUint32(b, p.Incarnation)
+	return binary.LittleEndian.AppendUint64(b, p.Seq)
+}
+
+func appendID(b []byte, id PreorderID) []byte {
+	return appendPosition(append(b, byte(id.Origin)), id.Position)
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// vector reads a Vector into memory, or into a new slice if memory is nil.
+func (l *Limits) vector(r *Reader, memory []Position) Vector {
+	r.Check(int(r.U8()) == l.N, "vector has not one entry per replica")
+	b := r.Bytes(l.N * positionSize)
+	if b == nil {
+		return nil
+	}
+	if memory == nil {
+		memory = make([]Position, l.N)
+	}
+	for i := range memory {
+		memory[i] = position(b[i*positionSize:])
+	}
+	return memory
+}
+
+func position(b []byte) Position {
+	return Position{Incarnation: binary.LittleEndian.Uint32(b), Seq: binary.LittleEndian.Uint64(b[4:positionSize])}
+}
+
+// preorderID reads the name of a request.
+func (l *Limits) preorderID(r *Reader) (id PreorderID) {
+	id.Origin = group.ID(r.U8())
+	id.Incarnation, id.Seq = r.U32(), r.U64()
+	r.Check(l.member(id.Origin), "origin is not a member")
+	r.Check(id.Seq >= 1, "sequence number 0")
+	return id
+}
+
+// signed reports whether the updates are written with signatures: all are if any has one.
+func (m *PreorderRequest) signed() bool {
+	for i := range m.Updates {
+		if m.Updates[i].Sig != (Signature{}) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *PreorderRequest) size() int {
+	n := requestSize + len(m.Updates)*updateSize
+	if m.signed() {
+		n += len(m.Updates) * len(Signature{})
+	}
+	for i := range m.Updates {
+		n += len(m.Updates[i].Payload)
+	}
+	return n
+}
+
+func (m *PreorderRequest) appendBody(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, m.Seq)
+	signed := m.signed()
+	b = appendBool(b, signed)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(m.Updates)))
+	for i := range m.Updates {
+		u := &m.Updates[i]
+		b = append(b, u.Client[:]...)
+		b = binary.LittleEndian.AppendUint64(b, u.Seq)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(u.Payload)))
+		b = append(b, u.Payload...)
+		if signed {
+			b = append(b, u.Sig[:]...)
+		}
+	}
+	return b
+}
+
+func (l *Limits) preorderRequest(r *Reader) *PreorderRequest {
+	m := &PreorderRequest{Seq: r.U64()}
+	r.Check(m.Seq >= 1, "sequence number 0")
+	each := updateSize
+	if l.SignedUpdates {
+		each += len(Signature{})
+	}
+	r.Check(r.Bool() == l.SignedUpdates, "client signatures missing or not wanted")
+	n := r.Count(l.RequestUpdates, each)
+	if n == 0 {
+		return m
+	}
+	m.Updates = make([]Update, n)
+	total := 0
+	for i := range m.Updates {
+		u := &m.Updates[i]
+		copy(u.Client[:], r.Bytes(len(u.Client)))
+		u.Seq = r.U64()
+		length := r.U32()
+		if int64(length) > int64(l.UpdateBytes) || int64(length) > int64(l.RequestBytes-total) {
+			r.Fail("payload too long")
+			return m
+		}
+		total += int(length)
+		u.Payload = r.Bytes(int(length))
+		if l.SignedUpdates {
+			copy(u.Sig[:], r.Bytes(len(u.Sig)))
+			r.Check(u.Sig != (Signature{}), "client signature is zero")
+		}
+	}
+	return m
+}
+
+func (m *PreorderAck) size() int { return digestSize + 4 + len(m.Parts)*ackPartSize }
+
+func (m *PreorderAck) appendBody(b []byte) []byte {
+	b = append(b, m.Incarnations[:]...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(m.Parts)))
+	for i := range m.Parts {
+		b = appendID(b, m.Parts[i].ID)
+		b = append(b, m.Parts[i].Digest[:]...)
+		b = appendBool(b, m.Parts[i].Certified)
+	}
+	return b
+}
+
+func (l *Limits) preorderAck(r *Reader) *PreorderAck {
+	m := &PreorderAck{Incarnations: r.Digest()}
+	m.Parts = make([]AckPart, r.Count(l.AckParts, ackPartSize))
+	for i := range m.Parts {
+		m.Parts[i] = AckPart{ID: l.preorderID(r), Digest: r.Digest(), Certified: r.Bool()}
+	}
+	return m
+}
+
+func (m *Summary) size() int { return summarySize + vectorSize(len(m.Vector)) }
+
+func (m *Summary) appendBody(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, m.Number)
+	b = binary.LittleEndian.AppendUint64(b, uint64(m.Time))
+	return appendVector(b, m.Vector)
+}
+
+// summary reads a PO-SUMMARY whose proof is p into m. One that shares a signature is refused everywhere: a replica that took
+// it could not embed it, and its own messages would be refused in turn.
+func (l *Limits) summary(r *Reader, p *Proof, m *Summary, memory []Position) {
+	r.Check(p.Count == 1, "summary is not signed alone")
+	m.Number, m.Time = r.U64(), int64(r.U64())
+	r.Check(m.Number >= 1, "summary number 0")
+	m.Vector = l.vector(r, memory)
+}

@@ -1,0 +1,94 @@
+package wire
+
+import "encoding/binary"
+
+const wantSize = idSize + digestSize
+
+func (m *Fetch) size() int { return 4 + len(m.Wants)*wantSize }
+
+func (m *Fetch) appendBody(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(m.Wants)))
+	for i := range m.Wants {
+		b = appendID(b, m.Wants[i].ID)
+		b = append(b, m.Wants[i].Digest[:]...)
+	}
+	return b
+}
+
+func (l *Limits) fetch(r *Reader) *Fetch {
+	m := &Fetch{Wants: make([]Want, r.Count(l.Wants, wantSize))}
+	for i := range m.Wants {
+		m.Wants[i] = Want{ID: l.preorderID(r), Digest: r.Digest()}
+	}
+	return m
+}
+
+func (m *Status) size() int { return 8 + 8 + vectorSize(len(m.Preorders)) + vectorSize(len(m.Held)) }
+
+func (m *Status) appendBody(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, m.View)
+	b = binary.LittleEndian.AppendUint64(b, m.Executed)
+	return appendVector(appendVector(b, m.Preorders), m.Held)
+}
+
+func (l *Limits) status(r *Reader) *Status {
+	return &Status{View: r.U64(), Executed: r.U64(), Preorders: l.vector(r, nil), Held: l.vector(r, nil)}
+}
+
+func (m *Certificate) size() int {
+	n := embedSize(m.PrePrepare) + 1
+	for _, e := range m.Commits {
+		n += embedSize(e)
+	}
+	return n
+}
+
+func (m *Certificate) appendBody(b []byte) []byte {
+	b = embed(b, m.PrePrepare)
+	b = append(b, byte(len(m.Commits)))
+	for _, e := range m.Commits {
+		b = embed(b, e)
+	}
+	return b
+}
+
+func (l *Limits) certificate(r *Reader) *Certificate {
+	m := &Certificate{PrePrepare: l.embedded(r, proposal)}
+	n := int(r.U8())
+	r.Check(n >= 1 && n <= l.N, "number of commits")
+	if r.Err() != nil || n > r.Len()/(lengthSize+aloneSize+voteSize) {
+		r.Fail(Truncated)
+		return m
+	}
+	p := m.PrePrepare.Msg.(*PrePrepare)
+	want := Vote{View: p.View, Ordinal: p.Ordinal, Proposal: m.PrePrepare.Digest, Incarnations: p.Incarnations}
+	m.Commits = make([]*Envelope, n)
+	for i := range m.Commits {
+		e := l.embedded(r, commit)
+		if e == nil {
+			return m
+		}
+		r.Check(e.Msg.(*Commit).Vote == want && e.Epoch == m.PrePrepare.Epoch, "commit is not for the proposal")
+		r.Check(i == 0 || e.Sender > m.Commits[i-1].Sender, "signers do not ascend")
+		if r.Err() != nil {
+			return m
+		}
+		m.Commits[i] = e
+	}
+	return m
+}
+
+func (m *Evidence) size() int { return embedSize(m.First) + embedSize(m.Second) }
+
+func (m *Evidence) appendBody(b []byte) []byte { return embed(embed(b, m.First), m.Second) }
+
+func (l *Limits) evidence(r *Reader) *Evidence {
+	m := &Evidence{First: l.embedded(r, convicting), Second: l.embedded(r, convicting)}
+	if r.Err() != nil {
+		return m
+	}
+	r.Check(m.First.Sender == m.Second.Sender, "signers differ")
+	r.Check(m.First.Kind == m.Second.Kind, "kinds differ")
+	r.Check(m.First.Digest != m.Second.Digest, "the same message twice")
+	return m
+}
