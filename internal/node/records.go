@@ -1,0 +1,341 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"github.com/primebft/prime/app"
+	"github.com/primebft/prime/internal/core/effect"
+)
+
+var (
+	// ErrRecordsGone says that records are no longer held. The error's text names the oldest ordinal that is.
+	ErrRecordsGone = errors.New("records no longer held")
+	// ErrClosed says that the replica has been closed, is closing, or has crashed.
+	ErrClosed = errors.New("replica is closed")
+)
+
+// The most that is handed over at once, to watchers and to the application: whole ordinals until one of these is reached.
+const (
+	batchRecords = 1024
+	batchBytes   = 1 << 20
+)
+
+// behindFactor times Queues.DeliverBytes is how far the application may be behind before it is given up.
+const behindFactor = 4
+
+const (
+	recordBytes = int(unsafe.Sizeof(app.Record{}))
+	entryBytes  = int(unsafe.Sizeof(entry{}))
+)
+
+// Records is the newest part of the ordered stream, for watchers and for the application. It keeps what the application has
+// not taken yet and, beyond that, as much of the past as its budget allows. Nobody who reads slowly holds up the writer: a
+// watcher that is too slow finds its records gone, and an application that is too slow is declared behind.
+type Records struct {
+	epoch uint32
+	keep  int       // bytes kept for watchers
+	limit int       // bytes of backlog at which the application is declared behind
+	chain app.Chain // of the appender alone; readers have the entries' sums
+
+	mu      sync.Mutex
+	entries []entry // consecutive ordinals; entries[head] is the oldest
+	head    int
+	bytes   int // of all entries
+	last    uint64
+	count   uint64 // records since ordinal 1
+	changed chan struct{}
+	closed  bool
+	backlog backlog
+}
+
+// entry is one ordinal. Entries and the records in them never change once appended.
+type entry struct {
+	records []app.Record
+	dropped []effect.Refusal
+	bytes   int
+	sum     [32]byte // digest of the stream up to here
+}
+
+// backlog is how far the application is.
+type backlog struct {
+	taken  uint64 // last ordinal that it has dealt with
+	bytes  int    // entries after taken that it will be given
+	until  uint64 // when behind: last ordinal that it will be given
+	behind bool   // it will never be given anything after until
+	missed uint64 // records that it was not given
+}
+
+// needs reports whether the application will still be given an ordinal that is held.
+func (b *backlog) needs(ordinal uint64) bool { return ordinal > b.taken && !(b.behind && ordinal > b.until) }
+
+func newRecords(epoch uint32, watchBytes, deliverBytes int) *Records {
+	return &Records{epoch: epoch, keep: watchBytes, limit: behindFactor * deliverBytes}
+}
+
+// append adds an executed ordinal. Only one goroutine calls it.
+func (r *Records) append(d *effect.Delivery) {
+	e := r.newEntry(d)
+	for i := range e.records {
+		r.chain.Add(e.records[i])
+	}
+	e.sum = r.chain.Sum
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.entries = append(r.entries, e)
+	r.bytes += e.bytes
+	r.last = d.Ordinal
+	r.count += uint64(len(e.records))
+	r.account(&e)
+	r.evict()
+	r.wakeAll()
+}
+
+// newEntry makes the records of a delivery, with payloads of its own so that the stream never keeps messages alive that
+// are mostly something else.
+func (r *Records) newEntry(d *effect.Delivery) entry {
+	n := max(1, len(d.Updates))
+	e := entry{records: make([]app.Record, n), dropped: d.Dropped}
+	size := 0
+	for i := range d.Updates {
+		size += len(d.Updates[i].Payload)
+	}
+	payloads := make([]byte, 0, size)
+	e.bytes = entryBytes + n*recordBytes + size + len(d.Dropped)*int(unsafe.Sizeof(effect.Refusal{}))
+	if len(d.Updates) == 0 {
+		e.records[0] = app.Record{Epoch: r.epoch, Ordinal: d.Ordinal, Index: 1, Total: 1, Time: d.Time}
+		return e
+	}
+	for i := range d.Updates {
+		u := &d.Updates[i]
+		from := len(payloads)
+		payloads = append(payloads, u.Payload...)
+		e.records[i] = app.Record{
+			Epoch: r.epoch, Ordinal: d.Ordinal, Index: uint32(i + 1), Total: uint32(n), Origin: int(d.Origins[i]),
+			Client: u.Client, Seq: u.Seq, Time: d.Time, Payload: payloads[from:len(payloads):len(payloads)],
+		}
+	}
+	return e
+}
+
+// account charges a new entry to the application, and declares it behind when its backlog has become too large.
+func (r *Records) account(e *entry) {
+	b := &r.backlog
+	if b.behind {
+		b.missed += uint64(len(e.records))
+		return
+	}
+	if b.bytes+e.bytes > r.limit && b.bytes > 0 {
+		b.behind, b.until = true, r.last-1
+		b.missed += uint64(len(e.records))
+		return
+	}
+	b.bytes += e.bytes
+}
+
+// evict drops the oldest entries that neither the budget nor the application keeps. The newest always stays.
+func (r *Records) evict() {
+	for len(r.entries)-r.head > 1 && r.bytes > r.keep && !r.backlog.needs(r.oldest()) {
+		r.bytes -= r.entries[r.head].bytes
+		r.entries[r.head] = entry{}
+		r.head++
+	}
+	if r.head > len(r.entries)/2 {
+		n := copy(r.entries, r.entries[r.head:])
+		clear(r.entries[n:])
+		r.entries, r.head = r.entries[:n], 0
+	}
+}
+
+// oldest is the oldest ordinal held; last+1 if none is.
+func (r *Records) oldest() uint64 { return r.last + 1 - uint64(len(r.entries)-r.head) }
+
+func (r *Records) wakeAll() {
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
+}
+
+// change is closed when something changes. The caller holds the lock.
+func (r *Records) change() <-chan struct{} {
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return r.changed
+}
+
+// Next returns records of one or more whole ordinals from the given one on, and waits until there is one. From 0 is the
+// first ordinal that is executed after the call. The next call continues at the last record's ordinal plus one. The records
+// are shared: nobody may change them. Errors: ErrRecordsGone, ErrClosed, or the context's.
+func (r *Records) Next(ctx context.Context, from uint64) ([]app.Record, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if from == 0 {
+		from = r.last + 1
+	}
+	for {
+		if oldest := r.oldest(); from < oldest {
+			return nil, fmt.Errorf("%w: ordinal %d was asked for and the oldest held is %d; start there", ErrRecordsGone, from, oldest)
+		}
+		if from <= r.last {
+			return r.collect(nil, from, r.last), nil
+		}
+		if r.closed {
+			return nil, ErrClosed
+		}
+		change := r.change()
+		r.mu.Unlock()
+		select {
+		case <-change:
+		case <-ctx.Done():
+		}
+		r.mu.Lock()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// collect appends the records of whole ordinals from..to to batch, as many as go into one batch. A single ordinal is not
+// copied if batch is nil.
+func (r *Records) collect(batch []app.Record, from, to uint64) []app.Record {
+	first := r.head + int(from-r.oldest())
+	count, bytes := 0, 0
+	end := first
+	for ; end < len(r.entries) && from+uint64(end-first) <= to; end++ {
+		e := &r.entries[end]
+		if end > first && (count+len(e.records) > batchRecords || bytes+e.bytes > batchBytes) {
+			break
+		}
+		count += len(e.records)
+		bytes += e.bytes
+	}
+	if batch == nil && end == first+1 {
+		return r.entries[first].records
+	}
+	for i := first; i < end; i++ {
+		batch = append(batch, r.entries[i].records...)
+	}
+	return batch
+}
+
+// nextForApp fills batch with the records that the application gets next and dropped with the updates that take no effect
+// in the same ordinals. It waits until there are any; false says that there will never be more.
+func (r *Records) nextForApp(stop <-chan struct{}, batch []app.Record, dropped []effect.Refusal) (
+	[]app.Record, []effect.Refusal, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		b := &r.backlog
+		to := r.last
+		if b.behind {
+			to = b.until
+		}
+		if from := b.taken + 1; from <= to {
+			batch = r.collect(batch, from, to)
+			first := r.head + int(from-r.oldest())
+			for i := range int(batch[len(batch)-1].Ordinal-from) + 1 {
+				dropped = append(dropped, r.entries[first+i].dropped...)
+			}
+			return batch, dropped, true
+		}
+		if b.behind || r.closed {
+			return batch, dropped, false
+		}
+		change := r.change()
+		r.mu.Unlock()
+		select {
+		case <-change:
+		case <-stop:
+			r.mu.Lock()
+			return batch, dropped, false
+		}
+		r.mu.Lock()
+	}
+}
+
+// ack says that the application has dealt with everything up to an ordinal, so that nothing of it needs to be kept.
+func (r *Records) ack(ordinal uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := &r.backlog
+	for i := b.taken + 1; i <= ordinal; i++ {
+		b.bytes -= r.entries[r.head+int(i-r.oldest())].bytes
+	}
+	b.taken = max(b.taken, ordinal)
+	r.evict()
+	r.wakeAll()
+}
+
+// giveUp says that the application gets nothing after an ordinal, because it has failed.
+func (r *Records) giveUp(after uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := &r.backlog
+	if !b.behind {
+		b.behind, b.until = true, after
+		for i := after + 1; i <= r.last; i++ {
+			b.missed += uint64(len(r.entries[r.head+int(i-r.oldest())].records))
+		}
+	}
+	b.taken, b.bytes = max(b.taken, r.last), 0
+	r.evict()
+	r.wakeAll()
+}
+
+// close ends all waiting once what is held has been read.
+func (r *Records) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	r.wakeAll()
+}
+
+// Position is a place in the stream.
+type Position struct {
+	Ordinal uint64   // last executed
+	Count   uint64   // records since ordinal 1 of the epoch, no-ops included
+	Digest  [32]byte // app.Chain up to Ordinal
+}
+
+// Position is where the stream is.
+func (r *Records) Position() Position {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := Position{Ordinal: r.last, Count: r.count}
+	if n := len(r.entries); n > r.head {
+		p.Digest = r.entries[n-1].sum
+	}
+	return p
+}
+
+// Oldest is the oldest ordinal held; one more than the last if none is.
+func (r *Records) Oldest() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.oldest()
+}
+
+// DigestAt is the digest of the stream up to an ordinal that is held; that of ordinal 0 is all zero.
+func (r *Records) DigestAt(ordinal uint64) ([32]byte, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ordinal == 0 {
+		return [32]byte{}, true
+	}
+	if ordinal < r.oldest() || ordinal > r.last {
+		return [32]byte{}, false
+	}
+	return r.entries[r.head+int(ordinal-r.oldest())].sum, true
+}
+
+// app is how far the application is.
+func (r *Records) app() backlog {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.backlog
+}
