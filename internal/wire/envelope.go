@@ -89,11 +89,16 @@ func (p *Proof) read(r *Reader) {
 		r.Fail("place in the batch")
 		return
 	}
-	if n := pathLen(p.Count); n > 0 && r.Len() >= n*digestSize {
+	n := pathLen(p.Count)
+	if r.Len() != n*digestSize+len(p.Sig) {
+		r.Fail("proof length")
+		return
+	}
+	if n > 0 {
 		p.Path = make([]Digest, n)
-		for i := range p.Path {
-			p.Path[i] = r.Digest()
-		}
+	}
+	for i := range p.Path {
+		p.Path[i] = r.Digest()
 	}
 	copy(p.Sig[:], r.Bytes(len(p.Sig)))
 }
