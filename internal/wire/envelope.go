@@ -69,7 +69,7 @@ func (l *Limits) open(e *Envelope, raw []byte) Reader {
 	e.Raw = raw[:len(raw):len(raw)]
 	e.Content = r.Bytes(int(n))
 	e.Proof.read(&r)
-	if r.Done() != nil {
+	if r.Err() != nil {
 		return r
 	}
 	body := NewReader(e.Content)
@@ -82,7 +82,7 @@ func (l *Limits) open(e *Envelope, raw []byte) Reader {
 	return body
 }
 
-// read reads what follows the content.
+// read reads all that follows the content.
 func (p *Proof) read(r *Reader) {
 	p.Count, p.Index = r.U8(), r.U8()
 	if p.Count < 1 || p.Count > MaxBatch || p.Index >= p.Count {

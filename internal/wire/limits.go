@@ -38,7 +38,7 @@ func (l Limits) MaxFrame(k Kind) int {
 		if l.SignedUpdates {
 			each += len(Signature{})
 		}
-		return batchSize + requestSize + l.RequestUpdates*each + l.RequestBytes
+		return batchSize + requestSize + l.RequestUpdates*each + min(l.RequestBytes, l.RequestUpdates*l.UpdateBytes)
 	case KindPreorderAck:
 		return batchSize + digestSize + 4 + l.AckParts*ackPartSize
 	case KindSummary:
