@@ -65,6 +65,7 @@ type Limits struct {
 
 // Node is the configuration of one replica; nothing in it has to agree with other replicas'.
 type Node struct {
+	Preset        Preset // whose values hold where node.toml is silent; empty is PresetLAN
 	ID            int    // which of the cluster's replicas this is
 	ListenPeers   string // host:port to listen on, if not PeerAddress
 	ListenClients string // host:port to listen on, if not ClientAddress

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+
+	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/group"
+)
+
+// clusterFlags is what a new cluster is made with, however it is made.
+type clusterFlags struct {
+	Auth    string `enum:"replica,client" default:"replica" help:"Who vouches for updates: the replica that introduces them, or each client by signature."`
+	Clients string `placeholder:"FILE|any|none" help:"Who may be a client: a file with one public key a line, any, or none but the replicas. By default any with the preset local, else none."`
+}
+
+// apply puts the flags into a cluster.
+func (f clusterFlags) apply(c *config.Cluster, preset config.Preset) error {
+	c.Auth = config.Auth(f.Auth)
+	switch f.Clients {
+	case "":
+		c.AnyClient = preset == config.PresetLocal
+	case "any":
+		c.AnyClient = true
+	case "none":
+	default:
+		var err error
+		c.Clients, err = config.ReadClients(f.Clients)
+		return err
+	}
+	return nil
+}
+
+// initCmd is prime init.
+type initCmd struct {
+	Dir      string `required:"" help:"Folder to make; it must not exist."`
+	Name     string `default:"prime" help:"What to call the cluster."`
+	F        int    `default:"1" help:"How many replicas may be compromised."`
+	K        int    `default:"0" help:"How many more may be unavailable."`
+	BasePort int    `default:"7100" help:"Replica i listens on BASE+2(i-1) for replicas and on the next port for clients."`
+	Hosts    string `placeholder:"FILE" help:"A line \"id host\" or \"id host:port\" for each replica, as the original's address.config. This machine if not given."`
+	Preset   string `enum:"local,lan,wan," default:"" help:"Kind of network: local, lan or wan. By default local without --hosts, else lan."`
+	JSON     bool   `name:"json" help:"Print the result as JSON."`
+	clusterFlags
+}
+
+// Help is shown below the flags.
+func (*initCmd) Help() string {
+	return `Makes DIR/cluster.toml and one self-contained folder DIR/r1 … DIR/rn, each with a private key. Hand each folder to its
+machine over a channel that keeps secrets; with prime keygen and prime join, no private key travels at all.
+
+Example:
+  prime init --dir demo --f 1 --k 0
+  prime run --dir demo/r1`
+}
+
+// Run makes the cluster.
+func (c *initCmd) Run(g *globals) error {
+	sizes, err := group.New(c.F, c.K)
+	if err != nil {
+		return usageError(fmt.Errorf("--f, --k: %w", err))
+	}
+	preset := config.Preset(c.Preset)
+	var hosts []config.Host
+	if c.Hosts != "" {
+		if hosts, err = config.ReadHosts(c.Hosts); err != nil {
+			return err
+		}
+	}
+	if preset == "" {
+		preset = config.PresetLocal
+		if hosts != nil {
+			preset = config.PresetLAN
+		}
+	}
+	replicas, err := config.Layout(sizes, c.BasePort, hosts, c.Hosts)
+	if err != nil {
+		return err
+	}
+	cluster := config.Cluster{Name: c.Name, F: c.F, K: c.K, Limits: config.DefaultLimits(), Replicas: replicas}
+	if err := c.apply(&cluster, preset); err != nil {
+		return err
+	}
+	return create(g, c.Dir, cluster, preset, c.JSON, nil)
+}
+
+// create makes a cluster folder and tells what it made; notes are shown in text.
+func create(g *globals, dir string, cluster config.Cluster, preset config.Preset, asJSON bool, notes []string) error {
+	node, _ := preset.Node()
+	cluster, err := config.Create(dir, cluster, node)
+	if err != nil {
+		return err
+	}
+	made := describe(dir, cluster)
+	for i := range made.Replicas {
+		made.Replicas[i].Dir = filepath.Join(dir, fmt.Sprintf("r%d", made.Replicas[i].ID))
+	}
+	if asJSON {
+		return g.printJSON(made)
+	}
+	for _, note := range notes {
+		fmt.Fprintln(g.out, note)
+	}
+	fmt.Fprintf(g.out, "made %s: cluster %s, %d replicas (f=%d, k=%d), preset %s\n",
+		dir, cluster.Name, len(cluster.Replicas), cluster.F, cluster.K, preset)
+	if cluster.AnyClient {
+		fmt.Fprintln(g.out, "any client may submit: clients = \"any\"")
+	}
+	fmt.Fprintf(g.out, "start each replica with: prime run --dir %s\n", made.Replicas[0].Dir)
+	return nil
+}
+
+// clusterView is a cluster as scripts see it.
+type clusterView struct {
+	Dir      string        `json:"dir"`
+	Name     string        `json:"name"`
+	ID       string        `json:"cluster_id"`
+	Digest   string        `json:"digest"`
+	F        int           `json:"f"`
+	K        int           `json:"k"`
+	Auth     string        `json:"auth"`
+	Replicas []replicaView `json:"replicas"`
+}
+
+type replicaView struct {
+	ID        int    `json:"id"`
+	Dir       string `json:"dir,omitempty"`
+	Peers     string `json:"peer_address"`
+	Clients   string `json:"client_address"`
+	PublicKey string `json:"public_key"`
+}
+
+// describe makes the view of a cluster.
+func describe(dir string, c config.Cluster) clusterView {
+	digest := c.Digest()
+	v := clusterView{Dir: dir, Name: c.Name, ID: hex.EncodeToString(c.ID[:]), Digest: hex.EncodeToString(digest[:]),
+		F: c.F, K: c.K, Auth: string(c.Auth), Replicas: []replicaView{}}
+	for _, r := range c.Replicas {
+		v.Replicas = append(v.Replicas, viewOf(r))
+	}
+	return v
+}
+
+func viewOf(r config.Replica) replicaView {
+	return replicaView{ID: r.ID, Peers: r.PeerAddress, Clients: r.ClientAddress, PublicKey: hex.EncodeToString(r.PublicKey)}
+}

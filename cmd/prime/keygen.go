@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/group"
+)
+
+// keygenCmd is prime keygen.
+type keygenCmd struct {
+	Dir      string `required:"" help:"The replica's folder to make; it must not exist."`
+	ID       int    `name:"id" required:"" help:"Which replica this is: 1 to n."`
+	Host     string `default:"127.0.0.1" help:"Address or name at which the other machines reach this one."`
+	BasePort int    `default:"7100" help:"Replica i listens on BASE+2(i-1) for replicas and on the next port for clients."`
+	JSON     bool   `name:"json" help:"Print the result as JSON."`
+}
+
+// Help is shown below the flags.
+func (*keygenCmd) Help() string {
+	return `Writes DIR/replica.key, which never leaves this machine, and DIR/rI.public.toml, which goes to all the others. When every
+machine has everybody's public file, run prime join on each.
+
+Example, on the second of four machines:
+  prime keygen --dir /var/lib/prime/r2 --id 2 --host 192.0.2.2`
+}
+
+// Run makes the key.
+func (c *keygenCmd) Run(g *globals) error {
+	if c.ID < 1 || c.ID > group.MaxReplicas {
+		return usageError(fmt.Errorf("--id %d: write a number from 1 to %d", c.ID, group.MaxReplicas))
+	}
+	r, public, err := config.Keygen(c.Dir, config.Addresses(c.ID, c.BasePort, config.Host{Host: c.Host}))
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		view := viewOf(r)
+		view.Dir = c.Dir
+		return g.printJSON(struct {
+			replicaView
+			PublicFile string `json:"public_file"`
+		}{view, public})
+	}
+	fmt.Fprintf(g.out, "made %s: private key of r%d\nhand this file to every machine, then run prime join on each: %s\n", c.Dir, c.ID, public)
+	return nil
+}

@@ -1,0 +1,114 @@
+package config
+
+import "time"
+
+// Preset names a kind of network, and with it the values of every setting of Node that its file does not give.
+type Preset string
+
+// The presets.
+const (
+	PresetLocal Preset = "local" // all replicas on one machine
+	PresetLAN   Preset = "lan"   // one site, round trips well under a millisecond
+	PresetWAN   Preset = "wan"   // several sites, round trips of tens of milliseconds
+)
+
+// Presets lists them.
+func Presets() []Preset { return []Preset{PresetLocal, PresetLAN, PresetWAN} }
+
+// Node returns the values of the preset; false for one that does not exist. The empty preset is PresetLAN.
+func (p Preset) Node() (Node, bool) {
+	switch p {
+	case PresetLocal:
+		return Local(), true
+	case PresetLAN, "":
+		return LAN(), true
+	case PresetWAN:
+		return WAN(), true
+	}
+	return Node{}, false
+}
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+)
+
+// LAN is a Node for replicas at one site.
+func LAN() Node {
+	return Node{
+		Preset: PresetLAN,
+		App:    App{Kind: "echo"},
+		Timing: Timing{
+			Request:    500 * time.Microsecond,
+			Ack:        time.Millisecond,
+			Summary:    time.Millisecond,
+			Matrix:     2 * time.Millisecond,
+			Propose:    2 * time.Millisecond,
+			Retransmit: 500 * time.Millisecond,
+			Fetch:      20 * time.Millisecond,
+			Drain:      5 * time.Second,
+		},
+		Network: Network{
+			ReconShare:      0.2,
+			BudgetBytes:     16 * mib,
+			DialMin:         50 * time.Millisecond,
+			DialMax:         2 * time.Second,
+			Handshake:       5 * time.Second,
+			HandshakeRate:   5,
+			ClientConns:     1024,
+			ClientHandshake: 64,
+			DSCP:            true,
+		},
+		Queues: Queues{
+			SubmitBytes:  16 * mib,
+			DeliverBytes: 64 * mib,
+			IngressBytes: 8 * mib,
+			ReplyBytes:   64 * mib,
+			WatchBytes:   64 * mib,
+		},
+		Crypto: Crypto{Cache: 16384},
+	}
+}
+
+// WAN is a Node for replicas at several sites: it sends fewer, larger messages, as often as the original does, and waits
+// longer before it repeats them.
+func WAN() Node {
+	n := LAN()
+	n.Preset = PresetWAN
+	n.Timing = Timing{
+		Request:    2 * time.Millisecond,
+		Ack:        6 * time.Millisecond,
+		Summary:    6 * time.Millisecond,
+		Matrix:     6 * time.Millisecond,
+		Propose:    20 * time.Millisecond,
+		Retransmit: 2 * time.Second,
+		Fetch:      200 * time.Millisecond,
+		Drain:      5 * time.Second,
+	}
+	n.Network.DialMin = 200 * time.Millisecond
+	n.Network.DialMax = 10 * time.Second
+	n.Network.Handshake = 10 * time.Second
+	return n
+}
+
+// Local is a Node for replicas on one machine.
+func Local() Node {
+	n := LAN()
+	n.Preset = PresetLocal
+	n.Network.DSCP = false
+	return n
+}
+
+// DefaultLimits are the limits that a new cluster gets.
+func DefaultLimits() Limits {
+	return Limits{
+		UpdateBytes:    64 * kib,
+		RequestBytes:   256 * kib,
+		RequestUpdates: 1024,
+		InFlight:       64,
+		Sessions:       65536,
+		SessionWindow:  1024,
+		OrdinalWindow:  64,
+		History:        1024,
+	}
+}

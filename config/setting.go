@@ -1,0 +1,144 @@
+package config
+
+import (
+	"crypto/ed25519"
+	"time"
+)
+
+// setting is one key of a file: its place, its meaning and where its value lives. These tables are the only list of settings:
+// the reader, the checks and the writer all follow them.
+type setting[T any] struct {
+	table, key string // table is empty at the top of the file
+	required   bool
+	doc        string // the comment above it, one line for each line
+	at         func(*T) value
+}
+
+// path is the setting's name in messages.
+func (s setting[T]) path() string {
+	if s.table == "" {
+		return s.key
+	}
+	return s.table + "." + s.key
+}
+
+// clusterSettings are the settings of cluster.toml but for clients and replicas, which are not single values.
+var clusterSettings = []setting[Cluster]{
+	{"", "name", true, "What people call this cluster.",
+		func(c *Cluster) value { return text{&c.Name, checkName} }},
+	{"", "id", true, "Random; signatures of one cluster mean nothing in another.", func(c *Cluster) value {
+		return hex32{func() []byte { return c.ID[:] }, func(b []byte) { c.ID = [32]byte(b) }}
+	}},
+	{"", "epoch", true, "Number of this configuration of the cluster, from 1.",
+		func(c *Cluster) value { return epoch{&c.Epoch} }},
+	{"", "f", true, "How many replicas may be compromised. There are n = 3f + 2k + 1 replicas.",
+		func(c *Cluster) value { return integer{&c.F, 0, 21} }},
+	{"", "k", true, "How many more may be crashed, cut off or recovering at the same time.",
+		func(c *Cluster) value { return integer{&c.K, 0, 31} }},
+	{"", "auth", true, "Who vouches for an update: \"replica\", the one that introduces it, or \"client\", whose signature\n" +
+		"every replica verifies.", func(c *Cluster) value {
+		return text{(*string)(&c.Auth), oneOf(string(AuthReplica), string(AuthClient))}
+	}},
+	{"", "verification", true, "The rule by which every replica decides whether a signature is valid. This version has one.",
+		func(c *Cluster) value { return text{&c.Verification, oneOf(VerificationRule)} }},
+
+	{"limits", "update_bytes", false, "Largest update; at most 1MiB.",
+		func(c *Cluster) value { return size{&c.Limits.UpdateBytes, 1, mib} }},
+	{"limits", "request_bytes", false, "Most payload batched into one request; at least update_bytes.",
+		func(c *Cluster) value { return size{&c.Limits.RequestBytes, 1, 4 * mib} }},
+	{"limits", "request_updates", false, "Most updates batched into one request.",
+		func(c *Cluster) value { return integer{&c.Limits.RequestUpdates, 1, 8192} }},
+	{"limits", "in_flight", false, "Requests that a replica may have introduced and not yet executed.",
+		func(c *Cluster) value { return integer{&c.Limits.InFlight, 1, 4096} }},
+	{"limits", "sessions", false, "Client sessions remembered; the oldest is forgotten when there are more.",
+		func(c *Cluster) value { return integer{&c.Limits.Sessions, 1, 1 << 22} }},
+	{"limits", "session_window", false, "Sequence numbers that a session remembers. This version has one choice.",
+		func(c *Cluster) value { return integer{&c.Limits.SessionWindow, 1024, 1024} }},
+	{"limits", "ordinal_window", false, "Ordinals that may be proposed and not yet executed.",
+		func(c *Cluster) value { return integer{&c.Limits.OrdinalWindow, 1, 4096} }},
+	{"limits", "history", false, "Executed ordinals kept for replicas that are behind; at least ordinal_window.",
+		func(c *Cluster) value { return integer{&c.Limits.History, 1, 1 << 20} }},
+}
+
+// replicaSettings are the settings of one [[replica]] of cluster.toml.
+var replicaSettings = []setting[Replica]{
+	{"", "id", true, "", func(r *Replica) value { return integer{&r.ID, 1, 64} }},
+	{"", "peers", true, "", func(r *Replica) value { return text{&r.PeerAddress, checkAddress} }},
+	{"", "clients", true, "", func(r *Replica) value { return text{&r.ClientAddress, checkAddress} }},
+	{"", "public_key", true, "", func(r *Replica) value {
+		return hex32{func() []byte { return r.PublicKey }, func(b []byte) { r.PublicKey = ed25519.PublicKey(b) }}
+	}},
+}
+
+// nodeSettings are the settings of node.toml.
+var nodeSettings = []setting[Node]{
+	{"", "preset", false, "The kind of network: \"local\", \"lan\" or \"wan\". Settings below that are commented out have its values.",
+		func(n *Node) value {
+			return text{(*string)(&n.Preset), oneOf(string(PresetLocal), string(PresetLAN), string(PresetWAN))}
+		}},
+	{"", "id", true, "Which of the replicas in cluster.toml this one is.",
+		func(n *Node) value { return integer{&n.ID, 1, 64} }},
+	{"", "listen_peers", false, "Where to listen for replicas, as \"host:port\", if not at the address in cluster.toml; \"\" for that.",
+		func(n *Node) value { return text{&n.ListenPeers, checkListen} }},
+	{"", "listen_clients", false, "Where to listen for clients, if not at the address in cluster.toml.",
+		func(n *Node) value { return text{&n.ListenClients, checkListen} }},
+
+	{"app", "kind", false, "The application: \"echo\" returns each payload, \"digest\" its hash, \"socket\" is a process of yours.",
+		func(n *Node) value { return text{&n.App.Kind, oneOf("echo", "digest", "socket")} }},
+	{"app", "socket", false, "Path of the Unix socket for that process; \"\" is app.sock in the replica's folder.",
+		func(n *Node) value { return text{&n.App.Socket, nil} }},
+
+	{"timing", "request", false, "Least time between two messages of a kind. At light load nothing waits.\nPO-REQUEST: own clients' updates.",
+		func(n *Node) value { return span{&n.Timing.Request, 0, time.Minute} }},
+	{"timing", "ack", false, "PO-ACK: which requests are here.",
+		func(n *Node) value { return span{&n.Timing.Ack, 0, time.Minute} }},
+	{"timing", "summary", false, "PO-SUMMARY: up to where every replica's requests are here.",
+		func(n *Node) value { return span{&n.Timing.Summary, 0, time.Minute} }},
+	{"timing", "matrix", false, "SUMMARY-MATRIX: everybody's summaries, to the leader.",
+		func(n *Node) value { return span{&n.Timing.Matrix, 0, time.Minute} }},
+	{"timing", "propose", false, "PRE-PREPARE: the leader's proposals.",
+		func(n *Node) value { return span{&n.Timing.Propose, 0, time.Minute} }},
+	{"timing", "retransmit", false, "How long before what nothing has superseded is sent again.",
+		func(n *Node) value { return span{&n.Timing.Retransmit, 10 * time.Millisecond, time.Hour} }},
+	{"timing", "fetch", false, "How long before a missing request is asked for, and between askings.",
+		func(n *Node) value { return span{&n.Timing.Fetch, time.Millisecond, time.Minute} }},
+	{"timing", "drain", false, "How long a stop waits for work that was accepted.",
+		func(n *Node) value { return span{&n.Timing.Drain, 0, time.Hour} }},
+
+	{"network", "rate_bits", false, "How fast each link is written, bits per second; 0: as fast as it goes.",
+		func(n *Node) value { return rate{&n.Network.RateBits} }},
+	{"network", "recon_share", false, "Largest share of a link for repair, from 0.01 to 1.",
+		func(n *Node) value { return number{&n.Network.ReconShare, 0.01, 1} }},
+	{"network", "budget_bytes", false, "Most that waits to be sent, for each peer and class of traffic.",
+		func(n *Node) value { return size{&n.Network.BudgetBytes, 64 * kib, 1 << 30} }},
+	{"network", "dial_min", false, "First and longest pause before reconnecting.",
+		func(n *Node) value { return span{&n.Network.DialMin, time.Millisecond, time.Hour} }},
+	{"network", "dial_max", false, "",
+		func(n *Node) value { return span{&n.Network.DialMax, time.Millisecond, time.Hour} }},
+	{"network", "handshake", false, "A handshake that takes longer is cut off.",
+		func(n *Node) value { return span{&n.Network.Handshake, 10 * time.Millisecond, 10 * time.Minute} }},
+	{"network", "handshake_rate", false, "Handshakes per second for each peer configured at an address.",
+		func(n *Node) value { return number{&n.Network.HandshakeRate, 0.1, 10000} }},
+	{"network", "client_conns", false, "Connections that clients may hold, in all.",
+		func(n *Node) value { return integer{&n.Network.ClientConns, 1, 1 << 20} }},
+	{"network", "client_handshake", false, "Client handshakes under way at once.",
+		func(n *Node) value { return integer{&n.Network.ClientHandshake, 1, 1 << 16} }},
+	{"network", "dscp", false, "Mark packets with the code point of their class.",
+		func(n *Node) value { return flag{&n.Network.DSCP} }},
+
+	{"queues", "submit_bytes", false, "Updates of own clients not yet introduced; when full, clients are told that the replica is overloaded.",
+		func(n *Node) value { return size{&n.Queues.SubmitBytes, 64 * kib, 1 << 30} }},
+	{"queues", "deliver_bytes", false, "Records that the application has not taken; when full, likewise.",
+		func(n *Node) value { return size{&n.Queues.DeliverBytes, mib, 1 << 30} }},
+	{"queues", "ingress_bytes", false, "Messages of one peer that wait to be verified.",
+		func(n *Node) value { return size{&n.Queues.IngressBytes, 64 * kib, 1 << 30} }},
+	{"queues", "reply_bytes", false, "Results remembered for clients that ask again.",
+		func(n *Node) value { return size{&n.Queues.ReplyBytes, 64 * kib, 1 << 30} }},
+	{"queues", "watch_bytes", false, "Records kept for those who watch.",
+		func(n *Node) value { return size{&n.Queues.WatchBytes, 64 * kib, 1 << 30} }},
+
+	{"crypto", "workers", false, "Threads that verify signatures; 0: one for each processor.",
+		func(n *Node) value { return integer{&n.Crypto.Workers, 0, 1024} }},
+	{"crypto", "cache", false, "Verified summaries remembered.",
+		func(n *Node) value { return integer{&n.Crypto.Cache, 64, 1 << 22} }},
+}
