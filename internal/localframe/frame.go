@@ -14,8 +14,11 @@ import (
 	"github.com/primebft/prime/app"
 )
 
-// ErrTooLong means that a frame is longer than its reader accepts.
-var ErrTooLong = errors.New("frame is too long")
+// What is wrong with a frame's length.
+var (
+	ErrTooLong = errors.New("frame is too long") // longer than its reader accepts
+	ErrNoKind  = errors.New("frame without a kind")
+)
 
 const (
 	lengthBytes = 4
@@ -53,7 +56,7 @@ func (r *Reader) Next() (kind byte, body []byte, err error) {
 	}
 	n := binary.LittleEndian.Uint32(r.head[:])
 	if n < 1 {
-		return 0, nil, errors.New("frame without a kind")
+		return 0, nil, ErrNoKind
 	}
 	if uint64(n) > uint64(r.limit) {
 		return 0, nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLong, n, r.limit)
