@@ -29,7 +29,8 @@ type Limits struct {
 	Sessions       int // client sessions remembered
 	SessionWindow  int // sequence numbers a session remembers
 	OrdinalWindow  int // ordinals proposed and not executed; receivers accept twice as many ahead
-	History        int // executed ordinals kept for peers that are behind
+	History        int // executed ordinals kept for peers that are behind, at least 1
+	HistoryBytes   int // and their bytes; 0 is 64 MiB; need not be equal at all replicas
 }
 
 // Timing is how long this replica aggregates, and when it repeats itself. A message goes out at once if the last of its
@@ -52,6 +53,10 @@ type Status struct {
 	Bytes     int    // payload bytes that wait to be introduced
 	Sessions  int
 	Blacklist group.Set
+	// What the replica holds, to watch that it stays within limits.
+	Collected    uint64 // last ordinal that is no longer held
+	HistoryBytes int    // bytes of executed ordinals that are held
+	OrdinalSlots int
 }
 
 // Lane is one origin's preorder lane.
@@ -59,4 +64,5 @@ type Lane struct {
 	Held       uint64 // requests 1..Held are here
 	Preordered uint64 // requests 1..Preordered have a certificate
 	Executed   uint64 // requests 1..Executed have been executed
+	Slots      int    // slots held
 }

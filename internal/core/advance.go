@@ -1,0 +1,77 @@
+package core
+
+import (
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// advance does everything that has become possible: it accepts proposals, executes, and sends what is due. Execution may open
+// windows, so what waits for those comes after it.
+func (r *Replica) advance(now clock.Instant, out *effect.Output) {
+	r.order.Advance(now, r.preorder.Rows(), r.preorder.Version(), out)
+	if r.execute(now, out) {
+		r.order.Advance(now, r.preorder.Rows(), r.preorder.Version(), out)
+	}
+	r.preorder.Advance(now, out)
+	if now >= r.repeatAt {
+		r.repeatAt = r.jittered(now)
+		before := now - clock.Instant(r.cfg.Timing.Retransmit/2)
+		r.preorder.Repeat(now, before, out)
+		r.order.Repeat(before, r.preorder.Rows(), out)
+		r.sendStatus(out)
+	}
+	r.watchProgress(now, out)
+	if r.cfg.Check {
+		r.check()
+	}
+}
+
+// watchProgress asks for help early when others are known to be ahead and nothing has been executed for a while.
+func (r *Replica) watchProgress(now clock.Instant, out *effect.Output) {
+	switch executed := r.executed(); {
+	case r.order.Known() <= executed:
+		r.behindAt = clock.Never
+	case r.behindAt == clock.Never || r.behind != executed:
+		r.behindAt, r.behind = now.Add(2*r.cfg.Timing.Fetch), executed
+	case now >= r.behindAt:
+		r.behindAt = now.Add(2 * r.cfg.Timing.Fetch)
+		r.sendStatus(out)
+	}
+}
+
+// sendStatus tells the others where this replica is, so that they can help it on.
+func (r *Replica) sendStatus(out *effect.Output) {
+	m := &wire.Status{View: r.order.View(), Executed: r.executed()}
+	m.Preorders, m.Held = r.preorder.Vectors()
+	out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: m})
+}
+
+// onStatus helps a peer that is behind. A peer's statuses are answered once a Fetch interval at most, and about f+k+1 of its
+// peers answer each one, in turn, so that it is not helped n times over.
+func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status, out *effect.Output) {
+	i := env.Sender.Index()
+	if env.Sender == r.cfg.Self || now < r.helpAt[i] {
+		return
+	}
+	r.helpAt[i] = now.Add(r.cfg.Timing.Fetch)
+	r.rounds[i]++
+	if turns := r.cfg.Group.N() / r.cfg.Group.Rank(); (r.cfg.Self.Index()+r.rounds[i])%turns != 0 {
+		return
+	}
+	r.preorder.Help(env.Sender, m.Preorders, out)
+	if m.Executed < r.executed() || m.Executed < r.order.Known() {
+		r.order.Help(env.Sender, m.Executed, out)
+	}
+}
+
+func (r *Replica) executed() uint64 { return r.order.Executed() }
+
+// check verifies invariants that cost too much for every step in production.
+func (r *Replica) check() {
+	for i := range r.cfg.Group.N() {
+		r.preorder.Check(group.FromIndex(i))
+	}
+	r.order.Check()
+}

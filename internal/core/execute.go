@@ -1,0 +1,94 @@
+package core
+
+import (
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/core/order"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// slice is how many ordinals one step executes at most; the rest follows in the next steps, so that TIMELY input comes in
+// between.
+const slice = 16
+
+// execute delivers ordered ordinals, each once everything that it makes eligible is preordered here. It reports whether it
+// delivered any.
+func (r *Replica) execute(now clock.Instant, out *effect.Output) bool {
+	r.unsliced = false
+	for done := 0; ; done++ {
+		proposal, eligible, ok := r.order.Next()
+		if !ok {
+			return done > 0
+		}
+		if missing, ready := r.preorder.Ready(now, eligible); !ready {
+			if ordinal := r.executed() + 1; r.waiting != ordinal {
+				r.waiting = ordinal
+				out.Emit(trace.Event{Kind: trace.Waiting, Ordinal: ordinal, Origin: missing.Origin, Seq: missing.Seq})
+			}
+			return done > 0
+		}
+		if done == slice {
+			r.unsliced = true
+			return true
+		}
+		r.deliver(proposal, eligible, out)
+	}
+}
+
+// deliver executes the next ordinal: the requests between the execution vector and eligible, origins ascending, then sequence
+// numbers, then updates as packed (5.2). Updates that took effect before are left out; if nothing is left it is a no-op.
+func (r *Replica) deliver(proposal *wire.Envelope, eligible wire.Vector, out *effect.Output) {
+	m := proposal.Msg.(*wire.PrePrepare)
+	r.time = order.Time(r.cfg.Group, m.Rows, r.time)
+	d := effect.Delivery{Ordinal: m.Ordinal, Time: r.time}
+	bytes := len(proposal.Raw) + 512
+	for i := range eligible {
+		for seq := r.vector[i].Seq + 1; seq <= eligible[i].Seq; seq++ {
+			request := r.preorder.Request(group.FromIndex(i), seq)
+			bytes += len(request.Raw) + 512
+			r.take(request, &d)
+		}
+	}
+	r.vector = eligible
+	r.preorder.Executed(eligible)
+	r.order.MarkExecuted()
+	*r.held.Make(m.Ordinal) = bytes
+	r.heldBytes += bytes
+	r.collect(out)
+	out.Deliver = append(out.Deliver, d)
+	out.Emit(trace.Event{Kind: trace.Executed, Ordinal: m.Ordinal, Seq: uint64(len(d.Updates))})
+}
+
+// take adds the updates of a request that take effect to a delivery.
+func (r *Replica) take(request *wire.Envelope, d *effect.Delivery) {
+	updates := request.Msg.(*wire.PreorderRequest).Updates
+	for k := range updates {
+		u := &updates[k]
+		if why := r.sessions.Execute(u.Client, u.Seq, r.time); why != 0 {
+			d.Dropped = append(d.Dropped, effect.Refusal{Client: u.Client, Seq: u.Seq, Why: why})
+			continue
+		}
+		d.Updates = append(d.Updates, *u)
+		d.Origins = append(d.Origins, request.Sender)
+	}
+}
+
+// collect forgets the oldest executed ordinals, and their requests, beyond what is kept for peers that are behind. The last
+// one always stays: later ones build on what it made eligible.
+func (r *Replica) collect(out *effect.Output) {
+	last := r.order.Collected()
+	executed := r.executed()
+	first := last
+	for last+1 < executed && (executed-last > uint64(r.cfg.Limits.History) || r.heldBytes > r.cfg.Limits.HistoryBytes) {
+		last++
+		r.heldBytes -= *r.held.At(last)
+	}
+	if last == first {
+		return
+	}
+	r.held.Advance(last)
+	r.preorder.Collect(r.order.Collect(last))
+	out.Emit(trace.Event{Kind: trace.Collected, Ordinal: last})
+}

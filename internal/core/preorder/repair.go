@@ -1,0 +1,162 @@
+package preorder
+
+import (
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// Repeat sends again what is not superseded and at least age old: own requests, to those who have not acknowledged them; acks
+// of what is not preordered here; our newest summary (protocol of lost messages; the original does so every 2 s).
+func (s *State) Repeat(now clock.Instant, before clock.Instant, out *effect.Output) {
+	self := s.cfg.Self.Index()
+	for seq := s.lanes[self].executed + 1; seq <= s.sent; seq++ {
+		at := s.lanes[self].slots.At(seq)
+		if at == nil || at.request == nil || at.seen > before {
+			continue
+		}
+		if to := s.cfg.Group.Others(s.cfg.Self).Minus(at.voted).Minus(s.covering(self, seq)); to != 0 {
+			out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Bounded, Signed: at.request})
+		}
+	}
+	var parts []wire.AckPart
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		for seq := l.preordered + 1; seq <= l.acked; seq++ {
+			if l.slots.At(seq).seen <= before {
+				parts = append(parts, s.part(i, seq))
+			}
+		}
+	}
+	s.emitAcks(s.cfg.Group.All(), parts, out)
+	if own := s.rows[self]; own != nil {
+		out.Sends = append(out.Sends, effect.Send{To: s.cfg.Group.Others(s.cfg.Self), Class: wire.Bounded, Signed: own})
+	}
+}
+
+// covering is who says in its newest summary that it has preordered a request.
+func (s *State) covering(i int, seq uint64) group.Set {
+	var set group.Set
+	for j, row := range s.rows {
+		if row != nil && row.Msg.(*wire.Summary).Vector[i].Seq >= seq {
+			set = set.With(group.FromIndex(j))
+		}
+	}
+	return set
+}
+
+// missing reports whether the request of a slot is lacking here although it surely exists (some correct replica vouches for
+// it), and which digest is wanted, zero for any.
+func (s *State) missing(l *lane, seq uint64, at *slot) (digest wire.Digest, missing bool) {
+	switch {
+	case at.bound:
+		return at.digest, at.request == nil || at.request.Digest != at.digest
+	case at.request != nil:
+		return wire.Digest{}, false
+	default:
+		return wire.Digest{}, seq <= l.needed || at.voted.Len() >= s.cfg.Group.OneCorrect()
+	}
+}
+
+// fetchMissing asks for requests that are missing for at least the Fetch interval: each from one holder at first, from up to
+// f+1 at a time when that did not help, in turn.
+func (s *State) fetchMissing(now clock.Instant, out *effect.Output) {
+	s.fetchAt = clock.Never
+	wants := make([][]wire.Want, len(s.peers))
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		for seq := l.preordered + 1; seq <= l.top; seq++ {
+			at := l.slots.At(seq)
+			if at == nil {
+				continue
+			}
+			digest, missing := s.missing(l, seq, at)
+			if !missing {
+				continue
+			}
+			s.fetchAt = now.Add(s.cfg.Fetch)
+			if at.seen.Add(s.cfg.Fetch) <= now {
+				s.ask(wants, i, seq, at, digest)
+			}
+		}
+	}
+	for j := range wants {
+		if len(wants[j]) == 0 {
+			continue
+		}
+		to := group.SetOf(group.FromIndex(j))
+		out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Bounded, Msg: &wire.Fetch{Wants: wants[j]}})
+		for _, w := range wants[j] {
+			out.Emit(trace.Event{Kind: trace.Fetched, Origin: w.ID.Origin, Seq: w.ID.Seq, Peer: group.FromIndex(j)})
+		}
+	}
+}
+
+// ask adds a missing request to the lists of the holders whose turn it is.
+func (s *State) ask(wants [][]wire.Want, i int, seq uint64, at *slot, digest wire.Digest) {
+	holders := s.covering(i, seq).With(group.FromIndex(i))
+	for _, t := range at.tallies {
+		if digest == (wire.Digest{}) || t.digest == digest {
+			holders = holders.Union(t.ackers)
+		}
+	}
+	holders = holders.Without(s.cfg.Self)
+	number := holders.Len()
+	if number == 0 {
+		return
+	}
+	turn, k := int(at.asked)%number, 0
+	ask := min(int(at.asked)+1, s.cfg.Group.OneCorrect(), number)
+	for id := range holders.All() {
+		if (k-turn+number)%number < ask && len(wants[id.Index()]) < MaxWants {
+			wants[id.Index()] = append(wants[id.Index()], wire.Want{ID: s.id(i, seq), Digest: digest})
+		}
+		k++
+	}
+	at.asked = (at.asked + uint8(ask)) & 0x7f
+}
+
+// OnFetch answers a peer with the requests it lacks, and with acks that say which digest is bound, within its credit.
+func (s *State) OnFetch(now clock.Instant, env *wire.Envelope, out *effect.Output) {
+	p, to := &s.peers[env.Sender.Index()], group.SetOf(env.Sender)
+	if now >= p.refillAt {
+		p.credit, p.refillAt = max(1<<20, 4*s.cfg.RequestBytes), now.Add(s.cfg.Fetch)
+	}
+	var parts []wire.AckPart
+	for _, w := range env.Msg.(*wire.Fetch).Wants {
+		i := w.ID.Origin.Index()
+		at := s.lanes[i].slots.At(w.ID.Seq)
+		if at == nil || at.request == nil || w.ID.Incarnation != s.cfg.Incarnations[i] {
+			continue
+		}
+		if w.Digest != (wire.Digest{}) && w.Digest != at.request.Digest {
+			continue
+		}
+		if p.credit < len(at.request.Raw) {
+			drop(out, env.Sender, "fetches faster than is answered")
+			break
+		}
+		p.credit -= len(at.request.Raw)
+		out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Recon, Signed: at.request})
+		if w.ID.Seq <= s.lanes[i].acked {
+			parts = append(parts, s.part(i, w.ID.Seq))
+		}
+	}
+	s.emitAcks(to, parts, out)
+}
+
+// Help answers a peer whose Status shows that it has preordered less than this replica: acks of what it lacks, which say
+// that we hold certificates.
+func (s *State) Help(from group.ID, preordered wire.Vector, out *effect.Output) {
+	var parts []wire.AckPart
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		last := min(l.preordered, preordered[i].Seq+2*uint64(s.cfg.InFlight))
+		for seq := max(preordered[i].Seq, l.slots.Base()) + 1; seq <= last && len(parts) < MaxAckParts; seq++ {
+			parts = append(parts, s.part(i, seq))
+		}
+	}
+	s.emitAcks(group.SetOf(from), parts, out)
+}

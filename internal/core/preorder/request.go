@@ -1,0 +1,117 @@
+package preorder
+
+import (
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// Submit queues updates of own clients to be introduced, and refuses those that this replica has no room for.
+func (s *State) Submit(updates []wire.Update, out *effect.Output) {
+	for _, u := range updates {
+		switch {
+		case len(u.Payload) > s.cfg.UpdateBytes:
+			out.Refused = append(out.Refused, effect.Refusal{Client: u.Client, Seq: u.Seq, Why: effect.Oversized})
+		case s.pendingBytes+cost(u) > s.cfg.PendingBytes:
+			out.Refused = append(out.Refused, effect.Refusal{Client: u.Client, Seq: u.Seq, Why: effect.Overloaded})
+		default:
+			s.pending = append(s.pending, u)
+			s.pendingBytes += cost(u)
+		}
+	}
+}
+
+// cost is what an update counts against budgets: an empty one is not free.
+func cost(u wire.Update) int { return len(u.Payload) + 128 }
+
+// roomToIntroduce reports whether there is something to introduce and the in-flight window is open.
+func (s *State) roomToIntroduce() bool {
+	return len(s.pending) > 0 && s.sent-s.lanes[s.cfg.Self.Index()].executed < uint64(s.cfg.InFlight)
+}
+
+// introduce cuts requests from the pending updates while the window is open: one at once, then as the pacer or a full request
+// allows.
+func (s *State) introduce(now clock.Instant, out *effect.Output) {
+	for s.roomToIntroduce() {
+		count, bytes := s.cut()
+		full := count == s.cfg.RequestUpdates || count < len(s.pending)
+		if !full && !s.request.Due(now) {
+			return
+		}
+		s.sent++
+		m := &wire.PreorderRequest{Seq: s.sent, Updates: append([]wire.Update(nil), s.pending[:count]...)}
+		clear(s.pending[:count])
+		s.pending = s.pending[count:]
+		if len(s.pending) == 0 {
+			s.pending = nil
+		}
+		s.pendingBytes -= bytes
+		s.request.Done(now)
+		out.Sends = append(out.Sends, effect.Send{To: s.cfg.Group.All(), Class: wire.Bounded, Msg: m})
+		out.Emit(trace.Event{Kind: trace.RequestSent, Origin: s.cfg.Self, Seq: s.sent})
+	}
+}
+
+// cut is how many of the pending updates fit one request, at least one, and what they cost.
+func (s *State) cut() (count, bytes int) {
+	payload := 0
+	for _, u := range s.pending {
+		if count == s.cfg.RequestUpdates || (count > 0 && payload+len(u.Payload) > s.cfg.RequestBytes) {
+			break
+		}
+		count++
+		payload += len(u.Payload)
+		bytes += cost(u)
+	}
+	return count, bytes
+}
+
+// OnRequest handles a PO-REQUEST: the first for its number is kept, and acknowledged by a later Advance.
+func (s *State) OnRequest(now clock.Instant, env *wire.Envelope, out *effect.Output) {
+	m, i := env.Msg.(*wire.PreorderRequest), env.Sender.Index()
+	l := &s.lanes[i]
+	switch {
+	case m.Seq <= l.slots.Base():
+		drop(out, env.Sender, "request already collected")
+		return
+	case m.Seq > s.horizon(l):
+		drop(out, env.Sender, "request beyond the window")
+		return
+	}
+	at := l.touch(m.Seq, now)
+	switch {
+	case at.request == nil:
+		if at.bound && at.digest != env.Digest {
+			drop(out, env.Sender, "request is not the one that a quorum acknowledged")
+			return
+		}
+		at.request = env
+	case at.request.Digest == env.Digest:
+		return
+	default:
+		out.Evidence = append(out.Evidence, wire.Evidence{First: at.request, Second: env})
+		if at.bound && at.digest == env.Digest {
+			at.request = env
+			out.Emit(trace.Event{Kind: trace.Healed, Origin: env.Sender, Seq: m.Seq})
+		}
+	}
+	s.rise(i, out)
+}
+
+// rise moves the held and preordered marks of a lane as far as they go.
+func (s *State) rise(i int, out *effect.Output) {
+	l := &s.lanes[i]
+	for at := l.slots.At(l.held + 1); at != nil && at.request != nil; at = l.slots.At(l.held + 1) {
+		l.held++
+	}
+	for l.preordered < l.held {
+		at := l.slots.At(l.preordered + 1)
+		if !at.bound || at.request.Digest != at.digest {
+			return
+		}
+		l.preordered++
+		out.Emit(trace.Event{Kind: trace.Preordered, Origin: group.FromIndex(i), Seq: l.preordered})
+	}
+}

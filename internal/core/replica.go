@@ -1,0 +1,147 @@
+package core
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/order"
+	"github.com/primebft/prime/internal/core/preorder"
+	"github.com/primebft/prime/internal/core/session"
+	"github.com/primebft/prime/internal/core/window"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// Replica is one correct replica of the protocol: the sum of its sub-protocols' states. It is a Machine. It has one owner and
+// is not safe for concurrent use.
+type Replica struct {
+	cfg      Config
+	preorder *preorder.State
+	order    *order.State
+	sessions *session.Table
+	random   *rand.Rand // jitter only
+
+	vector    wire.Vector // execution vector: what the executed ordinals made eligible
+	time      int64       // ordered time of the last executed ordinal
+	waiting   uint64      // ordinal that lacks a request and was reported so
+	unsliced  bool        // execution stopped only because a step must not be long
+	held      window.Ring[int]
+	heldBytes int // sum of held: bytes of the executed ordinals that are kept
+
+	repeatAt  clock.Instant
+	behindAt  clock.Instant // when to ask for help, if nothing has been executed until then; Never if not behind
+	behind    uint64        // what was executed when behindAt was set
+	helpAt    []clock.Instant
+	rounds    []int // statuses received from each peer, to share the work of helping
+	blacklist group.Set
+}
+
+var _ Machine = (*Replica)(nil)
+
+// New returns a replica that has seen nothing. It is an error if the configuration cannot work.
+func New(cfg Config) (*Replica, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Limits.HistoryBytes == 0 {
+		cfg.Limits.HistoryBytes = 64 << 20
+	}
+	n := cfg.Group.N()
+	membership := wire.HashIncarnations(cfg.Epoch, cfg.Incarnations)
+	r := &Replica{
+		cfg: cfg,
+		preorder: preorder.New(preorder.Config{
+			Self: cfg.Self, Group: cfg.Group, Incarnations: cfg.Incarnations, Membership: membership,
+			UpdateBytes: cfg.Limits.UpdateBytes, RequestBytes: cfg.Limits.RequestBytes,
+			RequestUpdates: cfg.Limits.RequestUpdates, InFlight: cfg.Limits.InFlight, PendingBytes: cfg.Limits.PendingBytes,
+			Request: cfg.Timing.Request, Ack: cfg.Timing.Ack, Summary: cfg.Timing.Summary, Fetch: cfg.Timing.Fetch,
+			Wall: cfg.Wall,
+		}),
+		order: order.New(order.Config{
+			Self: cfg.Self, Group: cfg.Group, Membership: membership, OrdinalWindow: cfg.Limits.OrdinalWindow,
+			Matrix: cfg.Timing.Matrix, Propose: cfg.Timing.Propose,
+		}),
+		sessions: session.New(cfg.Limits.Sessions, cfg.Limits.SessionWindow),
+		random:   rand.New(rand.NewChaCha8(cfg.Seed)),
+		vector:   make(wire.Vector, n),
+		behindAt: clock.Never,
+		helpAt:   make([]clock.Instant, n),
+		rounds:   make([]int, n),
+	}
+	r.repeatAt = r.jittered(0)
+	return r, nil
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if !c.Group.Has(c.Self) {
+		errs = append(errs, fmt.Errorf("replica %d is not one of %s", c.Self, c.Group))
+	}
+	if len(c.Incarnations) != c.Group.N() {
+		errs = append(errs, fmt.Errorf("%d incarnations for %s", len(c.Incarnations), c.Group))
+	}
+	l := c.Limits
+	for _, limit := range []struct {
+		name  string
+		value int
+	}{
+		{"UpdateBytes", l.UpdateBytes}, {"RequestBytes", l.RequestBytes}, {"RequestUpdates", l.RequestUpdates},
+		{"InFlight", l.InFlight}, {"PendingBytes", l.PendingBytes}, {"Sessions", l.Sessions},
+		{"OrdinalWindow", l.OrdinalWindow}, {"History", l.History},
+	} {
+		if limit.value < 1 {
+			errs = append(errs, fmt.Errorf("%s is %d: must be at least 1", limit.name, limit.value))
+		}
+	}
+	if l.SessionWindow < 64 || l.SessionWindow%64 != 0 {
+		errs = append(errs, fmt.Errorf("SessionWindow is %d: must be a multiple of 64", l.SessionWindow))
+	}
+	if l.UpdateBytes > l.RequestBytes {
+		errs = append(errs, fmt.Errorf("UpdateBytes %d is more than RequestBytes %d", l.UpdateBytes, l.RequestBytes))
+	}
+	if c.Timing.Retransmit <= 0 || c.Timing.Fetch <= 0 {
+		errs = append(errs, errors.New("the Retransmit and Fetch intervals must be positive"))
+	}
+	return errors.Join(errs...)
+}
+
+// Deadline implements Machine.
+func (r *Replica) Deadline() clock.Instant {
+	if r.unsliced {
+		return 0
+	}
+	return clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.repeatAt, r.behindAt)
+}
+
+// Status is where the replica is.
+func (r *Replica) Status() Status {
+	st := Status{
+		View: r.order.View(), Leader: r.order.Leader(), Executed: r.executed(), Ordered: r.order.Ordered(),
+		Proposed: r.order.High(), Sessions: r.sessions.Len(), Blacklist: r.blacklist, Collected: r.order.Collected(),
+		HistoryBytes: r.heldBytes, OrdinalSlots: r.order.Slots(),
+	}
+	st.Pending, st.Bytes = r.preorder.Pending()
+	for i := range r.cfg.Group.N() {
+		var l Lane
+		l.Held, l.Preordered, l.Executed = r.preorder.Marks(group.FromIndex(i))
+		l.Slots = r.preorder.Slots(group.FromIndex(i))
+		st.Lanes = append(st.Lanes, l)
+	}
+	return st
+}
+
+// SessionDigest is a hash of the replicated session table: equal at replicas that executed the same ordinals.
+func (r *Replica) SessionDigest() [32]byte { return sha256.Sum256(r.sessions.AppendState(nil)) }
+
+// ExecutionVector is what the executed ordinals made eligible. The caller must not change it.
+func (r *Replica) ExecutionVector() wire.Vector { return r.vector }
+
+// jittered is one Retransmit interval after now, less up to a quarter.
+func (r *Replica) jittered(now clock.Instant) clock.Instant {
+	d := r.cfg.Timing.Retransmit
+	return now.Add(d - time.Duration(r.random.Int64N(int64(d/4)+1)))
+}

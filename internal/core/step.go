@@ -1,0 +1,102 @@
+package core
+
+import (
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// Step implements Machine: handle one input, then advance as far as that allows.
+func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
+	proofs := len(out.Evidence)
+	switch {
+	case in.Message != nil:
+		r.receive(now, in.Message, out)
+	case len(in.Submit) > 0:
+		r.submit(in.Submit, out)
+	}
+	r.advance(now, out)
+	r.convict(proofs, out)
+}
+
+// receive is the protocol's table of contents: which rule handles which message.
+func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Output) {
+	if !r.permits(env, out) {
+		return
+	}
+	switch m := env.Msg.(type) {
+	// Preordering (TDSC 2011 section 5.1).
+	case *wire.PreorderRequest:
+		r.preorder.OnRequest(now, env, out)
+	case *wire.PreorderAck:
+		r.preorder.OnAck(now, env, out)
+	case *wire.Summary:
+		r.preorder.OnSummary(env, out)
+	case *wire.Fetch:
+		r.preorder.OnFetch(now, env, out)
+
+	// Ordering (5.2).
+	case *wire.SummaryMatrix:
+		r.onMatrix(env, m, out)
+	case *wire.PrePrepare:
+		if r.order.OnPrePrepare(now, env, out) {
+			r.adopt(m.Rows, out)
+		}
+	case *wire.Prepare:
+		r.order.OnPrepare(now, env, out)
+	case *wire.Commit:
+		r.order.OnCommit(now, env, out)
+	case *wire.Certificate:
+		if r.order.OnCertificate(now, env, out) {
+			r.adopt(m.PrePrepare.Msg.(*wire.PrePrepare).Rows, out)
+		}
+
+	// Helping others on, and telling on them.
+	case *wire.Status:
+		r.onStatus(now, env, m, out)
+	case *wire.Evidence:
+		r.onEvidence(m, out)
+	}
+}
+
+// permits is the gate that every message passes: it must come from the sender's current incarnation in this epoch. The phases
+// of later versions (starting, recovering) belong here.
+func (r *Replica) permits(env *wire.Envelope, out *effect.Output) bool {
+	if !r.cfg.Group.Has(env.Sender) || env.Epoch != r.cfg.Epoch || env.Incarnation != r.cfg.Incarnations[env.Sender.Index()] {
+		out.Emit(trace.Event{Kind: trace.Dropped, Peer: env.Sender, Reason: "another epoch or incarnation"})
+		return false
+	}
+	return true
+}
+
+// onMatrix: the leader adopts every row that is newer than its own (5.4).
+func (r *Replica) onMatrix(env *wire.Envelope, m *wire.SummaryMatrix, out *effect.Output) {
+	if m.View != r.order.View() || r.order.Leader() != r.cfg.Self {
+		out.Emit(trace.Event{Kind: trace.Dropped, Peer: env.Sender, View: m.View, Reason: "matrix for another leader"})
+		return
+	}
+	r.adopt(m.Rows, out)
+}
+
+// adopt treats every row of a matrix as a summary received from its signer.
+func (r *Replica) adopt(rows wire.Rows, out *effect.Output) {
+	for _, row := range rows {
+		if row != nil {
+			r.preorder.OnSummary(row, out)
+		}
+	}
+}
+
+// submit refuses what can no longer take effect and queues the rest.
+func (r *Replica) submit(updates []wire.Update, out *effect.Output) {
+	fresh := make([]wire.Update, 0, len(updates))
+	for _, u := range updates {
+		if why := r.sessions.Executed(u.Client, u.Seq); why != 0 {
+			out.Refused = append(out.Refused, effect.Refusal{Client: u.Client, Seq: u.Seq, Why: why})
+			continue
+		}
+		fresh = append(fresh, u)
+	}
+	r.preorder.Submit(fresh, out)
+}
