@@ -2,6 +2,7 @@ package sign
 
 import (
 	"crypto/sha256"
+	"math"
 	"sync"
 
 	"github.com/primebft/prime/internal/group"
@@ -83,14 +84,22 @@ func (v *Verifier) newInspection() *inspection {
 	return &inspection{v: v, statement: make([]byte, 0, max(statementSize, wire.UpdateStatementSize+len(wire.Signature{})))}
 }
 
-// message checks a whole message. The proof comes first: only who signed a message can make its embedded ones cost us.
+// message checks a whole message.
 func (i *inspection) message(e *wire.Envelope) Reason {
+	if why := i.proofs(e); why != 0 {
+		return why
+	}
+	_, why := i.clients(e, 0, math.MaxInt)
+	return why
+}
+
+// proofs checks everything that replicas have signed in e. Its own proof comes first: only who signed a message can make its
+// embedded ones cost us.
+func (i *inspection) proofs(e *wire.Envelope) Reason {
 	if why := i.envelope(e); why != 0 {
 		return why
 	}
 	switch m := e.Msg.(type) {
-	case *wire.PreorderRequest:
-		return i.request(e.Sender, m)
 	case *wire.SummaryMatrix:
 		return i.rows(m.Rows)
 	case *wire.PrePrepare:
@@ -101,6 +110,44 @@ func (i *inspection) message(e *wire.Envelope) Reason {
 		return i.evidence(m)
 	}
 	return 0
+}
+
+// allUpdates is what clients returns when nothing is left to check.
+const allUpdates = -1
+
+// clients checks the updates in e from number at on, until it has verified limit signatures. It returns where to go on.
+func (i *inspection) clients(e *wire.Envelope, at, limit int) (int, Reason) {
+	introducer, first, second := updatesIn(e)
+	for ; at < len(first)+len(second); at++ {
+		if i.cost >= limit {
+			return at, 0
+		}
+		rest, n := first, at
+		if at >= len(first) {
+			rest, n = second, at-len(first)
+		}
+		if why := i.update(introducer, &rest[n]); why != 0 {
+			return at, why
+		}
+	}
+	return allUpdates, 0
+}
+
+// updatesIn is all updates in e, in two parts, and the replica that introduced them.
+func updatesIn(e *wire.Envelope) (introducer group.ID, first, second []wire.Update) {
+	switch m := e.Msg.(type) {
+	case *wire.PreorderRequest:
+		return e.Sender, m.Updates, nil
+	case *wire.Evidence:
+		if r, ok := m.First.Msg.(*wire.PreorderRequest); ok {
+			first = r.Updates
+		}
+		if r, ok := m.Second.Msg.(*wire.PreorderRequest); ok {
+			second = r.Updates
+		}
+		return m.First.Sender, first, second
+	}
+	return 0, nil, nil
 }
 
 // envelope checks header and proof.
@@ -161,16 +208,6 @@ func (i *inspection) signature(sender group.ID) bool {
 	k := i.v.keyring
 	i.statement = k.appendStatement(i.statement[:0], sender, i.batch.count, &i.batch.root)
 	return i.v.scheme.Verify(k.m.Replicas[sender.Index()], i.statement, &i.batch.sig)
-}
-
-// request checks the updates of a request.
-func (i *inspection) request(introducer group.ID, m *wire.PreorderRequest) Reason {
-	for j := range m.Updates {
-		if why := i.update(introducer, &m.Updates[j]); why != 0 {
-			return why
-		}
-	}
-	return 0
 }
 
 // update checks that introducer may introduce u, and u's signature if there has to be one.
@@ -244,7 +281,7 @@ func (i *inspection) certificate(m *wire.Certificate) Reason {
 	if signers.Len() < i.v.quorum {
 		return NoQuorum
 	}
-	if i.message(m.PrePrepare) != 0 {
+	if i.proofs(m.PrePrepare) != 0 {
 		return BadMember
 	}
 	for _, e := range m.Commits {
@@ -261,7 +298,7 @@ func (i *inspection) evidence(m *wire.Evidence) Reason {
 	if a.Sender != b.Sender || a.Kind != b.Kind || a.Digest == b.Digest || !convicts(a.Kind) {
 		return Malformed
 	}
-	if i.message(a) != 0 || i.message(b) != 0 {
+	if i.proofs(a) != 0 || i.proofs(b) != 0 {
 		return BadMember
 	}
 	return 0
