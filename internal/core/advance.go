@@ -11,6 +11,7 @@ import (
 // windows, so what waits for those comes after it.
 func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 	r.order.Advance(now, r.preorder.Rows(), r.preorder.Version(), out)
+	r.preorder.Expect(now, r.order.Accepted())
 	if r.execute(now, out) {
 		r.order.Advance(now, r.preorder.Rows(), r.preorder.Version(), out)
 	}

@@ -134,6 +134,10 @@ func (r *Replica) Status() Status {
 	return st
 }
 
+// Pending is how many updates of own clients wait to be introduced, and the bytes of their payloads: what a queue before this
+// one has to know after each step.
+func (r *Replica) Pending() (updates, bytes int) { return r.preorder.Pending() }
+
 // SessionDigest is a hash of the replicated session table: equal at replicas that executed the same ordinals.
 func (r *Replica) SessionDigest() [32]byte { return sha256.Sum256(r.sessions.AppendState(nil)) }
 

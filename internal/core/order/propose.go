@@ -38,14 +38,14 @@ func (s *State) OnPrePrepare(now clock.Instant, env *wire.Envelope, out *effect.
 		drop(out, env.Sender, m.Ordinal, "proposal of a replica that does not lead, or under other incarnations")
 		return false
 	}
+	if at := s.slots.At(m.Ordinal); at != nil && at.proposal != nil {
+		if at.proposal.Digest != env.Digest { // found out even when the ordinal is already executed
+			out.Evidence = append(out.Evidence, wire.Evidence{First: at.proposal, Second: env})
+		}
+		return false
+	}
 	at := s.admit(now, env, m.View, m.Ordinal, out)
-	switch {
-	case at == nil:
-		return false
-	case at.proposal != nil && at.proposal.Digest == env.Digest:
-		return false
-	case at.proposal != nil:
-		out.Evidence = append(out.Evidence, wire.Evidence{First: at.proposal, Second: env})
+	if at == nil {
 		return false
 	}
 	s.propound(at, env)

@@ -119,6 +119,9 @@ func (s *State) MarkExecuted() {
 	at.votes = kept
 }
 
+// Accepted is what the accepted proposals make eligible. The caller must not change it.
+func (s *State) Accepted() wire.Vector { return s.chain }
+
 // Collect forgets everything up to an executed ordinal and returns what that ordinal made eligible.
 func (s *State) Collect(ordinal uint64) wire.Vector {
 	at := s.slots.At(ordinal)

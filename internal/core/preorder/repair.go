@@ -48,12 +48,18 @@ func (s *State) covering(i int, seq uint64) group.Set {
 }
 
 // missing reports whether the request of a slot is lacking here although it surely exists (some correct replica vouches for
-// it), and which digest is wanted, zero for any.
+// it), and which digest is wanted, zero for any. While nothing is bound, another digest that some correct replica acknowledged
+// is wanted too: together with the request held here it proves that the origin is faulty.
 func (s *State) missing(l *lane, seq uint64, at *slot) (digest wire.Digest, missing bool) {
 	switch {
 	case at.bound:
 		return at.digest, at.request == nil || at.request.Digest != at.digest
 	case at.request != nil:
+		for k := range at.tallies {
+			if t := &at.tallies[k]; t.digest != at.request.Digest && t.ackers.Len() >= s.cfg.Group.OneCorrect() {
+				return t.digest, !s.blacklist.Has(at.request.Sender)
+			}
+		}
 		return wire.Digest{}, false
 	default:
 		return wire.Digest{}, seq <= l.needed || at.voted.Len() >= s.cfg.Group.OneCorrect()

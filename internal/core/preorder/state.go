@@ -158,6 +158,15 @@ func (s *State) Ready(now clock.Instant, want wire.Vector) (wire.PreorderID, boo
 	return missing, ready
 }
 
+// Expect says that a proposal makes everything up to the vector eligible: what is missing of it is fetched in good time.
+func (s *State) Expect(now clock.Instant, vector wire.Vector) {
+	for i := range vector {
+		if l := &s.lanes[i]; vector[i].Seq > l.held && vector[i].Seq > l.needed {
+			s.expect(now, i, vector[i].Seq)
+		}
+	}
+}
+
 // expect notes that every request of a lane up to seq exists and is wanted here.
 func (s *State) expect(now clock.Instant, i int, seq uint64) {
 	l := &s.lanes[i]

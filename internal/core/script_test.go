@@ -1,0 +1,303 @@
+package core_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// TestScripts runs the golden scripts of testdata: what happens, in order, at every replica of a small group whose messages
+// all take 1 ms. Run with -rewrite to accept what happens now; the diff is the review.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := &script{}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			s.log.Reset()
+			s.run(t, d)
+			if s.log.Len() == 0 {
+				return "ok\n"
+			}
+			return s.log.String()
+		})
+	})
+}
+
+const latency = clock.Instant(time.Millisecond)
+
+// script is the world of one golden script.
+type script struct {
+	group    group.Group
+	now      clock.Instant
+	machines []*core.Replica
+	queue    []packet // sent, by due time: all messages take the same time
+	rules    []rule
+	muted    map[trace.Kind]bool
+	log      strings.Builder
+}
+
+type packet struct {
+	due clock.Instant
+	to  group.ID
+	env *wire.Envelope
+	by  group.ID
+}
+
+// rule drops matching packets.
+type rule struct {
+	kinds    []wire.Kind
+	from, to group.Set
+}
+
+var kinds = map[string]wire.Kind{
+	"PO-REQUEST": wire.KindPreorderRequest, "PO-ACK": wire.KindPreorderAck, "PO-SUMMARY": wire.KindSummary,
+	"SUMMARY-MATRIX": wire.KindSummaryMatrix, "PRE-PREPARE": wire.KindPrePrepare, "PREPARE": wire.KindPrepare,
+	"COMMIT": wire.KindCommit, "FETCH": wire.KindFetch, "STATUS": wire.KindStatus, "CERTIFICATE": wire.KindCertificate,
+	"EVIDENCE": wire.KindEvidence,
+}
+
+func (s *script) run(t *testing.T, d *datadriven.TestData) {
+	switch d.Cmd {
+	case "group":
+		s.start(t, d)
+	case "submit":
+		s.submit(t, d)
+	case "equivocate":
+		s.equivocate(t, d)
+	case "propose":
+		s.propose(t, d)
+	case "drop":
+		r := rule{from: s.group.All(), to: s.group.All()}
+		for _, a := range d.CmdArgs {
+			switch a.Key {
+			case "type":
+				for _, v := range a.Vals {
+					r.kinds = append(r.kinds, kinds[v])
+				}
+			case "from":
+				r.from = parseSet(t, a.Vals)
+			case "to":
+				r.to = parseSet(t, a.Vals)
+			}
+		}
+		s.rules = append(s.rules, r)
+	case "allow":
+		s.rules = nil
+	case "advance":
+		span, err := time.ParseDuration(d.CmdArgs[0].Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.advance(s.now.Add(span))
+	case "status":
+		s.status()
+	default:
+		t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
+	}
+}
+
+func parseSet(t *testing.T, names []string) (set group.Set) {
+	for _, name := range names {
+		id, err := strconv.Atoi(strings.TrimPrefix(name, "r"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		set = set.With(group.ID(id))
+	}
+	return set
+}
+
+// start makes a group: f, k, and the limits inflight, window and history; quiet names events that are not shown.
+func (s *script) start(t *testing.T, d *datadriven.TestData) {
+	f, k, inflight, window, history := 1, 0, 8, 8, 16
+	for key, at := range map[string]*int{"f": &f, "k": &k, "inflight": &inflight, "window": &window, "history": &history} {
+		d.MaybeScanArgs(t, key, at)
+	}
+	*s = script{group: group.MustNew(f, k), muted: map[trace.Kind]bool{}}
+	incarnations := slices.Repeat([]uint32{1}, s.group.N())
+	for id := range s.group.All().All() {
+		r, err := core.New(core.Config{
+			Self: id, Group: s.group, Epoch: 1, Incarnations: incarnations, Wall: int64(1000 * time.Hour), Check: true,
+			Limits: core.Limits{UpdateBytes: 100, RequestBytes: 1000, RequestUpdates: 10, InFlight: inflight,
+				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history},
+			Timing: core.Timing{Request: time.Millisecond, Ack: time.Millisecond, Summary: time.Millisecond,
+				Matrix: time.Millisecond, Propose: time.Millisecond, Retransmit: 200 * time.Millisecond,
+				Fetch: 20 * time.Millisecond},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.machines = append(s.machines, r)
+	}
+	for _, a := range d.CmdArgs {
+		if a.Key == "quiet" {
+			for kind := trace.RequestSent; kind <= trace.OutOfHistory; kind++ {
+				s.muted[kind] = s.muted[kind] || slices.Contains(a.Vals, kind.String())
+			}
+		}
+	}
+}
+
+// submit rI TEXT…: clients of replica I submit updates, numbered by their text so that equal texts are one update.
+func (s *script) submit(t *testing.T, d *datadriven.TestData) {
+	var id group.ID
+	for i := range parseSet(t, []string{d.CmdArgs[0].Key}).All() {
+		id = i
+	}
+	var updates []wire.Update
+	for _, a := range d.CmdArgs[1:] {
+		updates = append(updates, update(a.Key))
+	}
+	s.step(id, core.Input{Submit: updates})
+}
+
+// update is the update with a text: its client is the first letter, its number the rest or 1.
+func update(text string) wire.Update {
+	seq, err := strconv.ParseUint(text[1:], 10, 64)
+	if err != nil {
+		seq = 1
+	}
+	return wire.Update{Client: wire.ClientID{text[0]}, Seq: seq, Payload: []byte(text)}
+}
+
+// equivocate rI seq=N a=TEXT to=… b=TEXT to=…: replica I signs two requests under one number.
+func (s *script) equivocate(t *testing.T, d *datadriven.TestData) {
+	from, seq, text := group.ID(0), uint64(1), ""
+	for _, a := range d.CmdArgs {
+		switch a.Key {
+		case "seq":
+			seq, _ = strconv.ParseUint(a.Vals[0], 10, 64)
+		case "a", "b":
+			text = a.Vals[0]
+		case "to":
+			m := &wire.PreorderRequest{Seq: seq, Updates: []wire.Update{update(text)}}
+			s.send(from, effect.Send{To: parseSet(t, a.Vals), Class: wire.Bounded, Msg: m})
+		default:
+			for id := range parseSet(t, []string{a.Key}).All() {
+				from = id
+			}
+		}
+	}
+}
+
+// propose rI ordinal=N to=…: replica I signs an empty proposal, as a leader that lies would.
+func (s *script) propose(t *testing.T, d *datadriven.TestData) {
+	m := &wire.PrePrepare{View: 1, Ordinal: 1, Incarnations: wire.HashIncarnations(1, slices.Repeat([]uint32{1}, s.group.N())),
+		Base: make(wire.Vector, s.group.N()), Rows: make(wire.Rows, s.group.N())}
+	from, to := group.ID(0), group.Set(0)
+	for _, a := range d.CmdArgs {
+		switch a.Key {
+		case "ordinal":
+			m.Ordinal, _ = strconv.ParseUint(a.Vals[0], 10, 64)
+		case "to":
+			to = parseSet(t, a.Vals)
+		default:
+			for id := range parseSet(t, []string{a.Key}).All() {
+				from = id
+			}
+		}
+	}
+	s.send(from, effect.Send{To: to, Class: wire.Timely, Msg: m})
+}
+
+func (s *script) step(id group.ID, in core.Input) {
+	var out effect.Output
+	s.machines[id.Index()].Step(s.now, in, &out)
+	for _, e := range out.Events {
+		if !s.muted[e.Kind] {
+			fmt.Fprintf(&s.log, "%s %s: %s\n", time.Duration(s.now), id, e)
+		}
+	}
+	for _, d := range out.Deliver {
+		texts := []string{}
+		for i, u := range d.Updates {
+			texts = append(texts, fmt.Sprintf("%s(%s)", u.Payload, d.Origins[i]))
+		}
+		fmt.Fprintf(&s.log, "%s %s: deliver %d: %s\n", time.Duration(s.now), id, d.Ordinal, strings.Join(texts, " "))
+	}
+	for _, r := range out.Refused {
+		fmt.Fprintf(&s.log, "%s %s: refused %c%d: %d\n", time.Duration(s.now), id, r.Client[0], r.Seq, r.Why)
+	}
+	for _, send := range out.Sends {
+		s.send(id, send)
+	}
+}
+
+func (s *script) send(from group.ID, send effect.Send) {
+	env := send.Signed
+	if env == nil {
+		env = wire.NewEnvelope(wire.Header{Sender: from, Epoch: 1, Incarnation: 1}, send.Msg)
+		env.Finish(wire.Proof{Count: 1})
+	}
+	for to := range send.To.All() {
+		blocked := slices.ContainsFunc(s.rules, func(r rule) bool {
+			return r.from.Has(from) && r.to.Has(to) && from != to && (len(r.kinds) == 0 || slices.Contains(r.kinds, env.Kind))
+		})
+		if blocked {
+			continue
+		}
+		due := s.now + latency
+		if to == from {
+			due = s.now
+		}
+		s.queue = append(s.queue, packet{due: due, to: to, env: env, by: from})
+	}
+}
+
+// advance lets time pass: packets arrive when due, in the order sent, and machines are ticked at their deadlines.
+func (s *script) advance(until clock.Instant) {
+	for {
+		next := clock.Never
+		for _, p := range s.queue {
+			next = min(next, p.due)
+		}
+		for _, m := range s.machines {
+			next = min(next, m.Deadline())
+		}
+		if next > until {
+			s.now = until
+			return
+		}
+		s.now = max(s.now, next)
+		for i := 0; i < len(s.queue); {
+			if p := s.queue[i]; p.due <= s.now {
+				s.queue = slices.Delete(s.queue, i, i+1)
+				s.step(p.to, core.Input{Message: p.env})
+				i = 0
+				continue
+			}
+			i++
+		}
+		for i, m := range s.machines {
+			if m.Deadline() <= s.now {
+				s.step(group.FromIndex(i), core.Tick)
+			}
+		}
+	}
+}
+
+func (s *script) status() {
+	for i, m := range s.machines {
+		st := m.Status()
+		fmt.Fprintf(&s.log, "%s: executed=%d lanes=", group.FromIndex(i), st.Executed)
+		for _, l := range st.Lanes {
+			fmt.Fprintf(&s.log, "[%d %d %d]", l.Held, l.Preordered, l.Executed)
+		}
+		if st.Blacklist != 0 {
+			fmt.Fprintf(&s.log, " blacklist=%s", st.Blacklist)
+		}
+		s.log.WriteByte('\n')
+	}
+}
