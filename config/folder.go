@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/primebft/prime/internal/group"
 )
 
 // Load reads and checks everything that the replica in folder dir is started with: cluster.toml, node.toml, replica.key. It
@@ -16,6 +18,10 @@ import (
 func Load(dir string) (Config, error) {
 	if p := reachable(dir); p != nil {
 		return Config{}, p
+	}
+	if _, err := os.Stat(filepath.Join(dir, NodeFile)); errors.Is(err, fs.ErrNotExist) && reachable(filepath.Join(dir, "r1")) == nil {
+		return Config{}, &Problem{File: dir, What: "it is the folder of a cluster, not of a replica",
+			Remedy: "give one of its replicas' folders, for example " + filepath.Join(dir, "r1")}
 	}
 	c := Config{Dir: dir}
 	var errs [4]error
@@ -29,6 +35,7 @@ func Load(dir string) (Config, error) {
 				continue // what ReadKey found says more
 			}
 			p.File = filepath.Join(dir, p.File)
+			p.Line = lineOf(p)
 			errs[3] = errors.Join(errs[3], p)
 		}
 	}
@@ -36,6 +43,18 @@ func Load(dir string) (Config, error) {
 		return Config{}, err
 	}
 	return c, nil
+}
+
+// lineOf looks up in a file that was well-formed a moment ago where the field of a fault is.
+func lineOf(p *Problem) int {
+	if p.Field == "" {
+		return 0
+	}
+	data, err := readFile(p.File)
+	if err != nil {
+		return 0
+	}
+	return (&document{lines: locate(string(data))}).line(p.Field)
 }
 
 // LoadCluster reads and checks one cluster.toml.
@@ -99,12 +118,16 @@ func reachable(dir string) *Problem {
 
 // exposed finds private keys in dir, beside the replica's own, that others can get at.
 func exposed(dir string) error {
-	keys, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "*.key"))
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return unreadable(dir, err, "")
+	}
 	var problems []*Problem
-	for _, path := range keys {
-		if filepath.Base(path) == KeyFile {
-			continue // ReadKey's
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".key" || e.Name() == KeyFile { // that one is ReadKey's
+			continue
 		}
+		path := filepath.Join(dir, e.Name())
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 			problems = append(problems, &Problem{File: path,
 				What:   fmt.Sprintf("a private key with mode %04o: others can get at it", info.Mode().Perm()),
@@ -128,20 +151,19 @@ func Check(dir string) error {
 	if err != nil {
 		errs = append(errs, err)
 	}
-	folders, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "r[0-9]*"))
-	slices.SortFunc(folders, func(a, b string) int { return len(a) - len(b) })
-	for _, folder := range folders {
+	for id := 1; id <= group.MaxReplicas; id++ {
+		folder := filepath.Join(dir, fmt.Sprintf("r%d", id))
 		if info, statErr := os.Stat(folder); statErr != nil || !info.IsDir() {
-			continue
+			continue // its machine has it
 		}
 		c, loadErr := Load(folder)
 		if loadErr != nil {
 			errs = append(errs, loadErr)
 			continue
 		}
-		if want := fmt.Sprintf("r%d", c.Node.ID); filepath.Base(folder) != want {
+		if c.Node.ID != id {
 			errs = append(errs, &Problem{File: filepath.Join(folder, NodeFile), Field: "id",
-				What: fmt.Sprintf("%s in folder %s", want, filepath.Base(folder)), Remedy: "rename the folder or correct id"})
+				What: fmt.Sprintf("r%d in folder r%d", c.Node.ID, id), Remedy: "rename the folder or correct id"})
 		}
 		if err == nil && c.Cluster.Digest() != cluster.Digest() {
 			errs = append(errs, &Problem{File: filepath.Join(folder, ClusterFile), Field: cluster.difference(c.Cluster),
@@ -167,18 +189,6 @@ func (c Cluster) difference(other Cluster) string {
 		}
 	}
 	return "replica"
-}
-
-// escapeGlob makes a path mean itself in a pattern.
-func escapeGlob(path string) string {
-	var b []byte
-	for i := range len(path) {
-		if slices.Contains([]byte(`*?[\`), path[i]) {
-			b = append(b, '\\')
-		}
-		b = append(b, path[i])
-	}
-	return string(b)
 }
 
 // writeNew writes a file that must not exist yet, and returns when it is on disk.

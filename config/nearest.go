@@ -5,13 +5,15 @@ import "strings"
 // nearest is the known name that a mistyped one is closest to; empty if none is close. The same key in another table is
 // closest of all.
 func nearest(name string, known []string) string {
-	_, key, _ := strings.Cut("."+name, ".")
-	key = key[strings.LastIndexByte(key, '.')+1:]
+	key := name[strings.LastIndexByte(name, '.')+1:]
 	best, least := "", max(2, len(name)/3)+1
 	if len(name) > 64 {
 		return ""
 	}
 	for _, k := range known {
+		if k == "" {
+			continue
+		}
 		d := distance(name, k)
 		if k[strings.LastIndexByte(k, '.')+1:] == key {
 			d = 0

@@ -15,8 +15,15 @@ import (
 // maxFile is the largest configuration file that is read, bytes: room for tens of thousands of clients.
 const maxFile = 4 << 20
 
-// maxNesting is how deep brackets may nest. No setting needs more than one; the parser recurses.
-const maxNesting = 16
+// maxNesting is how deep brackets may nest, and maxDots how many dots a key may have: the parser recurses. No setting has
+// more than one of either; addresses and paths, which are not told from keys here, have more dots.
+const (
+	maxNesting = 16
+	maxDots    = 256
+)
+
+// maxProblems is how many faults of one file are named.
+const maxProblems = 100
 
 // document is a TOML file that parsed, and on which line each of its keys is.
 type document struct {
@@ -33,7 +40,7 @@ func parse(file string, data []byte) (*document, error) {
 		return nil, &Problem{File: file, What: fmt.Sprintf("it is larger than %s", sizeText(maxFile)), Remedy: "is it the right file?"}
 	}
 	if line := tooDeep(data); line > 0 {
-		return nil, &Problem{File: file, Line: line, What: "brackets nest too deep", Remedy: "no setting needs that"}
+		return nil, &Problem{File: file, Line: line, What: "tables or lists nest too deep", Remedy: "no setting needs that"}
 	}
 	if err := toml.Unmarshal(data, &d.tree); err != nil {
 		p := &Problem{File: file, What: short(err.Error()), Remedy: "mend the syntax; see https://toml.io"}
@@ -46,25 +53,29 @@ func parse(file string, data []byte) (*document, error) {
 	return d, nil
 }
 
-// tooDeep returns the line on which brackets nest deeper than maxNesting; 0 if they never do. Brackets in strings and comments
-// count too, which no real file minds: a line's comment ends its own nesting.
+// tooDeep returns the line on which tables or lists nest too deep; 0 if they never do. What is inside strings counts too, which
+// no real file minds.
 func tooDeep(data []byte) int {
-	depth, line := 0, 1
+	depth, dots, line := 0, 0, 1
 	comment := false
 	for _, b := range data {
 		switch {
 		case b == '\n':
 			line++
-			comment = false
+			dots, comment = 0, false
 		case comment:
 		case b == '#':
 			comment = true
+		case b == '.':
+			dots++
+		case b == '=' || b == ',':
+			dots = 0
 		case b == '[' || b == '{':
 			depth++
 		case (b == ']' || b == '}') && depth > 0:
 			depth--
 		}
-		if depth > maxNesting {
+		if depth > maxNesting || dots > maxDots {
 			return line
 		}
 	}
@@ -86,7 +97,9 @@ func locate(source string) map[string]int {
 		if m := headerLine.FindStringSubmatch(line); m != nil {
 			table = m[2]
 			if m[1] == "[[" {
-				count[m[2]]++
+				if count[m[2]]++; count[m[2]] == 1 {
+					lines[m[2]] = i + 1
+				}
 				table = element(m[2], count[m[2]])
 			}
 			lines[table] = i + 1
@@ -113,18 +126,19 @@ func (d *document) line(field string) int {
 		if n, ok := d.lines[field]; ok {
 			return n
 		}
-		field = field[:max(strings.LastIndexByte(field, '.'), 0)]
+		field = field[:max(strings.LastIndexAny(field, ".["), 0)]
 	}
 	return 0
 }
 
 // blame records a fault of this file.
 func (d *document) blame(p *Problem, field string) {
-	if p == nil {
+	if p == nil || len(d.problems) >= maxProblems {
 		return
 	}
 	p.Field = field
 	d.place(p)
+	p.Field = short(field)
 	d.problems = append(d.problems, p)
 }
 
@@ -167,21 +181,21 @@ func fill[T any](d *document, dst *T, settings []setting[T], tree map[string]any
 		case key != "" && tables[key]:
 			d.blame(fault("", fmt.Sprintf("write [%s] on a line of its own", key), "it is a table of settings"), dotted(prefix, key))
 		default:
-			d.unknown(prefix, key, known)
+			d.unknown(prefix, key, slices.Concat(known, slices.Sorted(maps.Keys(tables))))
 		}
 	}
 }
 
 // unknown records a setting that does not exist.
 func (d *document) unknown(prefix, path string, known []string) {
+	if len(d.problems) >= maxProblems {
+		return
+	}
 	remedy := "remove it"
 	if near := nearest(path, known); near != "" {
 		remedy = fmt.Sprintf("did you mean %s?", near)
 	}
-	field := dotted(prefix, path)
-	p := fault("", remedy, "there is no such setting")
-	d.blame(p, field)
-	p.Field = short(field)
+	d.blame(fault("", remedy, "there is no such setting"), dotted(prefix, path))
 }
 
 // ParseCluster reads the text of a cluster.toml; file is its name in messages. Every fault is named.
@@ -226,7 +240,7 @@ func (d *document) check(err error) {
 		blamed[p.Field] = true
 	}
 	for _, p := range Problems(err) {
-		if !blamed[p.Field] {
+		if !blamed[p.Field] && len(d.problems) < maxProblems {
 			d.place(p)
 			d.problems = append(d.problems, p)
 		}
@@ -252,7 +266,6 @@ func (d *document) clients(c *Cluster) {
 		key, err := hex.DecodeString(s)
 		if err != nil || len(key) != 32 {
 			d.blame(fault("", want, "%q is not a public key", short(s)), element("clients", i+1))
-			d.problems[len(d.problems)-1].Line = d.line("clients")
 			continue
 		}
 		c.Clients = append(c.Clients, [32]byte(key))

@@ -52,6 +52,7 @@ func (c Config) crossCheck() []*Problem {
 		problems = append(problems, named(NodeFile, []*Problem{fault("listen_clients", "use another port",
 			"replicas and clients are both to be served at %s", peers)})...)
 	}
+	problems = append(problems, named(NodeFile, c.checkRoom())...)
 	if len(c.Key) != ed25519.PrivateKeySize {
 		return append(problems, &Problem{File: KeyFile, What: "there is no private key", Remedy: "make one with prime keygen"})
 	}
@@ -59,6 +60,31 @@ func (c Config) crossCheck() []*Problem {
 		problems = append(problems, &Problem{File: KeyFile,
 			What:   fmt.Sprintf("wrong key: it does not belong to the public_key of r%d in %s", self.ID, ClusterFile),
 			Remedy: "put the right key there, or correct id in " + NodeFile})
+	}
+	return problems
+}
+
+// checkRoom finds queues of the node that could never hold the largest message or update of the cluster.
+func (c Config) checkRoom() []*Problem {
+	const header = 256 // more than what a request adds to each update
+	limits := c.Cluster.Limits
+	message := 2 * (limits.RequestBytes + header*limits.RequestUpdates) // evidence carries two requests
+	var problems []*Problem
+	for _, q := range []struct {
+		field       string
+		bytes, need int
+		what        string
+	}{
+		{"network.budget_bytes", c.Node.Network.BudgetBytes, message, "the largest message"},
+		{"queues.ingress_bytes", c.Node.Queues.IngressBytes, message, "the largest message"},
+		{"queues.submit_bytes", c.Node.Queues.SubmitBytes, limits.UpdateBytes + header, "the largest update"},
+		{"queues.deliver_bytes", c.Node.Queues.DeliverBytes, limits.UpdateBytes + header, "the largest update"},
+		{"queues.watch_bytes", c.Node.Queues.WatchBytes, limits.UpdateBytes + header, "the largest update"},
+	} {
+		if q.bytes < q.need {
+			problems = append(problems, fault(q.field, "make it at least "+sizeText(q.need)+", or lower the limits in "+ClusterFile,
+				"%s has no room for %s of this cluster", sizeText(q.bytes), q.what))
+		}
 	}
 	return problems
 }
