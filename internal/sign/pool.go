@@ -14,8 +14,9 @@ import (
 //
 // Messages wait in lanes, one per peer and class, each with its own budget of bytes; only the reader of a full lane blocks.
 // Workers take them in rounds. In a round every lane may spend its class's quantum of signature verifications; within a
-// round TIMELY lanes come first and the lanes of a class take turns, one message, or one slice of a long one, a turn. So an urgent message overtakes, and
-// yet no peer, whatever it sends in whatever class, keeps another peer's message waiting for longer than a round.
+// round TIMELY lanes come first and the lanes of a class take turns, one message, or one slice of a long one, a turn. So an
+// urgent message overtakes, and yet no peer, whatever it sends in whatever class, keeps another peer's message waiting for
+// longer than a round.
 type Pool struct {
 	verifier *Verifier
 	limits   wire.Limits
@@ -224,7 +225,8 @@ func (p *Pool) spend(c *classLanes, from group.ID, cost int) {
 }
 
 // check checks one message without the lock, or the next slice of one with many updates; at is where to go on.
-func (p *Pool) check(i *inspection, l *lane, from group.ID, position uint64, what *item) (e *wire.Envelope, at int, why Reason) {
+func (p *Pool) check(i *inspection, l *lane, from group.ID, position uint64, what *item) (
+	e *wire.Envelope, at int, why Reason) {
 	i.cost = 0
 	if e = what.env; e == nil {
 		if e, why = p.open(i, l, from, position, what.raw); why != 0 {
@@ -238,7 +240,7 @@ func (p *Pool) check(i *inspection, l *lane, from group.ID, position uint64, wha
 }
 
 // open decodes a message and checks everything but its updates.
-func (p *Pool) open(i *inspection, l *lane, from group.ID, position uint64, raw []byte) (*wire.Envelope, Reason) {
+func (p *Pool) open(i *inspection, l *lane, from group.ID, at uint64, raw []byte) (*wire.Envelope, Reason) {
 	e, err := p.limits.Decode(raw)
 	if err != nil {
 		return nil, Malformed
@@ -247,7 +249,7 @@ func (p *Pool) open(i *inspection, l *lane, from group.ID, position uint64, raw 
 		return nil, Misdirected
 	}
 	p.mu.Lock()
-	again := l.holds(&e.Digest, position)
+	again := l.holds(&e.Digest, at)
 	p.mu.Unlock()
 	if again {
 		return nil, Duplicate
