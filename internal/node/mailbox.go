@@ -11,6 +11,7 @@ type mailbox[T any] struct {
 	mu     sync.Mutex
 	items  []T
 	weight int // sum over items of what their senders said; bytes or a count
+	shut   bool
 }
 
 func newMailbox[T any]() *mailbox[T] { return &mailbox[T]{ready: make(chan struct{}, 1)} }
@@ -24,19 +25,26 @@ func (m *mailbox[T]) put(weight int, items ...T) {
 	wake(m.ready)
 }
 
-// offer adds an item unless the mailbox would then weigh more than limit; one item always fits an empty mailbox.
-func (m *mailbox[T]) offer(item T, weight, limit int) bool {
+// offer adds an item unless the mailbox is shut or would then weigh more than limit.
+func (m *mailbox[T]) offer(item T, weight, limit int) (added, open bool) {
 	m.mu.Lock()
-	fits := len(m.items) == 0 || m.weight+weight <= limit
-	if fits {
+	open = !m.shut
+	if added = open && m.weight+weight <= limit; added {
 		m.items = append(m.items, item)
 		m.weight += weight
 	}
 	m.mu.Unlock()
-	if fits {
+	if added {
 		wake(m.ready)
 	}
-	return fits
+	return added, open
+}
+
+// close makes offer refuse everything. What is in the mailbox can still be taken.
+func (m *mailbox[T]) close() {
+	m.mu.Lock()
+	m.shut = true
+	m.mu.Unlock()
 }
 
 // take returns everything, in order, and its weight, and keeps spare as memory for what comes next. The caller gives the

@@ -70,7 +70,9 @@ type backlog struct {
 }
 
 // needs reports whether the application will still be given an ordinal that is held.
-func (b *backlog) needs(ordinal uint64) bool { return ordinal > b.taken && !(b.behind && ordinal > b.until) }
+func (b *backlog) needs(ordinal uint64) bool {
+	return ordinal > b.taken && !(b.behind && ordinal > b.until)
+}
 
 func newRecords(epoch uint32, watchBytes, deliverBytes int) *Records {
 	return &Records{epoch: epoch, keep: watchBytes, limit: behindFactor * deliverBytes}

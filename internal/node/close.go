@@ -1,0 +1,120 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// grace is how long an end waits for the application to return from its last call, beyond the time to drain.
+const grace = time.Second
+
+// The states of a replica, as State has them; some are followed by a colon and details.
+const (
+	StateRunning           = "running"
+	StateApplicationBehind = "application-behind"
+	StateApplicationFailed = "application-failed"
+	StateDraining          = "draining"
+	StateCrashed           = "crashed"
+	StateClosed            = "closed"
+)
+
+// State is what the replica is doing, in a word and perhaps details: running, application-behind, application-failed,
+// draining, crashed, closed.
+func (n *Node) State() string {
+	if what := n.crash.Load(); what != nil {
+		return StateCrashed + ": " + *what
+	}
+	select {
+	case <-n.stop:
+		return StateClosed
+	default:
+	}
+	if why := n.deliver.failure.Load(); why != nil {
+		return fmt.Sprintf("%s: %s", StateApplicationFailed, firstLine(*why))
+	}
+	if b := n.records.app(); b.behind {
+		return fmt.Sprintf("%s: missed from ordinal %d", StateApplicationBehind, b.until+1)
+	}
+	if n.closing.Load() {
+		return StateDraining
+	}
+	return StateRunning
+}
+
+// Close refuses new updates, waits until those that were accepted have been executed and answered by the application, for
+// Timing.Drain at most, and then ends the replica. An error says what was left undone. Only the first Close has an effect.
+func (n *Node) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.Node.Timing.Drain)
+	defer cancel()
+	return n.end(n.Drain(ctx))
+}
+
+// CloseNow ends the replica at once. Updates that were accepted may or may not be executed by the others.
+func (n *Node) CloseNow() error {
+	n.shutInput()
+	return n.end(nil)
+}
+
+// Drain refuses new updates and waits until those that were accepted have been executed and answered by the application.
+func (n *Node) Drain(ctx context.Context) error {
+	n.shutInput()
+	drained := make(chan struct{})
+	select {
+	case n.loop.drain <- drained:
+	case <-n.loopDone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("updates that were accepted have not been executed in time: %w", ctx.Err())
+	}
+	select {
+	case <-drained:
+	case <-n.loopDone:
+	case <-ctx.Done():
+		return fmt.Errorf("updates that were accepted have not been executed in time: %w", ctx.Err())
+	}
+	return nil
+}
+
+func (n *Node) shutInput() {
+	n.closing.Store(true)
+	n.loop.submits.close()
+}
+
+// end stops every goroutine, from the input to the output, and waits for it.
+func (n *Node) end(err error) error {
+	n.closeOnce.Do(func() {
+		close(n.stop)
+		<-n.loopDone
+		n.pool.Close() // lets go of the transport's readers
+		n.closeErr = errors.Join(err, n.net.Close())
+		n.workers.Wait()
+		select {
+		case <-n.deliver.ended:
+		case <-time.After(grace):
+			n.closeErr = errors.Join(n.closeErr, errors.New("the application has not returned from Deliver; its goroutine is left"))
+		}
+		n.closeErr = errors.Join(n.closeErr, n.folder.Release())
+		close(n.done)
+	})
+	<-n.done
+	return n.closeErr
+}
+
+// allDelivered reports whether everything up to an ordinal has been recorded and dealt with by the application, or never will
+// be.
+func (n *Node) allDelivered(executed uint64) bool {
+	if items, _ := n.executed.load(); items > 0 {
+		return false
+	}
+	b := n.records.app()
+	return b.behind || b.taken >= executed
+}
+
+// firstLine is a text without what follows its first line.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}

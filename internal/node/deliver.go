@@ -1,0 +1,142 @@
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/primebft/prime/app"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/reply"
+)
+
+// recorder turns what the core executed into records, on a goroutine of its own: copying and hashing payloads is no part of
+// a step. It never waits for the application.
+type recorder struct {
+	in      *mailbox[effect.Delivery]
+	records *Records
+	done    func() // something has been recorded
+}
+
+// run records until stop, then what is left.
+func (r *recorder) run(stop <-chan struct{}) {
+	defer r.records.close()
+	var spare []effect.Delivery
+	for {
+		batch, _ := r.in.take(spare)
+		for i := range batch {
+			r.records.append(&batch[i])
+		}
+		spare = batch
+		if len(batch) > 0 {
+			r.done()
+			continue
+		}
+		select {
+		case <-r.in.ready:
+		case <-stop:
+			if items, _ := r.in.load(); items == 0 {
+				return
+			}
+		}
+	}
+}
+
+// weigh is what a delivery takes in memory until it is recorded, in bytes.
+func weigh(d *effect.Delivery) int {
+	size := entryBytes
+	for i := range d.Updates {
+		size += recordBytes + len(d.Updates[i].Payload)
+	}
+	return size
+}
+
+// deliverer is the goroutine that calls the application.
+type deliverer struct {
+	app     app.Application
+	records *Records
+	replies *reply.Store
+	log     *slog.Logger
+	done    func()                 // the application has dealt with something
+	failure atomic.Pointer[string] // why the application is not called any more
+	ended   chan struct{}          // closed when the application will never be called again
+}
+
+// run gives the application its records until there will be no more or stop.
+func (d *deliverer) run(stop <-chan struct{}) {
+	defer close(d.ended)
+	var batch []app.Record
+	var dropped []effect.Refusal
+	var replies []reply.Reply
+	for {
+		var ok bool
+		clear(batch)
+		batch, dropped, ok = d.records.nextForApp(stop, batch[:0], dropped[:0])
+		if !ok {
+			d.sayBehind()
+			return
+		}
+		results, err := d.call(batch)
+		if err != nil {
+			d.fail(err, batch[0].Ordinal-1)
+			return
+		}
+		replies = d.reply(replies[:0], batch, results, dropped)
+		d.records.ack(batch[len(batch)-1].Ordinal)
+		d.done()
+	}
+}
+
+// call is one call of the application. What it does wrong is an error, and hurts nobody else.
+func (d *deliverer) call(batch []app.Record) (results [][]byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the application panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	results = d.app.Deliver(batch)
+	if len(results) != len(batch) {
+		return nil, fmt.Errorf("the application returned %d results for %d records; it must return one for each, in order",
+			len(results), len(batch))
+	}
+	return results, nil
+}
+
+// fail stops calling the application, for good: it has not seen what follows, so it can no longer answer correctly.
+func (d *deliverer) fail(err error, delivered uint64) {
+	why := err.Error()
+	d.log.Error("the application has failed; this replica goes on ordering for the others and refuses its own clients",
+		"delivered_up_to", delivered, "error", why)
+	d.failure.Store(&why)
+	d.records.giveUp(delivered)
+	d.done()
+}
+
+// sayBehind logs that the application has been given all that it will ever be, if that is because it was too slow.
+func (d *deliverer) sayBehind() {
+	if b := d.records.app(); b.behind {
+		d.log.Error("the application is too far behind and gets no more records; this replica goes on ordering for the others "+
+			"and refuses its own clients", "missed_from", b.until+1)
+	}
+}
+
+// reply makes the results of a batch known, and what became of updates that took no effect.
+func (d *deliverer) reply(replies []reply.Reply, batch []app.Record, results [][]byte, dropped []effect.Refusal) []reply.Reply {
+	for i := range batch {
+		r := &batch[i]
+		if r.NoOp() {
+			continue
+		}
+		replies = append(replies, reply.Reply{
+			Key: reply.Key{Client: r.Client, Seq: r.Seq}, Epoch: r.Epoch, Ordinal: r.Ordinal, Index: r.Index, Result: results[i],
+		})
+	}
+	if len(replies) > 0 {
+		d.replies.Put(replies)
+	}
+	if len(dropped) > 0 {
+		d.replies.Refuse(dropped)
+	}
+	return replies
+}

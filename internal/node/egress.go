@@ -1,0 +1,131 @@
+package node
+
+import (
+	"sync/atomic"
+
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/transport"
+)
+
+// batchContent is how many bytes of messages are signed together before the first of them leaves: a large request does not
+// hold up the votes behind it for long.
+const batchContent = 64 << 10
+
+// egress signs what this replica says and sends it. While it signs one batch the next gathers, so batches grow with load and
+// no timer is needed (group commit).
+type egress struct {
+	self   group.ID
+	header wire.Header
+	sign   func([]*wire.Envelope)
+	net    transport.Transport
+	back   *mailbox[*wire.Envelope] // signed copies for this replica itself
+	urgent *mailbox[effect.Send]    // TIMELY
+	rest   *mailbox[effect.Send]
+	eased  func() // a batch has left
+
+	queued  atomic.Int64  // messages that have been asked for and have not left
+	batches atomic.Uint64 // batches signed
+	signed  atomic.Uint64 // messages signed
+
+	// The batch in hand.
+	sends []effect.Send
+	envs  []*wire.Envelope
+	own   []*wire.Envelope
+	size  int // bytes of content
+}
+
+// put takes sends over; urgent ones will be in the next batch.
+func (e *egress) put(urgent, rest []effect.Send) {
+	e.queued.Add(int64(len(urgent) + len(rest)))
+	if len(urgent) > 0 {
+		e.urgent.put(len(urgent), urgent...)
+	}
+	if len(rest) > 0 {
+		e.rest.put(len(rest), rest...)
+	}
+}
+
+// load is how many messages wait to be signed and sent.
+func (e *egress) load() int { return int(e.queued.Load()) }
+
+// run signs and sends until stop.
+func (e *egress) run(stop <-chan struct{}) {
+	var urgent, rest taken
+	for {
+		urgent.refill(e.urgent)
+		rest.refill(e.rest)
+		if e.gather(&urgent); len(e.envs) > 0 || rest.left() {
+			e.gather(&rest)
+			e.flush()
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			continue
+		}
+		select {
+		case <-e.urgent.ready:
+		case <-e.rest.ready:
+		case <-stop:
+			return
+		}
+	}
+}
+
+// taken is what has been taken from a mailbox, and how far it has been dealt with.
+type taken struct {
+	sends []effect.Send
+	at    int
+}
+
+func (t *taken) left() bool { return t.at < len(t.sends) }
+
+// refill takes what waits in m once everything taken before has been dealt with.
+func (t *taken) refill(m *mailbox[effect.Send]) {
+	if !t.left() {
+		t.sends, _ = m.take(t.sends)
+		t.at = 0
+	}
+}
+
+// gather puts messages into the batch in hand while it has room.
+func (e *egress) gather(t *taken) {
+	for ; t.left() && len(e.envs) < wire.MaxBatch && e.size < batchContent; t.at++ {
+		env := wire.NewEnvelope(e.header, t.sends[t.at].Msg)
+		e.size += len(env.Content)
+		e.sends, e.envs = append(e.sends, t.sends[t.at]), append(e.envs, env)
+	}
+}
+
+// flush signs the batch in hand and sends it, to this replica too.
+func (e *egress) flush() {
+	e.sign(e.envs)
+	for i, s := range e.sends {
+		transmit(e.net, s.To.Without(e.self), s.Class, e.envs[i])
+		if s.To.Has(e.self) {
+			e.own = append(e.own, e.envs[i])
+		}
+	}
+	if len(e.own) > 0 {
+		e.back.put(len(e.own), e.own...)
+	}
+	e.batches.Add(1)
+	e.signed.Add(uint64(len(e.envs)))
+	e.queued.Add(-int64(len(e.envs)))
+	clear(e.sends)
+	clear(e.envs)
+	clear(e.own)
+	e.sends, e.envs, e.own, e.size = e.sends[:0], e.envs[:0], e.own[:0], 0
+	e.eased()
+}
+
+// transmit hands a signed message to the network, charged to its signer.
+func transmit(net transport.Transport, to group.Set, class wire.Class, env *wire.Envelope) {
+	f := transport.Frame{Class: class, Source: int(env.Sender), Bytes: env.Raw}
+	for id := range to.All() {
+		net.Send(int(id), f)
+	}
+}

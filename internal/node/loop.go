@@ -1,0 +1,244 @@
+package node
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/wire"
+)
+
+const (
+	// burst is how many BOUNDED and RECON messages are handled before TIMELY ones are looked for again.
+	burst = 32
+	// egressLimit is how many messages may wait for their signature before the loop takes no more of peers' messages and
+	// clients' updates. Own signed copies and time are always taken, so the loop itself always makes progress.
+	egressLimit = 4096
+)
+
+// inbox is what the loop takes peers' messages from: package sign's Pool.
+type inbox interface {
+	// Take appends up to max messages of a class, all of them verified, to dst.
+	Take(dst []*wire.Envelope, class wire.Class, max int) []*wire.Envelope
+	// Ready has a token when there may be something to take.
+	Ready() <-chan struct{}
+}
+
+// loop is the one goroutine that owns the machine. Its fields belong to that goroutine, but for those that say otherwise.
+type loop struct {
+	machine core.Machine
+	status  func() core.Status
+	waiting func() (updates, bytes int) // of own clients, inside the machine
+	clock   *clock.Real
+	self    group.ID
+
+	inbox   inbox
+	back    *mailbox[*wire.Envelope] // own signed copies
+	submits *mailbox[wire.Update]    // of own clients
+	outlet  *outlet
+
+	now     clock.Instant
+	out     effect.Output
+	timer   *time.Timer
+	armed   clock.Instant // what timer is set to
+	current core.Input    // the one being handled, for the dump of a crash
+	held    bool          // whoever follows the loop is behind, so it takes nothing new
+	updates []wire.Update // spare memory
+	copies  []*wire.Envelope
+	envs    []*wire.Envelope
+
+	// Shared with other goroutines.
+	poke     chan struct{}             // something that the loop may be waiting for has happened
+	ask      chan chan<- core.Status   // somebody wants to know where the machine is
+	drain    chan chan<- struct{}      // somebody wants to know when own clients' updates are done
+	watchful atomic.Bool               // pokes are of use
+	pending  atomic.Int64              // bytes of own clients' updates inside the machine
+	steps    histogram                 // how long steps took
+	inputs   [inputKinds]atomic.Uint64 // steps by kind of input
+
+	drains []chan<- struct{}
+	done   func(executed uint64) bool // everything up to that ordinal has reached the application
+}
+
+// The kinds of inputs that are counted.
+const (
+	inputTimely = iota
+	inputBounded
+	inputRecon
+	inputOwn
+	inputSubmit
+	inputTick
+	inputKinds
+)
+
+var inputNames = [inputKinds]string{"timely", "bounded", "recon", "own", "submit", "tick"}
+
+// nudge wakes the loop if it waits for something that is not an input.
+func (l *loop) nudge() {
+	if l.watchful.Load() {
+		wake(l.poke)
+	}
+}
+
+// run is the loop: everything that is there, most urgent first, then wait.
+func (l *loop) run(stop <-chan struct{}) {
+	l.now, l.armed = l.clock.Now(), clock.Never
+	l.timer = time.NewTimer(time.Hour)
+	defer l.timer.Stop()
+	for {
+		for l.round() {
+			select {
+			case <-stop:
+				return
+			case c := <-l.ask:
+				c <- l.status()
+			case c := <-l.drain:
+				l.drains = append(l.drains, c)
+			default:
+			}
+			l.answerDrains()
+		}
+		l.watchful.Store(l.held || len(l.drains) > 0)
+		l.answerDrains() // and again when somebody nudges
+		if l.held && !l.outlet.congested() {
+			continue
+		}
+		if !l.wait(stop) {
+			return
+		}
+	}
+}
+
+// round handles own copies, all TIMELY messages, a burst of others, and own clients' updates; false if there was nothing.
+func (l *loop) round() bool {
+	busy := l.own()
+	if l.held = l.outlet.congested(); !l.held {
+		l.envs = l.inbox.Take(l.envs[:0], wire.Timely, burst)
+		busy = l.messages(inputTimely) || busy
+		l.envs = l.inbox.Take(l.envs[:0], wire.Bounded, burst)
+		busy = l.messages(inputBounded) || busy
+		l.envs = l.inbox.Take(l.envs[:0], wire.Recon, burst)
+		busy = l.messages(inputRecon) || busy
+		busy = l.submit() || busy
+	}
+	if l.machine.Deadline() <= l.clock.Now() {
+		l.step(core.Tick, inputTick)
+		l.flush()
+		busy = true
+	}
+	return busy
+}
+
+// own handles this replica's own signed messages.
+func (l *loop) own() bool {
+	l.copies, _ = l.back.take(l.copies)
+	for _, env := range l.copies {
+		l.step(core.Input{Message: env}, inputOwn)
+	}
+	if len(l.copies) > 0 {
+		l.flush()
+	}
+	return len(l.copies) > 0
+}
+
+// messages handles l.envs.
+func (l *loop) messages(kind int) bool {
+	for i, env := range l.envs {
+		l.step(core.Input{Message: env}, kind)
+		l.envs[i] = nil
+	}
+	if len(l.envs) > 0 {
+		l.flush()
+	}
+	return len(l.envs) > 0
+}
+
+// submit hands own clients' updates to the machine.
+func (l *loop) submit() bool {
+	l.updates, _ = l.submits.take(l.updates)
+	if len(l.updates) == 0 {
+		return false
+	}
+	l.step(core.Input{Submit: l.updates}, inputSubmit)
+	l.flush()
+	return true
+}
+
+// step is one step of the machine.
+func (l *loop) step(in core.Input, kind int) {
+	l.inputs[kind].Add(1)
+	l.current = in
+	l.machine.Step(l.now, in, &l.out)
+	after := l.clock.Now()
+	l.steps.add(after.Sub(l.now))
+	l.now = after
+}
+
+// flush lets the effects of the last steps happen.
+func (l *loop) flush() {
+	l.outlet.flush(l.now, &l.out)
+	l.out.Reset()
+	_, bytes := l.waiting()
+	l.pending.Store(int64(bytes))
+}
+
+// wait returns when there may be something to do; false at the end.
+func (l *loop) wait(stop <-chan struct{}) bool {
+	if next := l.machine.Deadline(); next != l.armed {
+		l.armed = next
+		if next == clock.Never {
+			l.timer.Stop()
+		} else {
+			l.timer.Reset(max(0, next.Sub(l.clock.Now())))
+		}
+	}
+	select {
+	case <-l.back.ready:
+	case <-l.inbox.Ready():
+	case <-l.submits.ready:
+	case <-l.timer.C:
+		l.armed = clock.Never
+	case <-l.poke:
+	case c := <-l.ask:
+		c <- l.status()
+	case c := <-l.drain:
+		l.drains = append(l.drains, c)
+	case <-stop:
+		return false
+	}
+	l.now = l.clock.Now()
+	return true
+}
+
+// answerDrains tells whoever waits for it that this replica's own clients' updates have all been executed and delivered.
+func (l *loop) answerDrains() {
+	if len(l.drains) == 0 {
+		return
+	}
+	s := l.status()
+	lane := s.Lanes[l.self.Index()]
+	waiting, _ := l.submits.load()
+	copies, _ := l.back.load()
+	if s.Pending > 0 || lane.Executed < lane.Held || waiting+copies+l.outlet.load() > 0 || !l.done(s.Executed) {
+		return
+	}
+	for _, c := range l.drains {
+		close(c)
+	}
+	l.drains = nil
+}
+
+// lastInput describes the input that the machine was given last, for the dump of a crash.
+func (l *loop) lastInput() string {
+	switch in := l.current; {
+	case in.Message != nil:
+		return fmt.Sprintf("message kind=%d from %s digest=%s", in.Message.Kind, in.Message.Sender, in.Message.Digest)
+	case len(in.Submit) > 0:
+		return fmt.Sprintf("%d updates of own clients", len(in.Submit))
+	}
+	return "tick"
+}

@@ -1,0 +1,313 @@
+// Package node runs one replica: it owns the protocol core on one goroutine, and around it everything that the core does not
+// do itself, which is to receive and verify (package sign), to sign and send, to keep time, to record what was executed, to
+// call the application and to make results known.
+//
+// The goroutines and what connects them; every arrow is bounded in bytes or by what the core itself bounds:
+//
+//	peers → transport → sign.Pool → loop (the core) → egress → transport → peers
+//	                      own copies ↗ ↑ submits      ↘ recorder → Records → deliverer (the application) → reply.Store
+//	                                                                       ↘ watchers
+//
+// No goroutine of the circle loop → egress → loop ever waits for another: who is behind is asked how far (outlet.congested),
+// and then the loop takes no new messages and updates, but goes on with its own copies and with time.
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/primebft/prime/app"
+	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/marker"
+	"github.com/primebft/prime/internal/reply"
+	"github.com/primebft/prime/internal/sign"
+	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/transport"
+)
+
+// Errors that callers tell apart; texts carry details and remedies.
+var (
+	// ErrOverloaded says that a queue is full: try again later.
+	ErrOverloaded = errors.New("replica is overloaded")
+	// ErrOversized says that an update is larger than the cluster allows.
+	ErrOversized = errors.New("update is too large")
+	// ErrApplication says that this replica's application has failed or is too far behind, so that it cannot answer.
+	ErrApplication = errors.New("application cannot answer")
+	// ErrCrashed says that the replica found itself to be wrong and stopped.
+	ErrCrashed = errors.New("replica has crashed")
+)
+
+// Options are what a node is given besides its configuration.
+type Options struct {
+	Transport transport.Transport                    // connects it with its peers; the node starts and closes it
+	Log       *slog.Logger                           // nil: nothing is logged
+	Wrap      func(core.Machine) core.Machine        // wraps the core, as attacks and tests do; nil: as it is
+	Observe   func(now clock.Instant, e trace.Event) // sees every event of the core on its goroutine; must be quick; may be nil
+	Check     bool                                   // verify costly invariants
+}
+
+// Node is a running replica.
+type Node struct {
+	self    group.ID
+	epoch   uint32
+	cfg     config.Config
+	log     *slog.Logger
+	started time.Time
+
+	folder   *marker.Folder
+	net      transport.Transport
+	keyring  *sign.Keyring
+	verifier *sign.Verifier
+	pool     *sign.Pool
+	loop     *loop
+	outlet   *outlet
+	egress   *egress
+	executed *mailbox[effect.Delivery]
+	recorder *recorder
+	records  *Records
+	deliver  *deliverer
+	replies  *reply.Store
+
+	submitted, overloaded atomic.Uint64
+
+	stop     chan struct{} // closed when everything has to end
+	loopDone chan struct{}
+	final    core.Status // what the core said last; written before loopDone is closed
+	workers  sync.WaitGroup
+
+	closing   atomic.Bool
+	closeOnce sync.Once
+	closeErr  error
+	crash     atomic.Pointer[string]
+	done      chan struct{} // closed when everything has ended
+}
+
+// Open starts a replica. It takes the replica's folder, begins to listen, and marks the folder as started before anything is
+// signed: a start that fails before that leaves the folder as it was. Faults of cfg are config's errors.
+func Open(cfg config.Config, a app.Application, o Options) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if a == nil {
+		return nil, errors.New("the application is nil: give an app.Application, for example an app.Func")
+	}
+	if o.Transport == nil {
+		return nil, errors.New("the transport is nil")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	n, err := assemble(cfg, a, o)
+	if err != nil {
+		return nil, errors.Join(err, o.Transport.Close())
+	}
+	if err := n.begin(); err != nil {
+		return nil, errors.Join(err, n.abandon())
+	}
+	return n, nil
+}
+
+// assemble makes all parts. Only the verifying workers run already.
+func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
+	g, err := cfg.Cluster.Group()
+	if err != nil {
+		return nil, err
+	}
+	q := cfg.Node.Queues
+	n := &Node{
+		self: group.ID(cfg.Node.ID), epoch: cfg.Cluster.Epoch, cfg: cfg, log: o.Log, started: time.Now(), net: o.Transport,
+		executed: newMailbox[effect.Delivery](), replies: reply.New(q.ReplyBytes),
+		records: newRecords(cfg.Cluster.Epoch, q.WatchBytes, q.DeliverBytes),
+		stop:    make(chan struct{}), loopDone: make(chan struct{}), done: make(chan struct{}),
+	}
+	incarnations := firstIncarnations(g)
+	scheme, err := sign.ForRule(cfg.Cluster.Verification)
+	if err != nil {
+		return nil, err
+	}
+	if n.keyring, err = newKeyring(cfg.Cluster, g, incarnations); err != nil {
+		return nil, err
+	}
+	signer, err := sign.NewSigner(n.keyring, scheme, n.self, cfg.Key)
+	if err != nil {
+		return nil, err
+	}
+	real := clock.NewReal()
+	coreConfig := newCoreConfig(cfg, g, incarnations, real.Wall(), o.Check)
+	replica, err := core.New(coreConfig)
+	if err != nil {
+		return nil, err
+	}
+	n.verifier = sign.NewVerifier(n.keyring, scheme, cfg.Node.Crypto.Cache)
+	n.assembleLoop(replica, real, signer, o)
+	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge}
+	n.deliver = &deliverer{
+		app: a, records: n.records, replies: n.replies, log: o.Log, done: n.loop.nudge, ended: make(chan struct{}),
+	}
+	if n.folder, err = marker.Lock(cfg.Dir); err != nil {
+		return nil, err
+	}
+	n.pool = sign.NewPool(n.verifier, wireLimits(cfg.Cluster, g), g.N(), cfg.Node.Crypto.Workers, q.IngressBytes)
+	n.loop.inbox = n.pool
+	return n, nil
+}
+
+// assembleLoop makes the loop and what it sends to.
+func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sign.Signer, o Options) {
+	n.loop = &loop{
+		machine: replica, status: replica.Status, waiting: replica.Pending, clock: real, self: n.self,
+		back: newMailbox[*wire.Envelope](), submits: newMailbox[wire.Update](),
+		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
+		done: n.allDelivered,
+	}
+	if o.Wrap != nil {
+		n.loop.machine = o.Wrap(replica)
+	}
+	n.egress = &egress{
+		self: n.self, header: n.keyring.Header(n.self), sign: n.signing(signer), net: n.net,
+		back: n.loop.back, urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), eased: n.loop.nudge,
+	}
+	n.outlet = &outlet{
+		net: n.net, egress: n.egress, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
+		log: o.Log, observe: o.Observe, drops: map[dropKey]uint64{},
+	}
+	n.loop.outlet = n.outlet
+}
+
+// signing is what the egress signs with. The verifier learns what we have signed, so that it costs nothing when peers embed
+// it or pass it on: every summary, which is signed alone, and one message for the rest of the batch.
+func (n *Node) signing(signer *sign.Signer) func([]*wire.Envelope) {
+	return func(batch []*wire.Envelope) {
+		signer.Sign(batch)
+		known := false
+		for _, env := range batch {
+			if env.Kind == wire.KindSummary {
+				n.verifier.Remember(env)
+			} else if !known {
+				n.verifier.Remember(env)
+				known = true
+			}
+		}
+	}
+}
+
+// begin listens, marks the folder, and lets the goroutines run.
+func (n *Node) begin() error {
+	err := n.net.Start(func(from int, class transport.Class, bytes []byte) { n.pool.Offer(group.ID(from), class, bytes) })
+	if err != nil {
+		return err
+	}
+	id := n.cfg.Cluster.ID
+	err = n.folder.Mark(marker.Info{
+		Cluster: fmt.Sprintf("%x", id[:]), Replica: int(n.self), Incarnation: n.keyring.Header(n.self).Incarnation, Started: n.started,
+	})
+	if err != nil {
+		return err
+	}
+	n.workers.Go(func() { n.recorder.run(n.loopDone) })
+	n.workers.Go(func() { n.egress.run(n.stop) })
+	go n.deliver.run(n.stop)
+	go n.runLoop()
+	return nil
+}
+
+// abandon undoes a start that failed before anything was signed.
+func (n *Node) abandon() error {
+	n.pool.Close()
+	return errors.Join(n.net.Close(), n.folder.Release())
+}
+
+// runLoop runs the core. What it finds wrong with itself ends this replica and nobody else's: to its peers it has crashed.
+func (n *Node) runLoop() {
+	defer func() {
+		if p := recover(); p != nil {
+			n.crashed(p, debug.Stack())
+		} else {
+			n.final = n.loop.status()
+		}
+		close(n.loopDone)
+	}()
+	n.loop.run(n.stop)
+}
+
+func (n *Node) crashed(p any, stack []byte) {
+	what := fmt.Sprint(p)
+	n.crash.Store(&what)
+	n.loop.submits.close()
+	n.log.Error("this replica found itself to be wrong and stops; the others go on without it. Please report this",
+		"what", what, "last_input", n.loop.lastInput(), "events", n.outlet.history(), "stack", string(stack))
+	func() {
+		defer func() { _ = recover() }() // the machine is broken: so may be its status
+		n.final = n.loop.status()
+	}()
+	go n.CloseNow()
+}
+
+// Submit queues an update of one of this replica's clients to be introduced. The caller has checked that its client is
+// admitted and, in a cluster where clients sign, its signature. The outcome goes to Replies. Errors: ErrOverloaded,
+// ErrOversized, ErrApplication, ErrClosed; the update has then not been accepted.
+func (n *Node) Submit(u wire.Update) error {
+	if limit := n.cfg.Cluster.Limits.UpdateBytes; len(u.Payload) > limit {
+		return fmt.Errorf("%w: it has %d bytes and the cluster's update_bytes is %d", ErrOversized, len(u.Payload), limit)
+	}
+	b := n.records.app()
+	if n.deliver.failure.Load() != nil || b.behind {
+		return fmt.Errorf("%w: %s; submit to another replica", ErrApplication, n.State())
+	}
+	q := n.cfg.Node.Queues
+	if b.bytes > q.DeliverBytes {
+		n.overloaded.Add(1)
+		return fmt.Errorf("%w: its application is behind by %d bytes of records", ErrOverloaded, b.bytes)
+	}
+	room := q.SubmitBytes - int(n.loop.pending.Load())
+	added, open := n.loop.submits.offer(u, len(u.Payload)+updateOverhead, room)
+	switch {
+	case added:
+		n.submitted.Add(1)
+		return nil
+	case !open:
+		return ErrClosed
+	}
+	n.overloaded.Add(1)
+	return fmt.Errorf("%w: %d bytes of updates wait to be introduced", ErrOverloaded, q.SubmitBytes)
+}
+
+// updateOverhead is what an update is charged besides its payload, so that empty ones are bounded too.
+const updateOverhead = 256
+
+// Replies is where the outcomes of updates are made known.
+func (n *Node) Replies() *reply.Store { return n.replies }
+
+// Records is the ordered stream as far as it is held.
+func (n *Node) Records() *Records { return n.records }
+
+// Keyring knows the cluster's keys.
+func (n *Node) Keyring() *sign.Keyring { return n.keyring }
+
+// Verifier checks updates before they are submitted, and remembers the answer for when they come back in a request.
+func (n *Node) Verifier() *sign.Verifier { return n.verifier }
+
+// Done is closed when the replica has ended, by Close or by a crash; Err says which.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// AppDone is closed when the application will never be given anything more, because it failed, is too far behind, or the
+// replica ends: updates that it has not answered will not be answered here.
+func (n *Node) AppDone() <-chan struct{} { return n.deliver.ended }
+
+// Err is ErrCrashed with what happened if the replica has crashed.
+func (n *Node) Err() error {
+	if what := n.crash.Load(); what != nil {
+		return fmt.Errorf("%w: %s", ErrCrashed, *what)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package node
+
+import (
+	"log/slog"
+	"sync"
+
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/reply"
+	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/transport"
+)
+
+// outlet is where the effects of steps go. It belongs to the loop's goroutine, but for its counters.
+type outlet struct {
+	net      transport.Transport
+	egress   *egress
+	executed *mailbox[effect.Delivery]
+	limit    int // bytes of executed updates that may wait to be recorded before the loop holds back
+	replies  *reply.Store
+	log      *slog.Logger
+	observe  func(clock.Instant, trace.Event) // may be nil
+
+	urgent, rest []effect.Send
+	events       [remembered]trace.Event // the last ones, for the dump of a crash
+	eventAt      int
+	convicted    group.Set
+
+	mu    sync.Mutex // of what follows
+	drops map[dropKey]uint64
+}
+
+// remembered is how many of the last events go into the dump of a crash.
+const remembered = 128
+
+// dropKey is a peer, 0 if none is to blame, and why the core ignored a message of it. Reasons are a fixed set of constants.
+type dropKey struct {
+	peer   group.ID
+	reason trace.Reason
+}
+
+// congested reports whether whoever follows the loop is so far behind that it should take nothing new.
+func (o *outlet) congested() bool {
+	if o.egress.load() > egressLimit {
+		return true
+	}
+	_, bytes := o.executed.load()
+	return bytes > o.limit
+}
+
+// load is how many effects have not happened yet.
+func (o *outlet) load() int {
+	items, _ := o.executed.load()
+	return items + o.egress.load()
+}
+
+// flush lets everything in out happen. It never waits.
+func (o *outlet) flush(now clock.Instant, out *effect.Output) {
+	o.send(out.Sends)
+	if len(out.Deliver) > 0 {
+		weight := 0
+		for i := range out.Deliver {
+			weight += weigh(&out.Deliver[i])
+		}
+		o.executed.put(weight, out.Deliver...)
+	}
+	if len(out.Refused) > 0 {
+		o.replies.Refuse(out.Refused)
+	}
+	for i := range out.Evidence {
+		o.convict(&out.Evidence[i])
+	}
+	for i := range out.Events {
+		o.event(now, &out.Events[i])
+	}
+}
+
+// send gives new messages to the egress. What was signed before leaves at once: the transport's budgets bound it.
+func (o *outlet) send(sends []effect.Send) {
+	for i := range sends {
+		switch s := &sends[i]; {
+		case s.Signed != nil:
+			transmit(o.net, s.To.Without(o.egress.self), s.Class, s.Signed)
+		case s.Class == wire.Timely:
+			o.urgent = append(o.urgent, *s)
+		default:
+			o.rest = append(o.rest, *s)
+		}
+	}
+	o.egress.put(o.urgent, o.rest)
+	clear(o.urgent)
+	clear(o.rest)
+	o.urgent, o.rest = o.urgent[:0], o.rest[:0]
+}
+
+// convict tells people, once, that a replica has been proven faulty.
+func (o *outlet) convict(e *wire.Evidence) {
+	culprit := e.First.Sender
+	if o.convicted.Has(culprit) {
+		return
+	}
+	o.convicted = o.convicted.With(culprit)
+	o.log.Error("a replica is proven faulty: it signed two messages that contradict each other; treat it as compromised",
+		"replica", culprit.String(), "first", e.First.Digest.String(), "second", e.Second.Digest.String())
+}
+
+func (o *outlet) event(now clock.Instant, e *trace.Event) {
+	o.events[o.eventAt%remembered] = *e
+	o.eventAt++
+	if e.Kind == trace.Dropped {
+		o.mu.Lock()
+		o.drops[dropKey{e.Peer, e.Reason}]++
+		o.mu.Unlock()
+	}
+	if o.observe != nil {
+		o.observe(now, *e)
+	}
+}
+
+// history is the last events, the oldest first, for people.
+func (o *outlet) history() []string {
+	var lines []string
+	for i := max(0, o.eventAt-remembered); i < o.eventAt; i++ {
+		lines = append(lines, o.events[i%remembered].String())
+	}
+	return lines
+}

@@ -1,0 +1,86 @@
+package node
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+
+	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/preorder"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/sign"
+	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/transport"
+)
+
+// firstIncarnations is the membership of a cluster whose replicas have all started once: this version knows no other.
+func firstIncarnations(g group.Group) []uint32 {
+	all := make([]uint32, g.N())
+	for i := range all {
+		all[i] = 1
+	}
+	return all
+}
+
+// newKeyring is the keys of the cluster.
+func newKeyring(c config.Cluster, g group.Group, incarnations []uint32) (*sign.Keyring, error) {
+	m := sign.Membership{
+		Cluster: c.ID, Config: c.Digest(), Group: g, Epoch: c.Epoch, Incarnations: incarnations,
+		Replicas: make([]ed25519.PublicKey, g.N()), AnyClient: c.AnyClient, ClientAuth: c.Auth == config.AuthClient,
+	}
+	for _, r := range c.Replicas {
+		m.Replicas[r.ID-1] = r.PublicKey
+	}
+	for _, id := range c.Clients {
+		m.Clients = append(m.Clients, id)
+	}
+	return sign.NewKeyring(m)
+}
+
+// newCoreConfig is what the protocol core is made with.
+func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall int64, check bool) core.Config {
+	l, t, q := cfg.Cluster.Limits, cfg.Node.Timing, cfg.Node.Queues
+	c := core.Config{
+		Self: group.ID(cfg.Node.ID), Group: g, Epoch: cfg.Cluster.Epoch, Incarnations: incarnations,
+		Limits: core.Limits{
+			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates, InFlight: l.InFlight,
+			PendingBytes: max(q.SubmitBytes, l.UpdateBytes+updateOverhead), Sessions: l.Sessions, SessionWindow: l.SessionWindow,
+			OrdinalWindow: l.OrdinalWindow, History: l.History,
+		},
+		Timing: core.Timing{
+			Request: t.Request, Ack: t.Ack, Summary: t.Summary, Matrix: t.Matrix, Propose: t.Propose, Retransmit: t.Retransmit,
+			Fetch: t.Fetch,
+		},
+		Wall: wall, Check: check,
+	}
+	_, _ = rand.Read(c.Seed[:]) // never fails
+	return c
+}
+
+// wireLimits is what is accepted from peers.
+func wireLimits(c config.Cluster, g group.Group) wire.Limits {
+	return wire.Limits{
+		N: g.N(), UpdateBytes: c.Limits.UpdateBytes, RequestBytes: c.Limits.RequestBytes, RequestUpdates: c.Limits.RequestUpdates,
+		AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: c.Auth == config.AuthClient,
+	}
+}
+
+// MaxFrame is the largest frame of each class that replicas of a cluster exchange, in bytes. Faults of c make it 1.
+func MaxFrame(c config.Cluster) func(transport.Class) int {
+	g, err := c.Group()
+	if err != nil {
+		return func(transport.Class) int { return 1 }
+	}
+	l := wireLimits(c, g)
+	all := 0
+	for k := wire.KindPreorderRequest; k <= wire.KindEvidence; k++ {
+		all = max(all, l.MaxFrame(k))
+	}
+	timely := l.MaxTimely()
+	return func(class transport.Class) int {
+		if class == transport.Timely {
+			return timely
+		}
+		return all
+	}
+}
