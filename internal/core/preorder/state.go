@@ -216,6 +216,7 @@ func (s *State) Collect(vector wire.Vector) {
 		invariant.Assert(vector[i].Seq <= l.executed, "lane of %s is collected to %d, executed to %d",
 			group.FromIndex(i), vector[i].Seq, l.executed)
 		l.slots.Advance(vector[i].Seq)
+		l.acked = max(l.acked, vector[i].Seq) // what is gone needs no acknowledgement
 	}
 }
 
