@@ -66,6 +66,7 @@ const (
 	badWhy     = wire.Malformed("unknown reason")
 	badReplica = wire.Malformed("replica")
 	badProof   = wire.Malformed("batch proof")
+	badCode    = wire.Malformed("unknown reject code")
 )
 
 // Auth is who vouches for updates in this cluster.
@@ -107,15 +108,16 @@ type Code uint8
 
 // Reasons to reject a connection.
 const (
-	WrongVersion  Code = 1 // the replica does not speak this version; Reject.Version is the one that it speaks
-	WrongCluster  Code = 2 // the replica belongs to another cluster
-	NotAdmitted   Code = 3 // the client's key is not one of the cluster's clients
-	TooMany       Code = 4 // no connection is free
-	Stopping      Code = 5 // the replica is stopping
-	BadFrame      Code = 6 // the client sent something that is not a frame
-	Superseded    Code = 7 // the client opened more connections than it may; the oldest gave way
-	lastCode           = Superseded
-	rejectUnknown      = wire.Malformed("unknown reject code")
+	WrongVersion Code = 1 // the replica does not speak this version; Reject.Version is the one that it speaks
+	WrongCluster Code = 2 // the replica belongs to another cluster
+	WrongEpoch   Code = 3 // the replica has another configuration of the cluster
+	NotAdmitted  Code = 4 // the client's key is not one of the cluster's clients
+	TooMany      Code = 5 // no connection is free
+	Stopping     Code = 6 // the replica is stopping
+	BadFrame     Code = 7 // the client sent something that is not a frame
+	Superseded   Code = 8 // the client opened more connections than it may; the oldest gave way
+
+	lastCode = Superseded
 )
 
 // Hello is the client's first frame.
@@ -273,7 +275,7 @@ func ParseReject(body []byte) (j Reject, err error) {
 	r := wire.NewReader(body)
 	j.Code, j.Version = Code(r.U8()), r.U16()
 	n := int(r.U16())
-	r.Check(j.Code >= WrongVersion && j.Code <= lastCode, rejectUnknown)
+	r.Check(j.Code >= WrongVersion && j.Code <= lastCode, badCode)
 	r.Check(n <= MaxText, badText)
 	j.Text = string(r.Bytes(n))
 	r.Check(utf8.ValidString(j.Text), badText)

@@ -1,0 +1,109 @@
+package gateway
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+// halfOpen is the connections that have not proved a key. When there are too many, one gives way: the oldest of the address
+// that has most, so that one machine that opens thousands mostly pushes out its own.
+type halfOpen struct {
+	mu     sync.Mutex
+	limit  int
+	closed bool
+	conns  []*handshake // the oldest first
+}
+
+type handshake struct {
+	conn net.Conn
+	from netip.Prefix
+}
+
+// add notes a connection and reports whether another had to give way for it.
+func (p *halfOpen) add(conn net.Conn) (h *handshake, evicted bool) {
+	h = &handshake{conn: conn, from: origin(conn.RemoteAddr())}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		conn.Close()
+		return h, false
+	}
+	if len(p.conns) >= p.limit {
+		i := p.victim()
+		p.conns[i].conn.Close()
+		p.conns = slices.Delete(p.conns, i, i+1)
+		evicted = true
+	}
+	p.conns = append(p.conns, h)
+	return h, evicted
+}
+
+// victim is the oldest connection of the most crowded origin.
+func (p *halfOpen) victim() int {
+	count := map[netip.Prefix]int{}
+	most := 0
+	for _, h := range p.conns {
+		count[h.from]++
+		most = max(most, count[h.from])
+	}
+	return slices.IndexFunc(p.conns, func(h *handshake) bool { return count[h.from] == most })
+}
+
+func (p *halfOpen) remove(h *handshake) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.conns, h); i >= 0 {
+		p.conns = slices.Delete(p.conns, i, i+1)
+	}
+}
+
+func (p *halfOpen) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns)
+}
+
+func (p *halfOpen) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, h := range p.conns {
+		h.conn.Close()
+	}
+}
+
+// origin is what one machine can be held to have: its IPv4 address, or the /64 that a machine with IPv6 may use at will.
+func origin(a net.Addr) netip.Prefix {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	bits := 32
+	if ip.Is6() {
+		bits = 64
+	}
+	p, _ := ip.Prefix(bits)
+	return p
+}
+
+// meter lets a stranger send only so many bytes, so that it cannot make the handshake hold more. It is used by the one
+// goroutine that reads the connection.
+type meter struct {
+	net.Conn
+	left int // -1: as many as it likes
+}
+
+func (m *meter) Read(b []byte) (int, error) {
+	if m.left < 0 {
+		return m.Conn.Read(b)
+	}
+	if m.left == 0 {
+		return 0, errTalkative
+	}
+	n, err := m.Conn.Read(b[:min(len(b), m.left)])
+	m.left -= n
+	return n, err
+}
