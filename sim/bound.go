@@ -1,0 +1,283 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/primebft/prime/internal/attack"
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// stage is how far a world is after its storm.
+type stage uint8
+
+const (
+	raging     stage = iota // the storm is on
+	converging              // everything accepted has to be executed everywhere
+	probing                 // one update at a time has to be executed within the bound
+	resting                 // with nothing to order, nothing may be ordered
+	winding                 // nothing is demanded any more, but safety
+)
+
+// calm is what is demanded of a world whose storm is over (protocol-core.md 11.2).
+type calm struct {
+	stage    stage
+	until    clock.Instant // when the stage has to be over
+	probes   []group.ID    // who still has to introduce a probe
+	probe    updateKey
+	ordinals int           // when rest began
+	end      clock.Instant // when a world with attackers has to be at rest at last
+	sessions [32]byte      // of the first replica that apart looked at
+}
+
+// Intervals of inspection, and how long the stages may take, in repetitions of the slowest replica.
+const (
+	stormInspection = 50 * time.Millisecond
+	calmInspection  = 5 * time.Millisecond
+	convergeRounds  = 100
+	restRounds      = 6
+	windRounds      = 6
+	probeClient     = 1000 // number of the client whose updates measure the delay bound
+)
+
+// round is how long it takes at most until what was lost is repeated: the retransmission of the slowest replica, jitter
+// included, and the way there and back.
+func (p *plan) round() time.Duration {
+	var slowest time.Duration
+	for i := range p.replicas {
+		slowest = max(slowest, p.replicas[i].timing.Retransmit)
+	}
+	return slowest*3/2 + 2*p.net.latencyMax
+}
+
+// delayBound is how long an update may take from its introduction at a correct replica to its execution at all of them, in
+// a world that is quiet and has a correct leader: the way of request, acknowledgement, summary, matrix, proposal, PREPARE and
+// COMMIT, one aggregation of each kind, and signing and verifying on every way (protocol-core.md 11.2, item 12). The matrix
+// is slack: the leader hears the summaries itself. Nothing an attacker does may prolong it.
+func (p *plan) delayBound() time.Duration {
+	var aggregate, crypto time.Duration
+	for i := range p.replicas {
+		r := &p.replicas[i]
+		aggregate = max(aggregate, r.timing.Request+r.timing.Ack+r.timing.Summary+r.timing.Matrix+r.timing.Propose)
+		crypto = max(crypto, r.signCost+r.verifyCost)
+	}
+	return 7*p.net.latencyMax + aggregate + 7*8*crypto + calmInspection
+}
+
+// demands reports whether the world has to converge: its leader is correct and lives, and no correct replica needs what the
+// others have forgotten.
+func (w *world) demands() bool {
+	for _, n := range w.nodes {
+		if n.live() && n.lost {
+			return false
+		}
+	}
+	return w.plan.leaderSound()
+}
+
+// calmDown begins the second phase of the world.
+func (w *world) calmDown() {
+	w.calm.stage, w.calm.until = converging, w.now.Add(convergeRounds*w.plan.round()+2*w.plan.net.hiccupMax+time.Second)
+	if !w.demands() {
+		w.calm.stage, w.calm.until = winding, w.now.Add(windRounds*w.plan.round())
+	}
+}
+
+// inspect looks at the whole world, now and then.
+func (w *world) inspect() {
+	interval := stormInspection
+	if w.calm.stage != raging {
+		interval = calmInspection
+	}
+	w.queue.push(event{at: w.now.Add(interval), kind: inspect})
+	for _, n := range w.nodes {
+		if n.live() {
+			w.limits(n)
+		}
+	}
+	if w.calm.stage != raging && w.calm.stage != winding && !w.demands() {
+		w.calm.stage, w.calm.until = winding, w.now.Add(windRounds*w.plan.round())
+	}
+	late := w.now >= w.calm.until
+	switch w.calm.stage {
+	case converging:
+		if why := w.apart(); why == "" {
+			w.converged()
+		} else if late {
+			w.fail("no convergence %v after the storm: %s", w.now.Sub(w.plan.stormEnd), why)
+		}
+	case probing:
+		if w.executedEverywhere(w.calm.probe) {
+			w.nextProbe()
+		} else if late {
+			w.fail("an update takes more than %v without a fault of the network or the leader", w.plan.delayBound())
+		}
+	case resting:
+		w.rest(late)
+	case winding:
+		w.over = late
+	}
+}
+
+// rest expects that with nothing to order no ordinal is created. An attacker may have requests of its own left, but not for
+// ever.
+func (w *world) rest(late bool) {
+	w.over = late
+	if len(w.history.ordinals) == w.calm.ordinals {
+		return
+	}
+	w.over = false
+	if w.now >= w.calm.end || w.plan.attackers() == 0 {
+		w.fail("ordinal %d orders something although there is nothing to order", len(w.history.ordinals))
+	}
+	w.calm.ordinals, w.calm.until = len(w.history.ordinals), w.now.Add(restRounds*w.plan.round())
+}
+
+// limits checks what a replica says that it holds against what it may hold (protocol-core.md 11.1, item 7, and 11.3).
+func (w *world) limits(n *node) {
+	s, l := n.status(), &w.plan.limits
+	for id := range s.Blacklist.All() {
+		if w.plan.correct(id) {
+			w.fail("%s has %s, which is correct, on its blacklist", n.id, id)
+		}
+	}
+	if s.Sessions > l.Sessions || s.Bytes > l.PendingBytes {
+		w.fail("%s holds %d sessions and %d pending bytes; its limits are %d and %d", n.id, s.Sessions, s.Bytes, l.Sessions,
+			l.PendingBytes)
+	}
+	if s.Proposed > s.Executed && s.Proposed-s.Executed > 2*uint64(l.OrdinalWindow) {
+		w.fail("%s holds %d proposals with a window of %d", n.id, s.Proposed-s.Executed, l.OrdinalWindow)
+	}
+	for i, lane := range s.Lanes {
+		if lane.Executed > lane.Preordered || lane.Preordered > lane.Held || lane.Held-lane.Executed > 2*uint64(l.InFlight) {
+			w.fail("%s's lane of %s: held %d, preordered %d, executed %d with a window of %d", n.id, group.FromIndex(i),
+				lane.Held, lane.Preordered, lane.Executed, l.InFlight)
+		}
+	}
+}
+
+// apart says what still keeps the replicas apart; nothing if they have converged.
+func (w *world) apart() string {
+	w.calm.sessions = [32]byte{}
+	for _, n := range w.nodes {
+		if !n.live() {
+			continue
+		}
+		if at := w.history.at[n.id.Index()]; at != uint64(len(w.history.ordinals)) {
+			return fmt.Sprintf("%s has executed %d of %d ordinals", n.id, at, len(w.history.ordinals))
+		}
+		if missing := w.unsettled(n); missing > 0 {
+			return fmt.Sprintf("%d updates that %s took are not ordered", missing, n.id)
+		}
+		if why := w.behind(n); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// behind says what a node has not finished: proposals under way, requests of live correct origins, replicated state that
+// differs.
+func (w *world) behind(n *node) string {
+	s := n.status()
+	if s.Proposed > s.Executed {
+		return fmt.Sprintf("%s has a proposal for ordinal %d and executed %d", n.id, s.Proposed, s.Executed)
+	}
+	for i, lane := range s.Lanes {
+		if origin := w.nodes[i]; origin.live() && lane.Executed != w.history.introduced[i] {
+			return fmt.Sprintf("%s has executed %d of %d requests of %s", n.id, lane.Executed, w.history.introduced[i], origin.id)
+		}
+	}
+	if has := len(w.history.table.byUse); s.Lanes != nil && s.Sessions != has {
+		return fmt.Sprintf("%s remembers %d sessions instead of %d", n.id, s.Sessions, has)
+	}
+	if r, ok := n.machine.(interface{ SessionDigest() [32]byte }); ok {
+		if digest := r.SessionDigest(); w.calm.sessions == ([32]byte{}) {
+			w.calm.sessions = digest
+		} else if digest != w.calm.sessions {
+			return fmt.Sprintf("%s remembers other things of its sessions than another replica", n.id)
+		}
+	}
+	return ""
+}
+
+// unsettled is how many updates a node accepted that have not been ordered.
+func (w *world) unsettled(n *node) (count int) {
+	for key := range n.accepted { // the order does not matter
+		if w.history.settled[key] {
+			delete(n.accepted, key)
+		} else {
+			count++
+		}
+	}
+	return count
+}
+
+// converged begins the probes: one update at every live correct replica, one after the other.
+func (w *world) converged() {
+	w.note(w.now, "world has converged", 0, 0, nil)
+	for _, n := range w.nodes {
+		if n.live() {
+			w.calm.probes = append(w.calm.probes, n.id)
+		}
+	}
+	w.calm.stage = probing
+	w.nextProbe()
+}
+
+// nextProbe submits the next probe, or begins the rest.
+func (w *world) nextProbe() {
+	if len(w.calm.probes) == 0 {
+		w.calm.stage, w.calm.until, w.calm.ordinals = resting, w.now.Add(restRounds*w.plan.round()), len(w.history.ordinals)
+		w.calm.end = w.now.Add(convergeRounds * w.plan.round())
+		if w.noisy() {
+			w.calm.stage = winding
+		}
+		return
+	}
+	n := w.nodes[w.calm.probes[0].Index()]
+	w.calm.probes = w.calm.probes[1:]
+	updates := []wire.Update{{Client: clientID(probeClient), Seq: w.freshSeq(), Payload: []byte("probe")}}
+	w.signUpdates(updates)
+	w.calm.probe, w.calm.until = updateKey{updates[0].Client, updates[0].Seq}, w.now.Add(w.plan.delayBound())
+	w.submit(n, updates)
+	if n.status().Lanes != nil && !n.accepted[w.calm.probe] {
+		w.fail("%s refuses an update although nothing is pending", n.id)
+	}
+}
+
+// freshSeq is a number that no client has used and no session has forgotten.
+func (w *world) freshSeq() uint64 {
+	seq := max(uint64(latest(w.plan, w.now)/1000), w.history.table.floor) + 1
+	for _, c := range w.history.table.byUse {
+		seq = max(seq, c.high+1)
+	}
+	return seq
+}
+
+func (w *world) executedEverywhere(key updateKey) bool {
+	ordinal := w.history.done[key]
+	if ordinal == 0 {
+		return false
+	}
+	for _, n := range w.nodes {
+		if n.live() && w.history.at[n.id.Index()] < ordinal {
+			return false
+		}
+	}
+	return true
+}
+
+// noisy reports whether an attacker of this world may go on introducing requests for ever.
+func (w *world) noisy() bool {
+	for i := range w.plan.replicas {
+		for _, name := range w.plan.replicas[i].attacks {
+			if b, ok := attack.Named(name); ok && b.Noisy {
+				return true
+			}
+		}
+	}
+	return false
+}

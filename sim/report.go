@@ -1,0 +1,156 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// Violation is a promise that the protocol broke.
+type Violation struct {
+	Seed uint64
+	At   time.Duration // since the world began, in its own time
+	What string
+}
+
+// Report is what happened in one world.
+type Report struct {
+	Seed      uint64
+	World     string // its size and its attackers, for people
+	Violation *Violation
+	Converged bool          // convergence and the delay bound were demanded, and reached
+	Events    uint64        // inputs of replicas
+	Virtual   time.Duration // how long the world lasted, in its own time
+	Ordinals  int           // ordinals executed
+	Updates   int           // updates that took effect
+	Refused   uint64        // updates that correct replicas refused
+	Forged    uint64        // messages of attackers that receivers refused
+	Hash      uint64        // of everything that happened, in order: equal for equal seeds
+}
+
+// Replay is the command that shows this world again, event by event.
+func (r *Report) Replay() string { return Replay(r.Seed, false) }
+
+// Replay is the command that shows the world of a seed, event by event.
+func Replay(seed uint64, realSignatures bool) string {
+	command := fmt.Sprintf("prime sim --seeds %d-%d --trace", seed, seed)
+	if realSignatures {
+		command += " --real-signatures"
+	}
+	return command
+}
+
+func (w *world) report() Report {
+	return Report{
+		Seed: w.options.Seed, World: w.plan.String(), Violation: w.violation,
+		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.leaderSound() && w.demands(),
+		Events:    w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
+		Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash,
+	}
+}
+
+// String describes a plan in one line.
+func (p *plan) String() string {
+	s := p.group.String()
+	for i := range p.replicas {
+		r := &p.replicas[i]
+		for _, name := range r.attacks {
+			s += fmt.Sprintf(", %s %s", group.FromIndex(i), name)
+		}
+		if r.crash != clock.Never {
+			s += fmt.Sprintf(", %s crashes", group.FromIndex(i))
+		}
+	}
+	return s
+}
+
+// print writes to the trace, if there is one.
+func (w *world) print(format string, args ...any) {
+	if w.options.Trace != nil {
+		fmt.Fprintf(w.options.Trace, format, args...)
+	}
+}
+
+// note writes one line of the trace.
+func (w *world) note(at clock.Instant, what string, who, from group.ID, env *wire.Envelope) {
+	if w.options.Trace == nil {
+		return
+	}
+	line := fmt.Sprintf("%-14v ", time.Duration(at))
+	if who != 0 {
+		line += who.String() + " "
+	}
+	line += what
+	if env != nil {
+		line += " " + describe(env)
+	}
+	if from != 0 {
+		line += " from " + from.String()
+	}
+	w.print("%s\n", line)
+}
+
+// describe is a message in one line.
+func describe(env *wire.Envelope) string {
+	s := fmt.Sprintf("%s of %s", env.Kind, env.Sender)
+	switch m := env.Msg.(type) {
+	case *wire.PreorderRequest:
+		return s + fmt.Sprintf(" seq=%d updates=%d digest=%s", m.Seq, len(m.Updates), env.Digest)
+	case *wire.PreorderAck:
+		for _, part := range m.Parts[:min(len(m.Parts), 8)] {
+			s += fmt.Sprintf(" %s/%d=%s", part.ID.Origin, part.ID.Seq, part.Digest)
+			if part.Certified {
+				s += "!"
+			}
+		}
+		return s
+	case *wire.Summary:
+		return s + fmt.Sprintf(" number=%d vector=%s", m.Number, seqs(m.Vector))
+	case *wire.SummaryMatrix:
+		return s + rowSeqs(m.Rows)
+	case *wire.PrePrepare:
+		return s + fmt.Sprintf(" view=%d ordinal=%d digest=%s base=%s", m.View, m.Ordinal, env.Digest, seqs(m.Base)) + rowSeqs(m.Rows)
+	case *wire.Prepare:
+		return s + fmt.Sprintf(" view=%d ordinal=%d proposal=%s", m.View, m.Ordinal, m.Proposal)
+	case *wire.Commit:
+		return s + fmt.Sprintf(" view=%d ordinal=%d proposal=%s", m.View, m.Ordinal, m.Proposal)
+	case *wire.Fetch:
+		for _, want := range m.Wants[:min(len(m.Wants), 8)] {
+			s += fmt.Sprintf(" %s/%d", want.ID.Origin, want.ID.Seq)
+		}
+		return s
+	case *wire.Status:
+		return s + fmt.Sprintf(" view=%d executed=%d preordered=%s held=%s", m.View, m.Executed, seqs(m.Preorders), seqs(m.Held))
+	case *wire.Certificate:
+		return s + " for " + describe(m.PrePrepare)
+	case *wire.Evidence:
+		return s + " against " + describe(m.First)
+	}
+	return s
+}
+
+func seqs(v wire.Vector) string {
+	s := "["
+	for i, p := range v {
+		if i > 0 {
+			s += " "
+		}
+		s += fmt.Sprint(p.Seq)
+	}
+	return s + "]"
+}
+
+func rowSeqs(rows wire.Rows) string {
+	s := " rows"
+	for _, row := range rows {
+		if row == nil {
+			s += " -"
+		} else if m, ok := row.Msg.(*wire.Summary); ok {
+			s += " " + seqs(m.Vector)
+		}
+	}
+	return s
+}

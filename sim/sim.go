@@ -1,0 +1,55 @@
+// Package sim runs Prime in simulated worlds: replicas, network, clients and attackers in one goroutine and in virtual time,
+// with checkers that know what has to hold. One number, the seed, fixes everything that happens in a world: the size of the
+// group, the network and its troubles, who crashes, who lies and how, what clients submit and when. The protocol core that
+// runs in it is the same code that runs in production.
+//
+// A world has two phases. In the storm messages are lost, doubled and late, the network is cut and replicas freeze, and only
+// safety is demanded: one order, every update at most once, nothing that nobody submitted, no broken promise. Then the world
+// is quiet, and, if its leader is sound, everything accepted has to be executed everywhere, and new updates within a bound
+// that is the sum of the delays of the network, however the attackers behave.
+//
+// Simulate your own application under Prime with Options.App: every correct replica gets one, and equal records must give
+// equal results, which catches an application that is not deterministic.
+package sim
+
+import (
+	"io"
+	"time"
+
+	"github.com/primebft/prime/app"
+	"github.com/primebft/prime/internal/core"
+)
+
+// Options say which world to run.
+type Options struct {
+	Seed uint64
+	// App makes the application of each correct replica, 1 … n. nil: there are none.
+	App func(replica int) app.Application
+	// Payload makes the content of an update of the storm, from a number that the seed fixes; longer ones than the world
+	// allows are cut. nil: random bytes.
+	Payload func(random uint64) []byte
+	// RealSignatures signs everything with Ed25519 instead of a checksum.
+	RealSignatures bool
+	// Trace receives one line for everything that happens. nil: nothing is written.
+	Trace io.Writer
+	// Timeout is how long, in real time, the world may take before that counts as a violation. 0: for ever.
+	Timeout time.Duration
+}
+
+// Run runs the world of a seed to its end, or to its first violation.
+func Run(o Options) Report { return run(&o, draw(o.Seed), newReplica) }
+
+// newReplica makes a correct replica.
+func newReplica(cfg core.Config) (core.Machine, error) { return core.New(cfg) }
+
+// run runs a planned world of any machines.
+func run(o *Options, p *plan, machine func(core.Config) (core.Machine, error)) Report {
+	p.work.fill(o.Payload, p.limits.UpdateBytes)
+	w, err := newWorld(o, p, machine)
+	if err != nil {
+		return Report{Seed: o.Seed, World: p.String(), Violation: &Violation{Seed: o.Seed, What: "no replica: " + err.Error()}}
+	}
+	w.print("world %d: %s\n", o.Seed, p)
+	w.run()
+	return w.report()
+}

@@ -1,0 +1,249 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/core/preorder"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// world is one simulated world: replicas, network, clients and checkers, and the only clock there is.
+type world struct {
+	options  *Options
+	plan     *plan
+	keys     *identities
+	wire     wire.Limits
+	header   []wire.Header
+	nodes    []*node // by group.ID.Index
+	network  *network
+	ledger   *ledger
+	promises *promises
+	history  *history
+	calm     calm
+	machine  func(core.Config) (core.Machine, error)
+
+	now           clock.Instant
+	storm         bool
+	queue         eventQueue
+	arrivals      []clock.Instant // scratch memory of transmit
+	stepping      group.ID        // whose Step is running; 0 if none is
+	over          bool
+	events        uint64
+	refusedFrames uint64 // messages of attackers that receivers refuse
+	refusals      uint64 // updates that correct replicas refused
+	hash          uint64
+	violation     *Violation
+	evicted       bool // a replica fell out of the others' history, and there is no catch-up in this version
+}
+
+// newWorld makes the world of a seed.
+func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, error)) (*world, error) {
+	w := &world{options: o, plan: p, machine: machine, storm: true, hash: o.Seed}
+	w.wire = wire.Limits{
+		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
+		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
+	}
+	w.network = newNetwork(&p.net, p.group.N(), rand.New(rand.NewPCG(o.Seed, 2)))
+	if err := w.build(); err != nil {
+		return nil, err
+	}
+	w.schedule()
+	return w, nil
+}
+
+// schedule puts what the plan fixes into the queue.
+func (w *world) schedule() {
+	for i := range w.plan.replicas {
+		if at := w.plan.replicas[i].crash; at != clock.Never {
+			w.queue.push(event{at: at, kind: crash, node: group.FromIndex(i)})
+		}
+	}
+	for i := range w.plan.work.submissions {
+		s := &w.plan.work.submissions[i]
+		w.signUpdates(s.updates)
+		w.queue.push(event{at: s.at, kind: submit, node: s.to, arg: i})
+	}
+	for _, n := range w.nodes {
+		w.arm(n)
+	}
+	w.queue.push(event{at: 0, kind: inspect})
+	w.queue.push(event{at: w.plan.stormEnd, kind: quieten})
+}
+
+// run lets the world run until it is over. A panic of a replica is a violation: to the others it would be a crash, but
+// correct replicas do not crash of their own accord.
+func (w *world) run() {
+	defer func() {
+		if p := recover(); p != nil {
+			w.fail("%s panics: %v", w.stepping, p)
+			w.print("%s", debug.Stack())
+		}
+	}()
+	var deadline time.Time
+	if w.options.Timeout > 0 {
+		deadline = time.Now().Add(w.options.Timeout)
+	}
+	for turns := 0; !w.over && w.violation == nil; turns++ {
+		e, ok := w.queue.pop()
+		if !ok {
+			w.fail("the world has come to a standstill")
+			return
+		}
+		if turns%4096 == 4095 && !deadline.IsZero() && time.Now().After(deadline) {
+			w.fail("the world does not end: %d events, %v of its time", w.events, time.Duration(w.now))
+			return
+		}
+		w.now = e.at
+		w.handle(&e)
+	}
+	if w.violation == nil {
+		w.promises.unique()
+	}
+}
+
+// handle does what an event says.
+func (w *world) handle(e *event) {
+	w.hash = scramble(w.hash ^ uint64(e.at)<<8 ^ uint64(e.kind)<<4 ^ uint64(e.node))
+	var n *node
+	if e.node != 0 {
+		n = w.nodes[e.node.Index()]
+		if n.crashed != clock.Never {
+			return
+		}
+		if until := n.plan.paused(w.now); until > w.now && e.kind != crash {
+			e.at = until // in its old place among the events of that instant: what came first stays first
+			w.queue.insert(*e)
+			return
+		}
+	}
+	switch e.kind {
+	case arrive:
+		w.arrive(n, e)
+	case wake:
+		w.wake(n, e)
+	case submit:
+		w.submit(n, w.plan.work.submissions[e.arg].updates)
+	case crash:
+		n.crashed = w.now
+		w.note(w.now, "crashes", n.id, 0, nil)
+	case quieten:
+		w.storm = false
+		w.note(w.now, "storm ends", 0, 0, nil)
+		w.calmDown()
+	case inspect:
+		w.inspect()
+	}
+}
+
+// paused is until when a pause that covers now lasts; now if there is none.
+func (r *replicaPlan) paused(now clock.Instant) clock.Instant {
+	until := now
+	for _, p := range r.pauses {
+		if p.from <= now && now < p.until {
+			until = max(until, p.until)
+		}
+	}
+	return until
+}
+
+func (w *world) arrive(n *node, e *event) {
+	if w.nodes[e.from.Index()].crashed < e.departs {
+		return // its sender did not live to send it
+	}
+	w.hash = scramble(w.hash ^ uint64(e.from) ^ uint64(e.env.Digest[0])<<8 ^ uint64(e.env.Digest[1])<<16)
+	if w.plan.immutable {
+		if again := wire.NewEnvelope(e.env.Header, e.env.Msg); again.Digest != e.env.Digest {
+			w.fail("a %s of %s was changed after it was sent", e.env.Kind, e.env.Sender)
+		}
+	}
+	w.note(w.now, "hears", n.id, e.from, e.env)
+	w.step(n, core.Input{Message: e.env})
+}
+
+// mostIdle is how many ticks in a row may leave a machine's deadline where it is.
+const mostIdle = 100
+
+func (w *world) wake(n *node, e *event) {
+	if e.at == n.armed {
+		n.armed = clock.Never
+	}
+	if due := n.machine.Deadline(); due > n.local(w.now) {
+		w.arm(n)
+		return
+	}
+	w.step(n, core.Tick)
+	if n.idle++; n.machine.Deadline() > n.local(w.now) {
+		n.idle = 0
+	}
+	if n.idle > mostIdle {
+		w.fail("%s wants to be woken again and again, and does nothing about it", n.id)
+	}
+}
+
+// submit hands updates of clients to a replica.
+func (w *world) submit(n *node, updates []wire.Update) {
+	for i := range updates {
+		w.history.submitted(n.id, &updates[i])
+		if len(updates[i].Payload) <= w.plan.limits.UpdateBytes {
+			n.accepted[updateKey{updates[i].Client, updates[i].Seq}] = true
+		}
+	}
+	w.note(w.now, fmt.Sprintf("takes %d updates", len(updates)), n.id, 0, nil)
+	w.step(n, core.Input{Submit: updates})
+}
+
+// refused notes that a correct replica refuses an update.
+func (w *world) refused(n *node, r *effect.Refusal) {
+	w.refusals++
+	key := updateKey{r.Client, r.Seq}
+	switch r.Why {
+	case effect.Overloaded, effect.Expired:
+		delete(n.accepted, key)
+	case effect.Oversized, effect.Duplicate:
+		// The first stays accepted; an oversized one never was.
+	default:
+		w.fail("%s refuses an update for no reason", n.id)
+	}
+}
+
+// noted looks at an event that a correct replica reports.
+func (w *world) noted(n *node, e *trace.Event) {
+	if w.options.Trace != nil {
+		w.note(w.now, "reports "+e.String(), n.id, 0, nil)
+	}
+	switch e.Kind {
+	case trace.Blacklisted:
+		if w.plan.correct(e.Peer) {
+			w.fail("%s blacklists %s, which is correct", n.id, e.Peer)
+		}
+	case trace.OutOfHistory:
+		if w.plan.correct(e.Peer) {
+			w.nodes[e.Peer.Index()].lost = true
+		}
+	}
+}
+
+// deliver checks what a correct replica executes, and lets its application have it.
+func (w *world) deliver(n *node, d *effect.Delivery) {
+	w.hash = scramble(w.hash ^ d.Ordinal ^ uint64(len(d.Updates))<<32)
+	o := w.history.deliver(n.id, n.status().View, d, latest(w.plan, w.now))
+	if o != nil && n.app != nil {
+		w.history.applied(n.id, o, n.app.Deliver(o.records))
+	}
+}
+
+// fail notes the first violation; the world ends with it.
+func (w *world) fail(format string, args ...any) {
+	if w.violation == nil {
+		w.violation = &Violation{Seed: w.options.Seed, At: time.Duration(w.now), What: fmt.Sprintf(format, args...)}
+		w.print("%v VIOLATION %s\n", time.Duration(w.now), w.violation.What)
+	}
+}
