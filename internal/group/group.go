@@ -26,7 +26,10 @@ func FromIndex(i int) ID { return ID(i + 1) }
 
 // Group is the sizes of a group: n = 3f + 2k + 1 replicas, of which f may be compromised while k more are crashed, cut
 // off or recovering. It is a small immutable value; the zero Group is invalid.
-type Group struct{ f, k uint8 }
+type Group struct {
+	f, k uint8
+	made bool // by New: tells the group of one replica (f = 0, k = 0) from the zero Group
+}
 
 // New returns the group for f compromised and k unavailable replicas.
 func New(f, k int) (Group, error) {
@@ -36,7 +39,7 @@ func New(f, k int) (Group, error) {
 	if n := 3*f + 2*k + 1; n > MaxReplicas || f > MaxReplicas || k > MaxReplicas {
 		return Group{}, fmt.Errorf("f = %d, k = %d gives n = %d replicas: the most is %d", f, k, n, MaxReplicas)
 	}
-	return Group{f: uint8(f), k: uint8(k)}, nil
+	return Group{f: uint8(f), k: uint8(k), made: true}, nil
 }
 
 // MustNew is New for sizes known to be good, as in tests.
