@@ -1,0 +1,187 @@
+package mesh
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/transport"
+)
+
+// errReplaced ends a connection whose peer has made a new one.
+var errReplaced = errors.New("replaced by a newer connection of the same peer")
+
+// link is one live connection.
+type link struct {
+	conn *tls.Conn
+	raw  net.Conn
+	dead chan struct{} // closed by fail
+	once sync.Once
+}
+
+func newLink(conn *tls.Conn, raw net.Conn) *link {
+	return &link{conn: conn, raw: raw, dead: make(chan struct{})}
+}
+
+// fail ends the link and reports whether it was the first to do so.
+func (l *link) fail() (first bool) {
+	l.once.Do(func() {
+		first = true
+		close(l.dead)
+		_ = l.raw.Close() // the peer sees the end of the stream; whoever reads or writes here sees an error
+	})
+	return first
+}
+
+// lane is the traffic of one class with one peer: at most one live link, one goroutine that reads from whichever link is
+// live, and one that writes to it. Because the goroutines outlive links, the handler is never called twice at once.
+type lane struct {
+	peer    *peer
+	class   transport.Class
+	wake    chan struct{} // tells the writer to look again
+	demand  chan struct{} // closed when the link is wanted; BULK only, others are always wanted
+	wanted  atomic.Bool   // demand is closed
+	request atomic.Bool   // RECON only: ask the peer to dial BULK
+
+	sentBytes, sentCount, recvBytes, recvCount atomic.Uint64
+
+	// Guarded by peer.mu:
+	waiting bool          // the writer sleeps until it is told of frames
+	link    *link         // nil if not connected
+	changed chan struct{} // closed when link is replaced by a new one
+	why     error         // why link is nil; nil: not tried yet
+}
+
+func newLane(p *peer, c transport.Class) *lane {
+	return &lane{peer: p, class: c, wake: make(chan struct{}, 1), demand: make(chan struct{}), changed: make(chan struct{})}
+}
+
+// current is the live link, or nil.
+func (l *lane) current() *link {
+	l.peer.mu.Lock()
+	defer l.peer.mu.Unlock()
+	return l.link
+}
+
+// await waits for a live link other than the last one; nil when the mesh is closed.
+func (l *lane) await(last *link) *link {
+	for {
+		l.peer.mu.Lock()
+		now, changed := l.link, l.changed
+		l.peer.mu.Unlock()
+		if now != nil && now != last {
+			return now
+		}
+		select {
+		case <-changed:
+		case <-l.peer.mesh.ctx.Done():
+			return nil
+		}
+	}
+}
+
+// install makes a link the live one; an older one is replaced.
+func (l *lane) install(n *link) {
+	p := l.peer
+	p.mu.Lock()
+	old := l.link
+	l.link, l.why = n, nil
+	close(l.changed)
+	l.changed = make(chan struct{})
+	complete := p.complete()
+	p.mu.Unlock()
+	if old != nil && old.fail() {
+		p.mesh.warn(p.ID, "connection replaced", slog.String("class", l.class.String()))
+	}
+	if p.mesh.ctx.Err() != nil {
+		n.fail()
+	}
+	if complete && old == nil && l.class != transport.Bulk {
+		p.mesh.log.say(slog.LevelInfo, p.ID, "connected", slog.String("address", p.Address))
+	}
+	if l.class == transport.Recon && !p.dials() && p.lane(transport.Bulk).wanted.Load() {
+		l.ask()
+	}
+}
+
+// lost ends a link that a reader or writer had trouble with.
+func (l *lane) lost(n *link, err error) {
+	p := l.peer
+	first := n.fail()
+	p.mu.Lock()
+	if l.link == n {
+		l.link, l.why = nil, fmt.Errorf("connection lost: %w", err)
+	}
+	p.mu.Unlock()
+	if first && p.mesh.ctx.Err() == nil {
+		p.mesh.warn(p.ID, "connection lost", slog.String("class", l.class.String()), slog.String("cause", clip(err.Error())))
+	}
+}
+
+// reason says why the lane has no link. The caller holds peer.mu.
+func (l *lane) reason() string {
+	switch {
+	case l.why != nil:
+		return clip(l.why.Error())
+	case l.peer.dials():
+		return "connecting"
+	}
+	return fmt.Sprintf("waiting for r%d to connect", l.peer.ID)
+}
+
+// blame notes why there is no link.
+func (l *lane) blame(err error) {
+	l.peer.mu.Lock()
+	defer l.peer.mu.Unlock()
+	if l.link == nil {
+		l.why = err
+	}
+}
+
+// rouse makes the writer look again.
+func (l *lane) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// want makes sure that the link of BULK will be opened: by this replica, or at its request by the peer.
+func (l *lane) want() {
+	if l.wanted.Load() || !l.wanted.CompareAndSwap(false, true) {
+		return
+	}
+	close(l.demand)
+	if !l.peer.dials() {
+		l.peer.lane(transport.Recon).ask()
+	}
+}
+
+// ask makes the writer of RECON request BULK.
+func (l *lane) ask() {
+	l.request.Store(true)
+	l.rouse()
+}
+
+// sleep waits until there may be something to write, and reports whether the link is still alive.
+func (l *lane) sleep(n *link, until clock.Instant) bool {
+	var expired <-chan time.Time
+	if until != clock.Never {
+		timer := time.NewTimer(until.Sub(l.peer.mesh.clock.Now()))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case <-l.wake:
+	case <-expired:
+	case <-n.dead:
+		return false
+	}
+	return true
+}

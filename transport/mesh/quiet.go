@@ -1,0 +1,76 @@
+package mesh
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// quietFor is how long a peer gets no second line in the log for the same reason.
+const quietFor = 10 * time.Second
+
+// quiet is a logger that nobody can make talk much: one line per peer and reason in quietFor, with a count of those left out.
+// Reasons are constants of this package and peers are few, so its memory is bounded as well.
+type quiet struct {
+	out  *slog.Logger
+	now  func() time.Time
+	mu   sync.Mutex
+	said map[topic]*silence
+}
+
+type topic struct {
+	peer   int // 0: nobody that is known
+	reason string
+}
+
+type silence struct {
+	until time.Time
+	left  int
+}
+
+func newQuiet(out *slog.Logger) *quiet {
+	return &quiet{out: out, now: time.Now, said: map[topic]*silence{}}
+}
+
+// say logs one line about a peer, unless it said the same of it a moment ago.
+func (q *quiet) say(level slog.Level, peer int, reason string, attrs ...slog.Attr) {
+	left, ok := q.due(topic{peer, reason})
+	if !ok {
+		return
+	}
+	if peer != 0 {
+		attrs = append(attrs, slog.Int("peer", peer))
+	}
+	if left > 0 {
+		attrs = append(attrs, slog.Int("suppressed", left))
+	}
+	q.out.LogAttrs(context.Background(), level, reason, attrs...)
+}
+
+// due reports whether a line may be logged now, and how many were left out since the last.
+func (q *quiet) due(t topic) (left int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.now()
+	s := q.said[t]
+	if s == nil {
+		s = &silence{}
+		q.said[t] = s
+	}
+	if now.Before(s.until) {
+		s.left++
+		return 0, false
+	}
+	left, s.left, s.until = s.left, 0, now.Add(quietFor)
+	return left, true
+}
+
+// clip keeps a text that a stranger had a hand in to a length that a log line can bear.
+func clip(s string) string {
+	const most = 200
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
