@@ -1,0 +1,140 @@
+package appsocket
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/primebft/prime/app"
+	"github.com/primebft/prime/internal/localframe"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestFramesComeBack(t *testing.T) {
+	t.Parallel()
+	a := Attach{Version: Version, Cluster: [32]byte{1, 31: 2}, Epoch: 3, Resume: true, After: Position{4, 5}}
+	if got, err := ParseAttach(a.Append(nil)[5:]); err != nil || got != a {
+		t.Errorf("%+v, %v", got, err)
+	}
+	w := Welcome{Version: Version, Replica: 64, Cluster: [32]byte{1}, Epoch: 9, After: Position{1 << 63, 7}}
+	if got, err := ParseWelcome(w.Append(nil)[5:]); err != nil || got != w {
+		t.Errorf("%+v, %v", got, err)
+	}
+	r := Results{First: Position{3, 2}, Results: [][]byte{{1, 2}, {}, {3}}}
+	if got, err := ParseResults(r.Append(nil)[5:], nil); err != nil || !reflect.DeepEqual(got, r) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	f := &Refused{Code: Gone, At: Position{8, 1}, Text: "gone"}
+	if got, err := ParseRefused(f.Append(nil)[5:]); err != nil || *got != *f {
+		t.Errorf("%+v, %v", got, err)
+	}
+	f.Text = strings.Repeat("x", 3*maxText)
+	if got, err := ParseRefused(f.Append(nil)[5:]); err != nil || len(got.Text) != maxText {
+		t.Errorf("a long text: %v", err)
+	}
+}
+
+func TestVersionIsReadFirst(t *testing.T) {
+	t.Parallel()
+	if a, err := ParseAttach([]byte(magic + "\x09\x00and what a later version says")); err != nil || a.Version != 9 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if w, err := ParseWelcome([]byte("\x09\x00and what a later version says")); err != nil || w.Version != 9 {
+		t.Errorf("%+v, %v", w, err)
+	}
+}
+
+func TestBadResults(t *testing.T) {
+	t.Parallel()
+	good := (&Results{First: Position{1, 1}, Results: [][]byte{[]byte("result")}}).Append(nil)[5:]
+	none := (&Results{First: Position{1, 1}}).Append(nil)[5:]
+	large := (&Results{First: Position{1, 1}, Results: [][]byte{make([]byte, MaxResult+1)}}).Append(nil)[5:]
+	many := append(bytes.Clone(none[:12]), 0xff, 0xff, 0xff, 0xff)
+	for name, body := range map[string][]byte{
+		"empty": nil, "cut": good[:len(good)-1], "trailing": append(bytes.Clone(good), 0), "none": none, "large": large, "many": many,
+	} {
+		if r, err := ParseResults(body, nil); err == nil {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+func TestBadRecords(t *testing.T) {
+	t.Parallel()
+	rec := func(ordinal uint64, index, total uint32) app.Record {
+		return app.Record{Epoch: 1, Ordinal: ordinal, Index: index, Total: total}
+	}
+	for name, c := range map[string]struct {
+		records []app.Record
+		good    bool
+	}{
+		"in order":       {[]app.Record{rec(1, 2, 2), rec(2, 1, 1), rec(3, 1, 2), rec(3, 2, 2)}, true},
+		"none":           {nil, false},
+		"ordinal twice":  {[]app.Record{rec(1, 1, 1), rec(1, 1, 1)}, false},
+		"ordinal missed": {[]app.Record{rec(1, 1, 1), rec(3, 1, 1)}, false},
+		"index missed":   {[]app.Record{rec(1, 1, 3), rec(1, 3, 3)}, false},
+		"end missed":     {[]app.Record{rec(1, 1, 2), rec(2, 1, 1)}, false},
+		"begin missed":   {[]app.Record{rec(1, 1, 1), rec(2, 2, 2)}, false},
+		"other total":    {[]app.Record{rec(1, 1, 3), rec(1, 2, 2)}, false},
+		"index 0":        {[]app.Record{rec(1, 0, 1)}, false},
+		"over total":     {[]app.Record{rec(1, 2, 1)}, false},
+	} {
+		_, err := ParseRecords(AppendRecords(nil, c.records)[5:], nil)
+		if (err == nil) != c.good {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzFrames gives any body to every parser, and what they take to its encoder.
+func FuzzFrames(f *testing.F) {
+	f.Add(byte(KindAttach), (&Attach{Version: Version}).Append(nil)[5:])
+	f.Add(byte(KindWelcome), (&Welcome{Version: Version}).Append(nil)[5:])
+	f.Add(byte(KindResults), (&Results{Results: [][]byte{{1}}}).Append(nil)[5:])
+	f.Add(byte(KindRecords), AppendRecords(nil, []app.Record{{Ordinal: 1, Index: 1, Total: 1}})[5:])
+	f.Add(byte(KindRefused), (&Refused{Code: Busy, Text: "busy"}).Append(nil)[5:])
+	f.Fuzz(func(t *testing.T, kind byte, body []byte) {
+		var again []byte
+		var err error
+		switch kind {
+		case KindAttach:
+			var a Attach
+			if a, err = ParseAttach(body); a.Version != Version {
+				return
+			}
+			again = a.Append(nil)
+		case KindWelcome:
+			var w Welcome
+			if w, err = ParseWelcome(body); w.Version != Version {
+				return
+			}
+			again = w.Append(nil)
+		case KindResults:
+			var r Results
+			r, err = ParseResults(body, nil)
+			again = r.Append(nil)
+		case KindRecords:
+			var records []app.Record
+			records, err = ParseRecords(body, nil)
+			again = AppendRecords(nil, records)
+		case KindRefused:
+			var r *Refused
+			if r, err = ParseRefused(body); err == nil {
+				again = r.Append(nil)
+			}
+		default:
+			return
+		}
+		if err != nil {
+			return
+		}
+		b, start := localframe.Begin(nil, kind)
+		if want := localframe.End(append(b, body...), start); !bytes.Equal(again, want) {
+			t.Fatal("the encoding is not canonical")
+		}
+	})
+}

@@ -1,0 +1,275 @@
+package appsocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/primebft/prime/app"
+	"github.com/primebft/prime/internal/unixsock"
+)
+
+const (
+	maxStrangers   = 16              // connections that have not attached yet
+	attachTimeout  = 5 * time.Second // from connecting to Attach
+	handoverGrace  = 2 * time.Second // for an owner that was killed to be noticed, before a second one is refused
+	refusalTimeout = time.Second     // for a refusal to be taken
+)
+
+// Info is what a replica tells its application.
+type Info struct {
+	Replica int // 1..n
+	Cluster [32]byte
+	Epoch   uint32
+}
+
+// Server is the application as its replica sees it. It is made before the replica and listens once the replica has locked its
+// folder.
+type Server struct {
+	info      Info
+	log       *slog.Logger
+	strangers chan struct{} // a token for each connection that has not attached
+	wg        sync.WaitGroup
+	closed    chan struct{}
+	shut      sync.Once
+	listener  *unixsock.Listener
+	refusals  rate.Sometimes // logged
+
+	mu      sync.Mutex
+	changed chan struct{} // closed, and made anew, whenever something below changes
+	owner   *owner        // the process that is attached
+	batch   []app.Record  // in hand; nil between two calls of Deliver
+	results [][]byte      // of the records of batch that have been acknowledged
+	last    Position      // last record that was acknowledged
+	count   uint64        // records acknowledged since the start
+}
+
+// New makes the application of one replica.
+func New(info Info, log *slog.Logger) *Server {
+	return &Server{info: info, log: log, strangers: make(chan struct{}, maxStrangers), closed: make(chan struct{}),
+		changed: make(chan struct{}), refusals: rate.Sometimes{First: 3, Interval: 10 * time.Second}}
+}
+
+// Listen opens the socket: app.sock in folder, or path if that is not empty. The caller holds the folder's lock.
+func (s *Server) Listen(folder, path string) error {
+	name := SocketName
+	if path != "" {
+		folder, name = filepath.Split(path)
+	}
+	l, err := unixsock.Listen(filepath.Clean(folder), name)
+	if err != nil {
+		return fmt.Errorf("application socket: %w", err)
+	}
+	s.listener = l
+	s.log.Info("the application is a process of its own: waiting for it to attach", "socket", l.Path())
+	s.wg.Go(s.accept)
+	return nil
+}
+
+// Close ends all conversations and makes Deliver return. What was not acknowledged has no results then.
+func (s *Server) Close() error {
+	var err error
+	s.shut.Do(func() {
+		close(s.closed)
+		if s.listener != nil {
+			err = s.listener.Close()
+		}
+		s.wg.Wait()
+	})
+	return err
+}
+
+// Attached reports whether a process is attached.
+func (s *Server) Attached() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner != nil
+}
+
+// Deliver gives a batch to the attached process, waiting for one if there is none, and returns its results. It returns nil
+// if Close is called first: the application has not dealt with the batch.
+func (s *Server) Deliver(batch []app.Record) [][]byte {
+	if len(batch) == 0 {
+		return [][]byte{}
+	}
+	s.mu.Lock()
+	s.batch, s.results = batch, make([][]byte, 0, len(batch))
+	s.wake()
+	for len(s.results) < len(batch) && s.wait(s.closed) {
+	}
+	results := s.results
+	s.batch, s.results = nil, nil
+	s.mu.Unlock()
+	if len(results) < len(batch) {
+		return nil
+	}
+	return results
+}
+
+// wake tells everybody who waits that something has changed. The caller holds the lock.
+func (s *Server) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// wait releases the lock until something changes or end is closed; false in the latter case.
+func (s *Server) wait(end <-chan struct{}) bool {
+	changed := s.changed
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-changed:
+		return true
+	case <-end:
+		return false
+	}
+}
+
+func (s *Server) accept() {
+	for pause := time.Duration(0); ; {
+		sock, err := s.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // such as: no file descriptor is free
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.log.Warn("application socket cannot accept", "error", err, "again_in", pause)
+			select {
+			case <-time.After(pause):
+				continue
+			case <-s.closed:
+				return
+			}
+		}
+		pause = 0
+		select {
+		case s.strangers <- struct{}{}:
+			s.wg.Go(func() { s.converse(sock) })
+		default:
+			_ = sock.Close()
+		}
+	}
+}
+
+// converse is one connection from its beginning to its end.
+func (s *Server) converse(sock *net.UnixConn) {
+	o := newOwner(s, sock)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	o.wg.Go(func() { // the one place that ends a conversation from outside
+		select {
+		case <-s.closed:
+			_ = sock.SetWriteDeadline(time.Now().Add(refusalTimeout))
+			_ = sock.SetReadDeadline(time.Now())
+		case <-ctx.Done():
+		}
+	})
+	a, err := o.introduce()
+	if err == nil {
+		err = s.attach(o, a)
+	}
+	<-s.strangers
+	if err == nil {
+		s.log.Info("application attached", "after", o.start.String())
+		err = o.run()
+		s.detach(o)
+		s.log.Info("application detached", "acknowledged", s.position().String(), "why", err.Error())
+	}
+	o.refuse(err)
+	stop()
+	o.wg.Wait()
+	_ = sock.Close()
+}
+
+func (s *Server) position() Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// attach makes o the owner, if nobody else is and the records that it wants are there.
+func (s *Server) attach(o *owner, a Attach) error {
+	if a.Cluster != [32]byte{} && a.Cluster != s.info.Cluster || a.Epoch != 0 && a.Epoch != s.info.Epoch {
+		return &Refused{Code: Foreign, Text: fmt.Sprintf(
+			"the application's state is of cluster %x, epoch %d; this is cluster %x, epoch %d: attach it to its own replica",
+			a.Cluster[:4], a.Epoch, s.info.Cluster[:4], s.info.Epoch)}
+	}
+	grace := make(chan struct{})
+	timer := time.AfterFunc(handoverGrace, func() { close(grace) })
+	defer timer.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.owner != nil && s.wait(grace) {
+	}
+	select {
+	case <-s.closed:
+		return &Refused{Code: Stopped, Text: "the replica stops"}
+	default:
+	}
+	if s.owner != nil {
+		return &Refused{Code: Busy, Text: "another process is this replica's application: stop it first"}
+	}
+	if a.Resume {
+		if err := s.resume(a.After); err != nil {
+			return err
+		}
+	}
+	o.start, o.sent = s.last, s.count
+	w := Welcome{Version: Version, Replica: s.info.Replica, Cluster: s.info.Cluster, Epoch: s.info.Epoch, After: s.last}
+	if _, err := o.sock.Write(w.Append(nil)); err != nil {
+		return err
+	}
+	s.owner = o
+	return nil
+}
+
+// resume goes on after the record that an application had last. Records that it has dealt with and could not acknowledge are
+// not delivered to it again; nobody knows their results any more, so they are empty. The caller holds the lock.
+func (s *Server) resume(after Position) error {
+	if after.Less(s.last) {
+		return &Refused{Code: Gone, At: s.last, Text: fmt.Sprintf(
+			"the application has the records up to %s, but those up to %s were acknowledged and are gone: "+
+				"restore a newer state, or attach without a position and go on from there", after, s.last)}
+	}
+	rest := s.rest()
+	end := 0
+	for end < len(rest) && !after.Less(PositionOf(&rest[end])) {
+		end++
+	}
+	if found := after == s.last || end > 0 && PositionOf(&rest[end-1]) == after; !found {
+		return &Refused{Code: Ahead, At: s.last, Text: fmt.Sprintf(
+			"the application says that it has the records up to %s, but this replica delivered none after %s: "+
+				"attach it to the replica that its state is of", after, s.last)}
+	}
+	for range end {
+		s.acknowledge([]byte{})
+	}
+	s.wake()
+	return nil
+}
+
+// rest is the records in hand that have not been acknowledged. The caller holds the lock.
+func (s *Server) rest() []app.Record { return s.batch[len(s.results):] }
+
+// acknowledge takes the result of the next record. The caller holds the lock.
+func (s *Server) acknowledge(result []byte) {
+	s.last = PositionOf(&s.rest()[0])
+	s.results = append(s.results, result)
+	s.count++
+}
+
+func (s *Server) detach(o *owner) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner == o {
+		s.owner = nil
+		s.wake()
+	}
+}
