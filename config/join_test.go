@@ -102,49 +102,54 @@ func TestJoinBindsItsInput(t *testing.T) {
 	}
 }
 
+// spoiled is a way to spoil the input of Join on the machine of r1, and what the refusal has to say.
+type spoiled struct {
+	spoil func(t *testing.T, dir string, files []string, c *Cluster) []string
+	says  string
+}
+
+var spoiledJoins = map[string]spoiled{
+	"a file missing":  {func(t *testing.T, _ string, f []string, _ *Cluster) []string { return f[:3] }, "3 replicas are listed, but f = 1 and k = 0 need 4"},
+	"own file absent": {func(t *testing.T, _ string, f []string, _ *Cluster) []string { return f[1:] }, "its public key is in none of the public files"},
+	"no such file":    {func(t *testing.T, _ string, f []string, _ *Cluster) []string { return append(f, "/nowhere/r5") }, "/nowhere/r5: it does not exist"},
+	"a file twice":    {func(t *testing.T, _ string, f []string, _ *Cluster) []string { return append(f, f[2]) }, "r3 is in "},
+	"one id twice": {func(t *testing.T, _ string, f []string, _ *Cluster) []string {
+		edit(t, f[3], "id = 4", "id = 3")
+		return f
+	}, "r4.public.toml: id: r3 is in "},
+	"one address twice": {func(t *testing.T, _ string, f []string, _ *Cluster) []string {
+		edit(t, f[3], "192.0.2.4:7106", "192.0.2.2:7103")
+		return f
+	}, "peers: 192.0.2.2:7103 is in "},
+	"a loopback among machines": {func(t *testing.T, _ string, f []string, _ *Cluster) []string {
+		edit(t, f[1], "192.0.2.2:7102", "127.0.0.1:7102")
+		return f
+	}, "run prime keygen for r2 with --host"},
+	"a broken file": {func(t *testing.T, _ string, f []string, _ *Cluster) []string {
+		edit(t, f[2], "public_key = \"", "public_key = \"z")
+		return f
+	}, "r3.public.toml:6: public_key: "},
+	"a private key instead": {func(t *testing.T, dir string, f []string, _ *Cluster) []string {
+		return append(f[:3], filepath.Join(dir, KeyFile))
+	}, "replica.key:1: "},
+	"wrong sizes": {func(t *testing.T, _ string, f []string, c *Cluster) []string { c.K = 1; return f }, "need 6"},
+	"a readable key": {func(t *testing.T, dir string, f []string, _ *Cluster) []string {
+		if err := os.Chmod(filepath.Join(dir, KeyFile), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}, "chmod 600"},
+	"another folder": {func(t *testing.T, dir string, f []string, _ *Cluster) []string {
+		if err := os.Remove(filepath.Join(dir, KeyFile)); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}, "replica.key: it does not exist"},
+}
+
 func TestJoinRefusesByName(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		spoil func(t *testing.T, dir string, files []string, c *Cluster) []string
-		says  string
-	}{
-		"a file missing":  {func(t *testing.T, _ string, f []string, _ *Cluster) []string { return f[:3] }, "3 replicas are listed, but f = 1 and k = 0 need 4"},
-		"own file absent": {func(t *testing.T, _ string, f []string, _ *Cluster) []string { return f[1:] }, "its public key is in none of the public files"},
-		"no such file":    {func(t *testing.T, _ string, f []string, _ *Cluster) []string { return append(f, "/nowhere/r5") }, "/nowhere/r5: it does not exist"},
-		"a file twice":    {func(t *testing.T, _ string, f []string, _ *Cluster) []string { return append(f, f[2]) }, "r3 is in "},
-		"one id twice": {func(t *testing.T, _ string, f []string, _ *Cluster) []string {
-			edit(t, f[3], "id = 4", "id = 3")
-			return f
-		}, "r4.public.toml: id: r3 is in "},
-		"one address twice": {func(t *testing.T, _ string, f []string, _ *Cluster) []string {
-			edit(t, f[3], "192.0.2.4:7106", "192.0.2.2:7103")
-			return f
-		}, "peers: 192.0.2.2:7103 is in "},
-		"a loopback among machines": {func(t *testing.T, _ string, f []string, _ *Cluster) []string {
-			edit(t, f[1], "192.0.2.2:7102", "127.0.0.1:7102")
-			return f
-		}, "run prime keygen for r2 with --host"},
-		"a broken file": {func(t *testing.T, _ string, f []string, _ *Cluster) []string {
-			edit(t, f[2], "public_key = \"", "public_key = \"z")
-			return f
-		}, "r3.public.toml:6: public_key: "},
-		"a private key instead": {func(t *testing.T, dir string, f []string, _ *Cluster) []string {
-			return append(f[:3], filepath.Join(dir, KeyFile))
-		}, "replica.key:1: "},
-		"wrong sizes": {func(t *testing.T, _ string, f []string, c *Cluster) []string { c.K = 1; return f }, "need 6"},
-		"a readable key": {func(t *testing.T, dir string, f []string, _ *Cluster) []string {
-			if err := os.Chmod(filepath.Join(dir, KeyFile), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			return f
-		}, "chmod 600"},
-		"another folder": {func(t *testing.T, dir string, f []string, _ *Cluster) []string {
-			if err := os.Remove(filepath.Join(dir, KeyFile)); err != nil {
-				t.Fatal(err)
-			}
-			return f
-		}, "replica.key: it does not exist"},
-	} {
+	for name, c := range spoiledJoins {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var dir string

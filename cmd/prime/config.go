@@ -74,7 +74,7 @@ func (c *configShowCmd) Run(g *globals) error {
 	view := struct {
 		clusterView
 		Settings map[string]any `json:"settings"`
-		Node     map[string]any `json:"node"` // null for a cluster's folder
+		Node     map[string]any `json:"node,omitempty"` // not for a cluster's folder
 	}{clusterView: describe(c.Dir, cluster), Settings: cluster.Settings()}
 	var node *config.Node
 	if _, err := os.Stat(filepath.Join(c.Dir, config.NodeFile)); !errors.Is(err, os.ErrNotExist) {

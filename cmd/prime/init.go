@@ -120,6 +120,8 @@ type clusterView struct {
 	F        int           `json:"f"`
 	K        int           `json:"k"`
 	Auth     string        `json:"auth"`
+	Any      bool          `json:"any_client"`
+	Clients  []string      `json:"clients"` // those listed
 	Replicas []replicaView `json:"replicas"`
 }
 
@@ -135,7 +137,10 @@ type replicaView struct {
 func describe(dir string, c config.Cluster) clusterView {
 	digest := c.Digest()
 	v := clusterView{Dir: dir, Name: c.Name, ID: hex.EncodeToString(c.ID[:]), Digest: hex.EncodeToString(digest[:]),
-		F: c.F, K: c.K, Auth: string(c.Auth), Replicas: []replicaView{}}
+		F: c.F, K: c.K, Auth: string(c.Auth), Any: c.AnyClient, Clients: []string{}, Replicas: []replicaView{}}
+	for _, key := range c.Clients {
+		v.Clients = append(v.Clients, hex.EncodeToString(key[:]))
+	}
 	for _, r := range c.Replicas {
 		v.Replicas = append(v.Replicas, viewOf(r))
 	}
