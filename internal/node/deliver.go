@@ -70,6 +70,11 @@ func (d *deliverer) run(stop <-chan struct{}) {
 	var dropped []effect.Refusal
 	var replies []reply.Reply
 	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
 		var ok bool
 		clear(batch)
 		batch, dropped, ok = d.records.nextForApp(stop, batch[:0], dropped[:0])

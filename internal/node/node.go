@@ -300,6 +300,9 @@ func (n *Node) Verifier() *sign.Verifier { return n.verifier }
 // Done is closed when the replica has ended, by Close or by a crash; Err says which.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
+// Stopped is closed when the replica begins to end.
+func (n *Node) Stopped() <-chan struct{} { return n.stop }
+
 // AppDone is closed when the application will never be given anything more, because it failed, is too far behind, or the
 // replica ends: updates that it has not answered will not be answered here.
 func (n *Node) AppDone() <-chan struct{} { return n.deliver.ended }

@@ -12,11 +12,25 @@ import (
 )
 
 var (
-	// ErrRecordsGone says that records are no longer held. The error's text names the oldest ordinal that is.
+	// ErrRecordsGone says that records are no longer held; errors.As finds a RecordsGone with the oldest that is.
 	ErrRecordsGone = errors.New("records no longer held")
 	// ErrClosed says that the replica has been closed, is closing, or has crashed.
 	ErrClosed = errors.New("replica is closed")
 )
+
+// RecordsGone is ErrRecordsGone with the ordinals.
+type RecordsGone struct {
+	From   uint64 // what was asked for
+	Oldest uint64 // the oldest ordinal held
+}
+
+// Error implements error.
+func (e *RecordsGone) Error() string {
+	return fmt.Sprintf("%v: ordinal %d was asked for and the oldest held is %d; start there", ErrRecordsGone, e.From, e.Oldest)
+}
+
+// Unwrap is ErrRecordsGone.
+func (e *RecordsGone) Unwrap() error { return ErrRecordsGone }
 
 // The most that is handed over at once, to watchers and to the application: whole ordinals until one of these is reached.
 const (
@@ -181,10 +195,18 @@ func (r *Records) Next(ctx context.Context, from uint64) ([]app.Record, error) {
 	}
 	for {
 		if oldest := r.oldest(); from < oldest {
-			return nil, fmt.Errorf("%w: ordinal %d was asked for and the oldest held is %d; start there", ErrRecordsGone, from, oldest)
+			return nil, &RecordsGone{From: from, Oldest: oldest}
 		}
 		if from <= r.last {
-			return r.collect(nil, from, r.last), nil
+			span := r.span(from, r.last)
+			if len(span) == 1 {
+				return span[0].records, nil
+			}
+			var batch []app.Record
+			for i := range span {
+				batch = append(batch, span[i].records...)
+			}
+			return batch, nil
 		}
 		if r.closed {
 			return nil, ErrClosed
@@ -202,27 +224,19 @@ func (r *Records) Next(ctx context.Context, from uint64) ([]app.Record, error) {
 	}
 }
 
-// collect appends the records of whole ordinals from..to to batch, as many as go into one batch. A single ordinal is not
-// copied if batch is nil.
-func (r *Records) collect(batch []app.Record, from, to uint64) []app.Record {
+// span is the range of entries, as many as go into one batch, that holds ordinals from, from+1, … up to to at most.
+func (r *Records) span(from, to uint64) []entry {
 	first := r.head + int(from-r.oldest())
+	all := r.entries[first : first+int(to-from)+1]
 	count, bytes := 0, 0
-	end := first
-	for ; end < len(r.entries) && from+uint64(end-first) <= to; end++ {
-		e := &r.entries[end]
-		if end > first && (count+len(e.records) > batchRecords || bytes+e.bytes > batchBytes) {
-			break
+	for i := range all {
+		count += len(all[i].records)
+		bytes += all[i].bytes
+		if i > 0 && (count > batchRecords || bytes > batchBytes) {
+			return all[:i]
 		}
-		count += len(e.records)
-		bytes += e.bytes
 	}
-	if batch == nil && end == first+1 {
-		return r.entries[first].records
-	}
-	for i := first; i < end; i++ {
-		batch = append(batch, r.entries[i].records...)
-	}
-	return batch
+	return all
 }
 
 // nextForApp fills batch with the records that the application gets next and dropped with the updates that take no effect
@@ -238,10 +252,10 @@ func (r *Records) nextForApp(stop <-chan struct{}, batch []app.Record, dropped [
 			to = b.until
 		}
 		if from := b.taken + 1; from <= to {
-			batch = r.collect(batch, from, to)
-			first := r.head + int(from-r.oldest())
-			for i := range int(batch[len(batch)-1].Ordinal-from) + 1 {
-				dropped = append(dropped, r.entries[first+i].dropped...)
+			span := r.span(from, to)
+			for i := range span {
+				batch = append(batch, span[i].records...)
+				dropped = append(dropped, span[i].dropped...)
 			}
 			return batch, dropped, true
 		}

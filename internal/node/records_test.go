@@ -235,3 +235,15 @@ func TestRecordsBatch(t *testing.T) {
 		r.ack(ordinals)
 	}
 }
+
+// TestRecordsShared: what the application does with its batch does not reach watchers.
+func TestRecordsShared(t *testing.T) {
+	t.Parallel()
+	r := newRecords(1, 1<<20, 1<<20)
+	r.append(delivery(1, 3, 10))
+	batch, _, _ := r.nextForApp(nil, nil, nil)
+	clear(batch)
+	if got, err := r.Next(t.Context(), 1); err != nil || got[0].Ordinal != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+}

@@ -1,0 +1,122 @@
+package prime
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/primebft/prime/internal/node"
+	"github.com/primebft/prime/transport"
+	"github.com/primebft/prime/transport/mesh"
+)
+
+// Option changes how a replica is opened.
+type Option func(*options)
+
+type options struct {
+	transport transport.Transport
+	log       *slog.Logger
+	noClients bool
+	check     bool
+	peers     net.Listener
+	clients   net.Listener
+}
+
+// WithTransport connects the replica with its peers by t instead of TLS links; the replica starts and closes it. Tests use
+// transport/memory.
+func WithTransport(t transport.Transport) Option { return func(o *options) { o.transport = t } }
+
+// WithLogger makes the replica log to l. The default logs nothing.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.log = l } }
+
+// WithListeners gives the replica sockets that already listen, for peers and for clients, instead of the configured
+// addresses. Either may be nil. The replica closes them.
+func WithListeners(peers, clients net.Listener) Option {
+	return func(o *options) { o.peers, o.clients = peers, clients }
+}
+
+// WithoutClients opens no port for clients: only the program itself submits.
+func WithoutClients() Option { return func(o *options) { o.noClients = true } }
+
+// WithChecks verifies the costly invariants of the protocol too, at every step.
+func WithChecks() Option { return func(o *options) { o.check = true } }
+
+func newOptions(list []Option) *options {
+	o := &options{log: slog.New(slog.DiscardHandler)}
+	for _, set := range list {
+		set(o)
+	}
+	return o
+}
+
+// listen opens the sockets that have not been given.
+func (o *options) listen(cfg Config) error {
+	peers, clients := cfg.Listen()
+	if o.peers == nil && o.transport == nil {
+		l, err := net.Listen("tcp", peers)
+		if err != nil {
+			return listenError("peers", peers, err)
+		}
+		o.peers = l
+	}
+	if o.clients == nil && !o.noClients {
+		l, err := net.Listen("tcp", clients)
+		if err != nil {
+			return listenError("clients", clients, err)
+		}
+		o.clients = l
+	}
+	return nil
+}
+
+func listenError(whom, address string, err error) error {
+	return fmt.Errorf("cannot listen for %s on %s: %w; stop whoever has the address, or set listen_%s in node.toml (the other "+
+		"replicas find this one by cluster.toml)", whom, address, err, whom)
+}
+
+// connect makes the transport, of TLS links unless one was given.
+func (o *options) connect(cfg Config) (transport.Transport, error) {
+	if o.transport != nil {
+		return o.transport, nil
+	}
+	c := cfg.Cluster
+	m := mesh.Options{
+		Self: cfg.Node.ID, ClusterID: c.ID, ConfigDigest: c.Digest(), Epoch: c.Epoch, Listener: o.peers, Key: cfg.Key,
+		Network: cfg.Node.Network, MaxFrame: node.MaxFrame(c), Logger: o.log, TimelyContract: timelyContract(cfg),
+	}
+	for _, r := range c.Replicas {
+		m.Peers = append(m.Peers, mesh.Peer{ID: r.ID, Address: r.PeerAddress, PublicKey: r.PublicKey})
+	}
+	return mesh.New(m)
+}
+
+// timelySlack is how many times as much TIMELY traffic as a correct leader needs one source may send: the contract is there
+// to stop floods, and must never demote a correct leader.
+const timelySlack = 4
+
+// timelyContract is what one source may send in class TIMELY over one link: a PRE-PREPARE in each Propose interval and a
+// SUMMARY-MATRIX in each Matrix interval, all of the largest size, with slack. Without intervals there is no limit.
+func timelyContract(cfg Config) mesh.Contract {
+	t := cfg.Node.Timing
+	if t.Propose <= 0 || t.Matrix <= 0 {
+		return mesh.Contract{}
+	}
+	frame := float64(node.MaxFrame(cfg.Cluster)(transport.Timely))
+	perSecond := frame * (1/t.Propose.Seconds() + 1/t.Matrix.Seconds())
+	return mesh.Contract{
+		BytesPerSecond: int(timelySlack * perSecond),
+		Burst:          int(timelySlack * frame * float64(2*cfg.Cluster.Limits.OrdinalWindow)),
+	}
+}
+
+// close closes the sockets that nobody else closes.
+func (o *options) close() error {
+	var errs []error
+	for _, l := range []net.Listener{o.peers, o.clients} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
