@@ -52,6 +52,9 @@ func (p *plan) round() time.Duration {
 	return slowest*3/2 + 2*p.net.latencyMax
 }
 
+// aftermath is when the last message that the storm delayed has arrived, and with it what had to stay behind it.
+func (p *plan) aftermath() clock.Instant { return p.stormEnd.Add(p.net.hiccupMax + p.net.latencyMax) }
+
 // delayBound is how long an update may take from its introduction at a correct replica to its execution at all of them, in
 // a world that is quiet and has a correct leader: the way of request, acknowledgement, summary, matrix, proposal, PREPARE and
 // COMMIT, one aggregation of each kind, and signing and verifying on every way (protocol-core.md 11.2, item 12). The matrix
@@ -103,7 +106,7 @@ func (w *world) inspect() {
 	late := w.now >= w.calm.until
 	switch w.calm.stage {
 	case converging:
-		if why := w.apart(); why == "" {
+		if why := w.apart(); why == "" && w.now >= w.plan.aftermath() {
 			w.converged()
 		} else if late {
 			w.fail("no convergence %v after the storm: %s", w.now.Sub(w.plan.stormEnd), why)
@@ -121,15 +124,15 @@ func (w *world) inspect() {
 	}
 }
 
-// rest expects that with nothing to order no ordinal is created. An attacker may have requests of its own left, but not for
-// ever.
+// rest expects that with nothing to order no ordinal is created. Requests of attackers and of crashed replicas may be left,
+// but not for ever.
 func (w *world) rest(late bool) {
 	w.over = late
 	if len(w.history.ordinals) == w.calm.ordinals {
 		return
 	}
 	w.over = false
-	if w.now >= w.calm.end || w.plan.attackers() == 0 {
+	if w.now >= w.calm.end || !w.plan.leftovers() {
 		w.fail("ordinal %d orders something although there is nothing to order", len(w.history.ordinals))
 	}
 	w.calm.ordinals, w.calm.until = len(w.history.ordinals), w.now.Add(restRounds*w.plan.round())

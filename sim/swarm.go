@@ -207,14 +207,14 @@ func (p *plan) leaderSound() bool {
 	return len(leader.attacks) == 0 && leader.crash == clock.Never
 }
 
-// attackers is how many replicas are Byzantine.
-func (p *plan) attackers() (count int) {
+// leftovers reports whether there are replicas whose requests need not all be ordered at once: they have crashed, or attack.
+func (p *plan) leftovers() bool {
 	for i := range p.replicas {
-		if len(p.replicas[i].attacks) > 0 {
-			count++
+		if len(p.replicas[i].attacks) > 0 || p.replicas[i].crash != clock.Never {
+			return true
 		}
 	}
-	return count
+	return false
 }
 
 // correct reports whether a replica follows the protocol as long as it lives.

@@ -172,7 +172,7 @@ func (w *world) arrive(n *node, e *event) {
 const mostIdle = 100
 
 func (w *world) wake(n *node, e *event) {
-	if e.at == n.armed {
+	if e.at >= n.armed { // later than armed if a pause came in between
 		n.armed = clock.Never
 	}
 	if due := n.machine.Deadline(); due > n.local(w.now) {
