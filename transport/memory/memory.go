@@ -194,7 +194,7 @@ func (e *Endpoint) Close() error {
 		for i := range e.network.endpoints {
 			if i != e.id-1 {
 				e.network.pipes[e.id-1][i].shut()
-				e.network.pipes[i][e.id-1].news.Broadcast()
+				e.network.pipes[i][e.id-1].release()
 			}
 		}
 	}
@@ -246,6 +246,13 @@ func (p *pipe) shut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shutting = true
+}
+
+// release lets those who wait for frames see that the receiver is closed.
+func (p *pipe) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.news.Broadcast()
 }
 
 // receive notes who receives.

@@ -54,6 +54,7 @@ func (w *writer) run(link *link) error {
 			w.frames[i] = nil
 			if err == nil {
 				err = w.add(f)
+				w.count++
 			}
 		}
 		if err == nil {
@@ -80,7 +81,6 @@ func (w *writer) add(f []byte) error {
 		n := min(len(f), writeSize-len(w.buf))
 		w.buf = append(w.buf, f[:n]...)
 		if f = f[n:]; len(f) == 0 {
-			w.count++
 			return nil
 		}
 		if err := w.flush(); err != nil {
