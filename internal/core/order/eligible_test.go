@@ -66,14 +66,20 @@ func TestSection52EligibleIsTheSetM(t *testing.T) {
 func TestWorkedExample(t *testing.T) {
 	t.Parallel()
 	g := group.MustNew(1, 1)
+	at := func(incarnation uint32, seqs ...uint64) (column []wire.Position) {
+		for _, seq := range seqs {
+			column = append(column, wire.Position{Incarnation: incarnation, Seq: seq})
+		}
+		return column
+	}
 	for _, c := range []struct {
 		name string
 		rows []wire.Position
 		want wire.Position
 	}{
-		{"one incarnation", []wire.Position{{1, 7}, {1, 5}, {1, 9}, {1, 5}, {}, {1, 8}}, wire.Position{Incarnation: 1, Seq: 5}},
-		{"four of the newer", []wire.Position{{1, 9}, {1, 9}, {2, 1}, {2, 1}, {2, 2}, {2, 1}}, wire.Position{Incarnation: 2, Seq: 1}},
-		{"three and three", []wire.Position{{1, 9}, {1, 9}, {1, 9}, {2, 1}, {2, 2}, {2, 1}}, wire.Position{}},
+		{"one incarnation", append(at(1, 7, 5, 9, 5, 8), wire.Position{}), wire.Position{Incarnation: 1, Seq: 5}},
+		{"four of the newer", append(at(1, 9, 9), at(2, 1, 1, 2, 1)...), wire.Position{Incarnation: 2, Seq: 1}},
+		{"three and three", append(at(1, 9, 9, 9), at(2, 1, 2, 1)...), wire.Position{}},
 	} {
 		if got := quorumEntry(c.rows, g.Quorum()); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
