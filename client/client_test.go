@@ -330,6 +330,7 @@ func TestWindow(t *testing.T) {
 		}
 	}
 	c := dial(t, configOf(cluster, "alice"))
+	all(t, c) // so that every update goes to the home replica, in order
 	first, err := c.SubmitAsync(context.Background(), []byte("stuck"))
 	if err != nil {
 		t.Fatal(err)
