@@ -27,6 +27,10 @@ type cli struct {
 	Keygen  keygenCmd  `cmd:"" help:"Make one replica's key on its own machine."`
 	Join    joinCmd    `cmd:"" help:"Make a cluster of everybody's public files."`
 	Config  configCmd  `cmd:"" help:"Check, show or import a configuration."`
+	Run     runCmd     `cmd:"" help:"Run one replica."`
+	Submit  submitCmd  `cmd:"" help:"Submit updates to a running replica and wait for their results."`
+	Watch   watchCmd   `cmd:"" help:"Print the ordered stream of a running replica."`
+	Status  statusCmd  `cmd:"" help:"Show where a running replica is."`
 	Version versionCmd `cmd:"" help:"Show version, revision and wire version."`
 }
 

@@ -57,13 +57,29 @@ func New(info Info, log *slog.Logger) *Server {
 		changed: make(chan struct{}), refusals: rate.Sometimes{First: 3, Interval: 10 * time.Second}}
 }
 
+// where is the socket's place: app.sock in folder, or path if that is not empty, which may be relative to the folder.
+func where(folder, path string) (dir, name string) {
+	switch {
+	case path == "":
+		return folder, SocketName
+	case !filepath.IsAbs(path):
+		path = filepath.Join(folder, path)
+	}
+	dir, name = filepath.Split(path)
+	return filepath.Clean(dir), name
+}
+
+// Check finds what would make Listen fail. It changes nothing.
+func Check(folder, path string) error {
+	if err := unixsock.Check(where(folder, path)); err != nil {
+		return fmt.Errorf("application socket (app.socket in node.toml): %w", err)
+	}
+	return nil
+}
+
 // Listen opens the socket: app.sock in folder, or path if that is not empty. The caller holds the folder's lock.
 func (s *Server) Listen(folder, path string) error {
-	name := SocketName
-	if path != "" {
-		folder, name = filepath.Split(path)
-	}
-	l, err := unixsock.Listen(filepath.Clean(folder), name)
+	l, err := unixsock.Listen(where(folder, path))
 	if err != nil {
 		return fmt.Errorf("application socket: %w", err)
 	}

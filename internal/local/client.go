@@ -113,8 +113,7 @@ func (c *Client) receive(into []app.Record) (answer, error) {
 // of the calls. Whoever calls Send often bounds what is outstanding; the replica takes 1,024 from one conversation.
 func (c *Client) Send(payload []byte) (<-chan Outcome, error) {
 	if len(payload) > c.info.UpdateBytes {
-		f := oversized(len(payload), c.info.UpdateBytes)
-		return nil, &f
+		return nil, Oversize(len(payload), c.info.UpdateBytes)
 	}
 	return c.send(request{kind: kindSubmit, payload: payload})
 }

@@ -147,7 +147,7 @@ func (c *conn) submit(ctx context.Context, number uint64, payload []byte) {
 	size := len(payload)
 	c.begin(size)
 	if limit := c.server.replica.Info().UpdateBytes; size > limit {
-		c.finish(size, answer{kind: kindFailure, number: number, failure: oversized(size, limit)})
+		c.finish(size, answer{kind: kindFailure, number: number, failure: *Oversize(size, limit)})
 		return
 	}
 	c.server.replica.Submit(ctx, payload, func(r Result, err error) {
@@ -163,10 +163,14 @@ func (c *conn) submit(ctx context.Context, number uint64, payload []byte) {
 	})
 }
 
-func oversized(size, limit int) Failure {
-	return Failure{Code: Oversized, Text: fmt.Sprintf(
-		"the update has %d bytes, the cluster allows %d: make it smaller, or set limits.update_bytes in cluster.toml of a new cluster",
-		size, limit)}
+// Oversize is the failure of an update of size bytes, 0 if that is not known, where limit are allowed.
+func Oversize(size, limit int) *Failure {
+	is := fmt.Sprintf("has %d bytes", size)
+	if size == 0 {
+		is = "is longer"
+	}
+	return &Failure{Code: Oversized, Text: fmt.Sprintf(
+		"the update %s, the cluster allows %d: make it smaller, or set limits.update_bytes in cluster.toml of a new cluster", is, limit)}
 }
 
 func (c *conn) status(number uint64) {

@@ -20,6 +20,31 @@ type Listener struct {
 	refused atomic.Uint64
 }
 
+// Check finds what would make Listen fail in a folder whose lock nobody else holds. It changes nothing.
+func Check(folder, name string) error {
+	p, err := locate(folder, name)
+	if err != nil {
+		return err
+	}
+	if p.indirect() {
+		if err := checkDir(filepath.Dir(p.bind), p.uid); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	info, err := os.Lstat(p.link)
+	if err == nil && info.Mode().Type() != fs.ModeSocket && info.Mode().Type() != fs.ModeSymlink {
+		return inTheWay(p.link)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func inTheWay(path string) error {
+	return fmt.Errorf("%s is in the way: it is neither a socket nor a link; move it elsewhere", path)
+}
+
 // Listen serves the socket of this name in folder. A file that a dead process left is replaced; a socket that somebody serves
 // is refused. The caller holds the folder's lock, so that no two processes do this at once.
 func Listen(folder, name string) (*Listener, error) {
@@ -74,7 +99,7 @@ func clearStale(path string) error {
 		}
 	case fs.ModeSocket:
 	default:
-		return fmt.Errorf("%s is in the way: it is neither a socket nor a link; move it elsewhere", path)
+		return inTheWay(path)
 	}
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
 	if err == nil {

@@ -77,6 +77,9 @@ func TestSocketInFolder(t *testing.T) {
 	if _, err := Dial(context.Background(), dir, name); !errors.Is(err, ErrNotRunning) {
 		t.Fatalf("before anybody serves: %v", err)
 	}
+	if err := Check(dir, name); err != nil {
+		t.Fatal(err)
+	}
 	l := listen(t, dir)
 	info, err := os.Lstat(filepath.Join(dir, name))
 	if err != nil || info.Mode().Perm() != 0o600 || info.Mode()&os.ModeSocket == 0 {
@@ -117,6 +120,9 @@ func TestFileInTheWay(t *testing.T) {
 	}
 	if _, err := Listen(dir, name); err == nil || !strings.Contains(err.Error(), "in the way") {
 		t.Fatalf("got %v", err)
+	}
+	if err := Check(dir, name); err == nil || !strings.Contains(err.Error(), "in the way") {
+		t.Fatalf("Check: %v", err)
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "precious" {
 		t.Fatalf("the file is now %q, %v", b, err)
@@ -175,6 +181,9 @@ func TestStrangersDirectoryIsNotBelieved(t *testing.T) {
 	}
 	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
+	}
+	if err := Check(dir, name); err == nil || !strings.Contains(err.Error(), "mode 0700") {
+		t.Fatalf("checking below a directory that others may write: %v", err)
 	}
 	if _, err := Listen(dir, name); err == nil || !strings.Contains(err.Error(), "mode 0700") {
 		t.Fatalf("listening below a directory that others may write: %v", err)
