@@ -2,6 +2,7 @@ package sign
 
 import (
 	"crypto/ed25519"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -98,8 +99,12 @@ func collect(tb testing.TB, p *Pool, n int) (got []*wire.Envelope) {
 // until waits for a condition.
 func until(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	for start := time.Now(); !ok(); time.Sleep(time.Millisecond) {
-		if time.Since(start) > patience {
+	again, deadline := time.NewTicker(time.Millisecond), time.After(patience)
+	defer again.Stop()
+	for !ok() {
+		select {
+		case <-again.C:
+		case <-deadline:
 			tb.Fatalf("never: %s", what)
 		}
 	}
@@ -188,6 +193,79 @@ func TestFloodDelaysOthersByOneTurn(t *testing.T) {
 	// The flood may use what is left of its quantum in both classes, and a turn it is in.
 	if got := scheme.position(t, c.keyring.PublicKey(2)); got > 5*slice {
 		t.Errorf("%d verifications came before the BOUNDED message of another peer: want a round of at most %d", got, 5*slice)
+	}
+}
+
+func TestPeersTakeTurns(t *testing.T) {
+	t.Parallel()
+	scheme := newGate()
+	c := newCluster(t, 1, 0, scheme, nil)
+	scheme.set(true)
+	p := c.pool(t, 1, 1<<20)
+	for i := range 10 {
+		p.Offer(1, wire.Bounded, c.one(1, c.status(uint64(i))).Raw)
+	}
+	scheme.arrived(1)
+	for i := range 2 {
+		p.Offer(3, wire.Bounded, c.one(3, c.status(uint64(i))).Raw)
+	}
+	scheme.set(false)
+	until(t, "all verified", func() bool { s := p.Stats(); return s[0].Accepted == 10 && s[2].Accepted == 2 })
+	if got := scheme.position(t, c.keyring.PublicKey(3)); got > 1 {
+		t.Errorf("%d verifications came before the other peer's message: want the one that was under way", got)
+	}
+	var order []group.ID
+	for _, e := range p.Take(nil, wire.Bounded, 6) {
+		order = append(order, e.Sender)
+	}
+	if want := []group.ID{1, 3, 1, 3, 1, 1}; !slices.Equal(order, want) {
+		t.Errorf("taken from %v, want %v", order, want)
+	}
+	if got := p.Take(nil, wire.Timely, 6); len(got) != 0 {
+		t.Errorf("%d TIMELY messages that nobody sent", len(got))
+	}
+}
+
+// What a costly message spends beyond its sender's quantum is owed: shares are fair in verifications, not in messages.
+func TestCostlyMessagesAreChargedInFull(t *testing.T) {
+	t.Parallel()
+	scheme := newGate()
+	c := newCluster(t, 5, 0, scheme, nil)
+	const others = 64
+	var certificates, statuses [][]byte
+	for i := range uint64(8) {
+		by := []group.ID{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+		certificates = append(certificates, c.one(13, c.certificate(i+1, by...)).Raw)
+	}
+	for i := range uint64(others) {
+		statuses = append(statuses, c.one(14, c.status(i)).Raw)
+	}
+	scheme.set(true)
+	p := c.pool(t, 1, 1<<20)
+	p.Offer(15, wire.Timely, c.one(15, c.status(0)).Raw)
+	scheme.arrived(1)
+	for _, raw := range certificates {
+		p.Offer(13, wire.Bounded, raw)
+	}
+	for _, raw := range statuses {
+		p.Offer(14, wire.Bounded, raw)
+	}
+	scheme.set(false)
+	until(t, "all statuses verified", func() bool { return p.Stats()[13].Accepted == others })
+	const cost = 1 + 1 + 16 + 11 // certificate, proposal, rows, commits
+	last, key := 0, c.keyring.PublicKey(14)
+	scheme.mu.Lock()
+	defer scheme.mu.Unlock()
+	own := 0
+	for i, k := range scheme.log {
+		if k.Equal(key) {
+			if own++; own <= others {
+				last = i
+			}
+		}
+	}
+	if flood := last + 1 - others; flood > others+cost+slice {
+		t.Errorf("%d verifications for the peer with costly messages while the other had %d", flood, others)
 	}
 }
 

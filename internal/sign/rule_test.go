@@ -129,8 +129,11 @@ func alter(b []byte, f func([]byte)) []byte {
 func TestMessagesAreNotMalleable(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, 0, Ed25519{}, nil)
-	for _, size := range []int{1, 3, 8} {
+	for _, size := range []int{0, 1, 3, 8} {
 		batch := c.sign(2, c.statuses(size)...)
+		if size == 0 {
+			batch = append(batch, c.summary(2, 1))
+		}
 		warm := c.verifier()
 		for _, e := range batch {
 			if err := warm.Verify(e); err != nil {
@@ -144,7 +147,7 @@ func TestMessagesAreNotMalleable(t *testing.T) {
 				t.Errorf("batch of %d: %s is accepted", size, what)
 			}
 		}
-		for n := size - 1; n >= 0; n -= 3 {
+		for n := len(batch) - 1; n >= 0; n -= 3 {
 			e := batch[n]
 			for i := range e.Raw {
 				refused(fmt.Sprintf("message %d with byte %d altered", n, i), alter(e.Raw, func(b []byte) { b[i] ^= 1 << (i % 8) }))
@@ -154,7 +157,7 @@ func TestMessagesAreNotMalleable(t *testing.T) {
 			for count := 1; count <= 12; count++ {
 				for index := range count {
 					p := reshaped(e.Proof, count, index)
-					if count == size && index == n {
+					if count == len(batch) && index == n {
 						continue
 					}
 					other := *e

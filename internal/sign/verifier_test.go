@@ -170,6 +170,10 @@ func TestClientUpdates(t *testing.T) {
 		if tt.want != nil {
 			continue
 		}
+		other := alter(tt.u, func(u *wire.Update) { u.Sig[5] ^= 1 })
+		if got := v.VerifyUpdate(tt.by, &other); got != BadUpdate {
+			t.Errorf("%s, known, with another signature: %v", name, got)
+		}
 		before := scheme.verified.Load()
 		if err := v.Verify(c.one(tt.by, &wire.PreorderRequest{Seq: 1, Updates: []wire.Update{tt.u}})); err != nil {
 			t.Errorf("%s in a request: %v", name, err)
