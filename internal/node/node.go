@@ -264,12 +264,12 @@ func (n *Node) Submit(u wire.Update) error {
 	if n.deliver.failure.Load() != nil || b.behind {
 		return fmt.Errorf("%w: %s; submit to another replica", ErrApplication, n.State())
 	}
-	q := n.cfg.Node.Queues
-	if b.bytes > q.DeliverBytes {
+	if b.bytes > n.cfg.Node.Queues.DeliverBytes {
 		n.overloaded.Add(1)
 		return fmt.Errorf("%w: its application is behind by %d bytes of records", ErrOverloaded, b.bytes)
 	}
-	room := q.SubmitBytes - int(n.loop.pending.Load())
+	limit := submitLimit(n.cfg)
+	room := limit - int(n.loop.pending.Load())
 	added, open := n.loop.submits.offer(u, len(u.Payload)+updateOverhead, room)
 	switch {
 	case added:
@@ -279,7 +279,7 @@ func (n *Node) Submit(u wire.Update) error {
 		return ErrClosed
 	}
 	n.overloaded.Add(1)
-	return fmt.Errorf("%w: %d bytes of updates wait to be introduced", ErrOverloaded, q.SubmitBytes)
+	return fmt.Errorf("%w: %d bytes of updates wait to be introduced at most", ErrOverloaded, limit)
 }
 
 // updateOverhead is what an update is charged besides its payload, so that empty ones are bounded too.

@@ -39,12 +39,12 @@ func newKeyring(c config.Cluster, g group.Group, incarnations []uint32) (*sign.K
 
 // newCoreConfig is what the protocol core is made with.
 func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall int64, check bool) core.Config {
-	l, t, q := cfg.Cluster.Limits, cfg.Node.Timing, cfg.Node.Queues
+	l, t := cfg.Cluster.Limits, cfg.Node.Timing
 	c := core.Config{
 		Self: group.ID(cfg.Node.ID), Group: g, Epoch: cfg.Cluster.Epoch, Incarnations: incarnations,
 		Limits: core.Limits{
 			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates, InFlight: l.InFlight,
-			PendingBytes: max(q.SubmitBytes, l.UpdateBytes+updateOverhead), Sessions: l.Sessions, SessionWindow: l.SessionWindow,
+			PendingBytes: submitLimit(cfg), Sessions: l.Sessions, SessionWindow: l.SessionWindow,
 			OrdinalWindow: l.OrdinalWindow, History: l.History,
 		},
 		Timing: core.Timing{
@@ -55,6 +55,11 @@ func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall
 	}
 	_, _ = rand.Read(c.Seed[:]) // never fails
 	return c
+}
+
+// submitLimit is how many bytes of own clients' updates may wait: as configured, and room for one of the largest.
+func submitLimit(cfg config.Config) int {
+	return max(cfg.Node.Queues.SubmitBytes, cfg.Cluster.Limits.UpdateBytes+updateOverhead)
 }
 
 // wireLimits is what is accepted from peers.
