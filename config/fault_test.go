@@ -238,7 +238,7 @@ func TestHostileFilesAreRefusedInTime(t *testing.T) {
 		"deeper":    "x = " + strings.Repeat("[\n", maxFile/2-9),
 		"tables":    "x = " + strings.Repeat("{a=", maxFile/3-9),
 		"dots":      strings.Repeat("a.", maxFile/8) + "a = 1",
-		"faults":    strings.Repeat("[[replica]]\n", 20000),
+		"faults":    strings.Repeat("[[replica]]\n", 5000),
 	} {
 		if _, err := ParseCluster(name, []byte(text)); len(Problems(err)) == 0 || len(Problems(err)) > maxProblems {
 			t.Errorf("%s: %d faults", name, len(Problems(err)))

@@ -22,7 +22,7 @@ func show[T any](v *T, settings []setting[T]) map[string]any {
 			all[s.path()] = *f.p
 		case number:
 			all[s.path()] = *f.p
-		case flag:
+		case toggle:
 			all[s.path()] = *f.p
 		case text:
 			all[s.path()] = *f.p

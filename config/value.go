@@ -241,10 +241,10 @@ func (v number) check() *Problem {
 
 func (v number) literal() string { return strconv.FormatFloat(*v.p, 'g', -1, 64) }
 
-// flag is true or false.
-type flag struct{ p *bool }
+// toggle is true or false.
+type toggle struct{ p *bool }
 
-func (v flag) set(raw any) *Problem {
+func (v toggle) set(raw any) *Problem {
 	b, ok := raw.(bool)
 	if !ok {
 		return wrongType(raw, "true or false")
@@ -253,8 +253,8 @@ func (v flag) set(raw any) *Problem {
 	return nil
 }
 
-func (v flag) check() *Problem { return nil }
-func (v flag) literal() string { return strconv.FormatBool(*v.p) }
+func (v toggle) check() *Problem { return nil }
+func (v toggle) literal() string { return strconv.FormatBool(*v.p) }
 
 // hex32 is 32 bytes as 64 hexadecimal digits.
 type hex32 struct {

@@ -17,8 +17,8 @@ type result struct {
 	out, err string
 }
 
-// prime runs a command line in this process.
-func prime(args ...string) result {
+// command runs a command line in this process.
+func command(args ...string) result {
 	var out, err bytes.Buffer
 	code := run(args, strings.NewReader(""), &out, &err)
 	return result{code, out.String(), err.String()}
@@ -27,7 +27,7 @@ func prime(args ...string) result {
 // must runs a command line that has to succeed.
 func must(t *testing.T, args ...string) string {
 	t.Helper()
-	r := prime(args...)
+	r := command(args...)
 	if r.code != exitDone || r.err != "" {
 		t.Fatalf("prime %s: exit %d\n%s%s", strings.Join(args, " "), r.code, r.out, r.err)
 	}
@@ -59,7 +59,7 @@ func TestUsageErrorsExit2(t *testing.T) {
 		{"keygen", "--dir", dir, "--id", "4", "--base-port", "65535"}, {"join", "--dir", dir}, {"join", "--dir", dir, "/nowhere"},
 		{"version", "--log-level", "loud"}, {"version", "--no-such-flag"}, {"config", "import", "--dir", dir, "--address", "/nowhere"},
 	} {
-		r := prime(args...)
+		r := command(args...)
 		if r.code != exitUsage || r.out != "" || !strings.HasPrefix(r.err, "prime: ") {
 			t.Errorf("prime %s: exit %d\n%s%s", strings.Join(args, " "), r.code, r.out, r.err)
 		}
@@ -84,8 +84,8 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	if top != must(t) {
 		t.Error("prime alone does not show help")
 	}
-	for _, command := range parser.Model.Leaves(true) {
-		path := strings.Fields(command.FullPath())[1:]
+	for _, leaf := range parser.Model.Leaves(true) {
+		path := strings.Fields(leaf.FullPath())[1:]
 		if !strings.Contains(top, strings.Join(path, " ")) {
 			t.Errorf("prime --help does not list %v", path)
 		}
@@ -93,7 +93,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 		if !strings.Contains(text, "Example") || !strings.Contains(text, "prime "+strings.Join(path, " ")) {
 			t.Errorf("%v has no example:\n%s", path, text)
 		}
-		if r := prime(append(path, "-h", "--no-such-flag")...); r.code != exitDone && r.code != exitUsage {
+		if r := command(append(path, "-h", "--no-such-flag")...); r.code != exitDone && r.code != exitUsage {
 			t.Errorf("%v: exit %d", path, r.code)
 		}
 	}
@@ -119,7 +119,7 @@ func TestInitMakesWhatScriptsExpect(t *testing.T) {
 	if out := must(t, "config", "check", "--dir", filepath.Join(dir, "r6"), "--json"); out != "[]\n" {
 		t.Error(out)
 	}
-	if r := prime("init", "--dir", dir); r.code != exitUsage || !strings.Contains(r.err, "exists already") || strings.Count(r.err, "\n") != 1 {
+	if r := command("init", "--dir", dir); r.code != exitUsage || !strings.Contains(r.err, "exists already") || strings.Count(r.err, "\n") != 1 {
 		t.Errorf("%+v", r)
 	}
 	after := decode[clusterView](t, must(t, "config", "show", "--dir", dir, "--json"))
@@ -140,11 +140,11 @@ func TestConfigCheckTellsScripts(t *testing.T) {
 	if err := os.WriteFile(file, append([]byte("preseet = \"lan\"\n"), data...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := prime("config", "check", "--dir", dir)
+	r := command("config", "check", "--dir", dir)
 	if want := "prime: " + file + ":1: preseet: there is no such setting; did you mean preset?\n"; r.code != exitUsage || r.err != want {
 		t.Errorf("exit %d: %swant %s", r.code, r.err, want)
 	}
-	r = prime("config", "check", "--dir", dir, "--json")
+	r = command("config", "check", "--dir", dir, "--json")
 	if r.code != exitUsage || r.err != "" {
 		t.Errorf("%+v", r)
 	}
@@ -230,7 +230,7 @@ func TestKeygenAndJoin(t *testing.T) {
 	if len(digests) != 1 {
 		t.Errorf("different clusters: %v", digests)
 	}
-	if r := prime("keygen", "--dir", filepath.Join(root, "m1", "r1"), "--id", "1"); r.code != exitUsage || !strings.Contains(r.err, "exists already") {
+	if r := command("keygen", "--dir", filepath.Join(root, "m1", "r1"), "--id", "1"); r.code != exitUsage || !strings.Contains(r.err, "exists already") {
 		t.Errorf("%+v", r)
 	}
 }
@@ -254,11 +254,11 @@ func TestConfigImport(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	must(t, "config", "check", "--dir", dir)
-	r := prime("config", "import", "--address", address, "--f", "1", "--k", "0", "--dir", filepath.Join(root, "d"))
+	r := command("config", "import", "--address", address, "--f", "1", "--k", "0", "--dir", filepath.Join(root, "d"))
 	if r.code != exitUsage || !strings.Contains(r.err, "for 6: f = 1, k = 1") {
 		t.Errorf("%+v", r)
 	}
-	r = prime("init", "--hosts", address, "--dir", filepath.Join(root, "d"))
+	r = command("init", "--hosts", address, "--dir", filepath.Join(root, "d"))
 	if r.code != exitUsage || !strings.Contains(r.err, "it has 6 replicas, but f = 1 and k = 0 need 4") {
 		t.Errorf("%+v", r)
 	}
