@@ -113,29 +113,34 @@ func (p *peer) account(f transport.Frame, v schedule.Verdict) {
 	}
 }
 
-// take waits until the writer of a lane has something to write, and appends it to dst. Nothing is returned when the link is
-// dead, or when the lane has a request of its own to write.
-func (p *peer) take(l *lane, link *link, limit int, dst [][]byte) [][]byte {
+// take appends to dst what the writer of a lane should write now. If there is nothing it returns at once when told not to
+// block; otherwise it waits until there is something, or the lane has a request of its own to write, or the link is dead: then
+// alive is false.
+func (p *peer) take(l *lane, link *link, block bool, dst [][]byte) (_ [][]byte, alive bool) {
 	for {
 		p.mu.Lock()
 		var now clock.Instant
 		if p.queue.Paced() {
 			now = p.mesh.clock.Now()
 		}
-		dst, at := p.queue.Take(now, l.class, limit, dst)
-		if len(dst) > 0 {
+		dst, at := p.queue.Take(now, l.class, writeSize, dst)
+		if len(dst) > 0 || !block {
+			p.queue.Busy(l.class)
 			p.rouseOthers(l)
 			p.mu.Unlock()
-			return dst
+			return dst, true
 		}
 		l.waiting = true
 		p.mu.Unlock()
-		if l.request.Load() || !l.sleep(link, at) {
+		if l.request.Load() {
+			return dst, true
+		}
+		if !l.sleep(link, at) {
 			p.mu.Lock()
 			p.queue.Busy(l.class)
 			p.rouseOthers(l)
 			p.mu.Unlock()
-			return nil
+			return dst, false
 		}
 	}
 }

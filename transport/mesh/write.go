@@ -42,31 +42,37 @@ func (w *writer) run(link *link) error {
 	w.link = link
 	w.buf, w.count = w.buf[:0], 0
 	for {
-		w.frames = w.lane.peer.take(w.lane, link, writeSize, w.frames[:0])
-		var err error
-		switch {
-		case w.lane.request.CompareAndSwap(true, false):
-			err = w.add(nil)
-		case len(w.frames) == 0:
+		var alive bool
+		w.frames, alive = w.lane.peer.take(w.lane, link, len(w.buf) == 0, w.frames[:0])
+		if !alive {
 			return errDead
 		}
-		for i, f := range w.frames {
-			w.frames[i] = nil
-			if err == nil {
-				err = w.add(f)
-				w.count++
-			}
-		}
-		if err == nil {
-			err = w.flush()
-		}
-		if err != nil {
+		if err := w.put(); err != nil {
 			return err
 		}
 	}
 }
 
-// add appends a frame to the buffer. What does not fit any more is written directly, not copied.
+// put writes the frames that were taken. What does not fill the buffer stays there for as long as more frames are waiting.
+func (w *writer) put() (err error) {
+	idle := len(w.frames) == 0
+	if w.lane.request.CompareAndSwap(true, false) {
+		err = w.add(nil)
+	}
+	for i, f := range w.frames {
+		w.frames[i] = nil
+		if err == nil {
+			err = w.add(f)
+			w.count++
+		}
+	}
+	if err == nil && idle {
+		err = w.flush()
+	}
+	return err
+}
+
+// add appends a frame to the buffer and writes the buffer whenever it is full.
 func (w *writer) add(f []byte) error {
 	if w.buf == nil {
 		w.buf = make([]byte, 0, writeSize)

@@ -126,7 +126,7 @@ func (c *collector) take() []arrival {
 }
 
 // Eventually waits until a condition holds that nothing announces.
-func Eventually(t *testing.T, what string, done func() bool) {
+func Eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
