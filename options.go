@@ -110,12 +110,15 @@ func timelyContract(cfg Config) mesh.Contract {
 	}
 }
 
-// close closes the sockets that nobody else closes.
+// close closes the sockets that nobody has taken over.
 func (o *options) close() error {
 	var errs []error
 	for _, l := range []net.Listener{o.peers, o.clients} {
-		if l != nil {
-			errs = append(errs, l.Close())
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

@@ -31,6 +31,9 @@ type Result struct {
 // Status is where a replica is, for people and scripts.
 type Status = node.Status
 
+// Drop is a line of Status: messages of one peer that were dropped for one reason.
+type Drop = node.Drop
+
 // Replica is a running replica. Its methods may be called by many goroutines at once.
 type Replica struct {
 	cfg     Config
@@ -67,7 +70,7 @@ func Open(cfg Config, a app.Application, options ...Option) (*Replica, error) {
 	}
 	r := &Replica{cfg: cfg, quorum: g.Quorum(), node: n, ended: make(chan struct{})}
 	if err := r.serve(o, g); err != nil {
-		return nil, errors.Join(err, n.CloseNow())
+		return nil, errors.Join(err, n.CloseNow(), o.close())
 	}
 	return r, nil
 }

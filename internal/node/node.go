@@ -93,14 +93,9 @@ type Node struct {
 }
 
 // Open starts a replica. It takes the replica's folder, begins to listen, and marks the folder as started before anything is
-// signed: a start that fails before that leaves the folder as it was. Faults of cfg are config's errors.
+// signed: a start that fails before that leaves the folder as it was, and closes the transport. Faults of cfg are config's
+// errors.
 func Open(cfg config.Config, a app.Application, o Options) (*Node, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	if a == nil {
-		return nil, errors.New("the application is nil: give an app.Application, for example an app.Func")
-	}
 	if o.Transport == nil {
 		return nil, errors.New("the transport is nil")
 	}
@@ -119,6 +114,12 @@ func Open(cfg config.Config, a app.Application, o Options) (*Node, error) {
 
 // assemble makes all parts. Only the verifying workers run already.
 func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if a == nil {
+		return nil, errors.New("the application is nil: give an app.Application, for example an app.Func")
+	}
 	g, err := cfg.Cluster.Group()
 	if err != nil {
 		return nil, err
