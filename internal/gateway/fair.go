@@ -36,18 +36,18 @@ type lane struct {
 	users   int // sessions
 	bytes   int // reserved and queued
 	deficit int
-	items   []waiting // the oldest first
-	room    sync.Cond // bytes or closed has changed
+	items   []waitingUpdate // the oldest first
+	room    sync.Cond       // bytes or closed has changed
 }
 
-// waiting is one update and the session that wants to hear of it.
-type waiting struct {
+// waitingUpdate is one update and the session that wants to hear of it.
+type waitingUpdate struct {
 	u     wire.Update
 	from  *session
 	since time.Time
 }
 
-func (w *waiting) cost() int { return len(w.u.Payload) + updateCost }
+func (w *waitingUpdate) cost() int { return len(w.u.Payload) + updateCost }
 
 func (q *fairQueue) init(cfg *Config) {
 	q.most, q.lanes, q.work.L = cfg.ClientBytes, map[wire.ClientID]*lane{}, &q.mu
@@ -118,7 +118,7 @@ func (l *lane) push(u wire.Update, from *session) bool {
 	if q.closed {
 		return false
 	}
-	l.items = append(l.items, waiting{u, from, time.Now()})
+	l.items = append(l.items, waitingUpdate{u, from, time.Now()})
 	if len(l.items) == 1 {
 		q.turn = append(q.turn, l)
 		q.work.Signal()
@@ -127,7 +127,7 @@ func (l *lane) push(u wire.Update, from *session) bool {
 }
 
 // pop waits for the next update whose turn it is; false if the gateway is closing.
-func (q *fairQueue) pop() (w waiting, ok bool) {
+func (q *fairQueue) pop() (w waitingUpdate, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.turn) == 0 && !q.closed {
@@ -150,9 +150,9 @@ func (q *fairQueue) pop() (w waiting, ok bool) {
 }
 
 // take removes the oldest update of a lane that has one.
-func (q *fairQueue) take(l *lane) waiting {
+func (q *fairQueue) take(l *lane) waitingUpdate {
 	w := l.items[0]
-	l.items[0] = waiting{}
+	l.items[0] = waitingUpdate{}
 	l.items = l.items[1:]
 	l.deficit = max(0, l.deficit-w.cost())
 	l.charge(-w.cost())
@@ -172,7 +172,7 @@ func (q *fairQueue) take(l *lane) waiting {
 }
 
 // stale removes every update that waits since before then.
-func (q *fairQueue) stale(then time.Time) (all []waiting) {
+func (q *fairQueue) stale(then time.Time) (all []waitingUpdate) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i := 0; i < len(q.turn); {
@@ -219,7 +219,7 @@ func (g *Gateway) dispatch() {
 	}
 }
 
-func (g *Gateway) offer(w waiting) {
+func (g *Gateway) offer(w waitingUpdate) {
 	var timer *time.Timer
 	for pause := pauseMin; ; pause = min(2*pause, pauseMax) {
 		err := g.backend.Submit(w.u)
@@ -251,7 +251,7 @@ func (g *Gateway) offer(w waiting) {
 }
 
 // answer tells the client what the backend said, unless it took the update: then the result is the answer.
-func (g *Gateway) answer(w waiting, err error) {
+func (g *Gateway) answer(w waitingUpdate, err error) {
 	switch {
 	case err == nil:
 		g.stats.submitted.Add(1)

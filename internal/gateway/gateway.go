@@ -152,6 +152,12 @@ func Start(ln net.Listener, cfg Config, backend Backend) (*Gateway, error) {
 		verify: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		done:   make(chan struct{}),
 	}
+	g.tls.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if m, ok := hello.Conn.(*meter); ok {
+			m.h.spoke.Store(true)
+		}
+		return nil, nil // no other configuration
+	}
 	g.waiting.limit = cfg.Handshakes
 	g.clients.init(cfg.Conns, cfg.ConnsPerClient)
 	g.fair.init(&g.cfg)
@@ -231,7 +237,7 @@ func (g *Gateway) serve(raw net.Conn) {
 		g.stats.evicted.Add(1)
 		g.log.warn("too many connections without a handshake; the oldest gives way", "limit", g.cfg.Handshakes)
 	}
-	s, err := g.greet(raw)
+	s, err := g.greet(raw, h)
 	g.waiting.remove(h)
 	<-g.slots
 	if err != nil {

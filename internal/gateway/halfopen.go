@@ -5,10 +5,12 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
-// halfOpen is the connections that have not proved a key. When there are too many, one gives way: the oldest of the address
-// that has most, so that one machine that opens thousands mostly pushes out its own.
+// halfOpen is the connections that have not proved a key. When there are too many, one gives way: of those that have not sent
+// a ClientHello, or if all have then of all, the oldest of the address that has most. So whoever opens thousands of
+// connections and says nothing pushes out its own, and a client that begins its handshake is nearly always left to end it.
 type halfOpen struct {
 	mu     sync.Mutex
 	limit  int
@@ -17,8 +19,9 @@ type halfOpen struct {
 }
 
 type handshake struct {
-	conn net.Conn
-	from netip.Prefix
+	conn  net.Conn
+	from  netip.Prefix
+	spoke atomic.Bool // sent a ClientHello
 }
 
 // add notes a connection and reports whether another had to give way for it.
@@ -40,15 +43,24 @@ func (p *halfOpen) add(conn net.Conn) (h *handshake, evicted bool) {
 	return h, evicted
 }
 
-// victim is the oldest connection of the most crowded origin.
+// victim is the connection that gives way.
 func (p *halfOpen) victim() int {
+	silent := slices.ContainsFunc(p.conns, func(h *handshake) bool { return !h.spoke.Load() })
 	count := map[netip.Prefix]int{}
-	most := 0
-	for _, h := range p.conns {
-		count[h.from]++
-		most = max(most, count[h.from])
+	first := map[netip.Prefix]int{}
+	victim, most := 0, 0
+	for i, h := range p.conns {
+		if silent && h.spoke.Load() {
+			continue
+		}
+		if count[h.from]++; count[h.from] == 1 {
+			first[h.from] = i
+		}
+		if n := count[h.from]; n > most || (n == most && first[h.from] < victim) {
+			victim, most = first[h.from], n
+		}
 	}
-	return slices.IndexFunc(p.conns, func(h *handshake) bool { return count[h.from] == most })
+	return victim
 }
 
 func (p *halfOpen) remove(h *handshake) {
@@ -93,6 +105,7 @@ func origin(a net.Addr) netip.Prefix {
 // goroutine that reads the connection.
 type meter struct {
 	net.Conn
+	h    *handshake
 	left int // -1: as many as it likes
 }
 

@@ -37,12 +37,12 @@ type session struct {
 }
 
 // greet makes a session of a connection, or says why not, if it can to the client too.
-func (g *Gateway) greet(raw net.Conn) (*session, error) {
+func (g *Gateway) greet(raw net.Conn, h *handshake) (*session, error) {
 	deadline := time.Now().Add(g.cfg.HandshakeTimeout)
 	if err := raw.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
-	m := &meter{Conn: raw, left: strangerBytes}
+	m := &meter{Conn: raw, h: h, left: strangerBytes}
 	s := &session{g: g, raw: raw, conn: tls.Server(m, g.tls)}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
