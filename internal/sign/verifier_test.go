@@ -73,6 +73,8 @@ func TestVerifyRefuses(t *testing.T) {
 	forged[2] = &bad
 	swapped := c.rows(1)
 	swapped[0], swapped[1] = swapped[1], swapped[0]
+	strange := c.rows(1)
+	strange[3] = c.one(4, c.status(1))
 	batched := c.draft(2, &wire.Summary{Number: 1, Vector: c.vector(1)})
 	c.signers[1].batch = []*wire.Envelope{batched, c.draft(2, c.status(1))}
 	c.signers[1].seal()
@@ -109,6 +111,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"matrix":               {sealed(2, &wire.SummaryMatrix{View: 1, Rows: c.rows(1)}), nil},
 		"matrix, forged row":   {sealed(2, &wire.SummaryMatrix{View: 1, Rows: forged}), BadMember},
 		"matrix, swapped rows": {sealed(2, &wire.SummaryMatrix{View: 1, Rows: swapped}), Malformed},
+		"matrix, other kind":   {sealed(2, &wire.SummaryMatrix{View: 1, Rows: strange}), Malformed},
 		"matrix, short":        {sealed(2, &wire.SummaryMatrix{View: 1, Rows: c.rows(1)[:3]}), Malformed},
 		"summary in a batch":   {batched, Malformed},
 		"proposal":             {sealed(1, c.proposal(1)), nil},
