@@ -221,9 +221,18 @@ func (c *Client) fail(err error) {
 // fails or the replica ends it; it always returns an error. Records are valid during the call. Nothing was sent before in this
 // conversation and nothing can be sent after.
 func (c *Client) Watch(ctx context.Context, from uint64, fn func([]app.Record) error) error {
+	return c.watch(ctx, request{kind: kindWatch, number: from}, fn)
+}
+
+// Follow is Watch without the payloads of the records, for whoever only wants to know what was ordered and when.
+func (c *Client) Follow(ctx context.Context, from uint64, fn func([]app.Record) error) error {
+	return c.watch(ctx, request{kind: kindFollow, number: from}, fn)
+}
+
+func (c *Client) watch(ctx context.Context, q request, fn func([]app.Record) error) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.sock.SetDeadline(time.Now()) })
 	defer stop()
-	if _, err := c.sock.Write(request{kind: kindWatch, number: from}.append(nil)); err != nil && ctx.Err() == nil {
+	if _, err := c.sock.Write(q.append(nil)); err != nil && ctx.Err() == nil {
 		return err
 	}
 	var records []app.Record

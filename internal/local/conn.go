@@ -64,7 +64,7 @@ func (c *conn) serve(ctx context.Context) {
 	}()
 	watch, err := c.requests(ctx)
 	if watch != nil {
-		err = c.watch(ctx, *watch)
+		err = c.watch(ctx, watch)
 	}
 	c.settle(err)
 	<-written
@@ -105,8 +105,8 @@ func (c *conn) deadline(t time.Time) {
 	}
 }
 
-// requests reads until the client leaves, breaks a rule or begins to watch, and returns the first ordinal then.
-func (c *conn) requests(ctx context.Context) (watch *uint64, err error) {
+// requests reads until the client leaves, breaks a rule or begins to watch, and returns that request then.
+func (c *conn) requests(ctx context.Context) (watch *request, err error) {
 	for first := true; c.room(); first = false {
 		kind, body, err := c.frames.Next()
 		if errors.Is(err, localframe.ErrTooLong) || errors.Is(err, localframe.ErrNoKind) {
@@ -124,8 +124,8 @@ func (c *conn) requests(ctx context.Context) (watch *uint64, err error) {
 			c.submit(ctx, q.number, bytes.Clone(q.payload))
 		case q.kind == kindStatus:
 			c.status(q.number)
-		case q.kind == kindWatch && first:
-			return &q.number, nil
+		case (q.kind == kindWatch || q.kind == kindFollow) && first:
+			return &q, nil
 		default:
 			return nil, &Failure{Code: Protocol, Text: "this request is not allowed at this point"}
 		}
@@ -256,7 +256,7 @@ func (c *conn) write() {
 
 // watch sends records until the client leaves, the replica stops, or the client is too slow. Every write waits for the
 // client, so nothing piles up here.
-func (c *conn) watch(ctx context.Context, from uint64) error {
+func (c *conn) watch(ctx context.Context, q *request) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	left := make(chan struct{})
@@ -266,10 +266,16 @@ func (c *conn) watch(ctx context.Context, from uint64) error {
 		cancel()
 	}()
 	var buf []byte
-	err := c.server.replica.Watch(ctx, from, func(records []app.Record) error {
+	var bare []app.Record
+	err := c.server.replica.Watch(ctx, q.number, func(records []app.Record) error {
 		for len(records) > 0 {
 			n := localframe.Chunk(records, recordsSize)
-			buf = answer{kind: kindRecords, records: records[:n]}.append(buf[:0])
+			chunk := records[:n]
+			if q.kind == kindFollow {
+				bare = withoutPayloads(bare[:0], chunk)
+				chunk = bare
+			}
+			buf = answer{kind: kindRecords, records: chunk}.append(buf[:0])
 			records = records[n:]
 			if _, err := c.sock.Write(buf); err != nil {
 				return err
@@ -289,4 +295,13 @@ func (c *conn) watch(ctx context.Context, from uint64) error {
 		err = asFailure(err)
 	}
 	return err
+}
+
+// withoutPayloads appends copies of records to into; the records themselves are shared.
+func withoutPayloads(into, records []app.Record) []app.Record {
+	for _, r := range records {
+		r.Payload = nil
+		into = append(into, r)
+	}
+	return into
 }

@@ -3,8 +3,8 @@
 // appsocket): a watcher that is slow or dies disturbs nobody.
 //
 // The conversation: both sides begin with a Hello that names the protocol's version; a client then either sends any number
-// of Submit and Status requests, whose answers carry the request's number and come in any order, or one Watch request, after
-// which the replica sends records until one side closes. A Failure numbered 0 is about the whole conversation and ends it.
+// of Submit and Status requests, whose answers carry the request's number and come in any order, or one Watch or Follow
+// request, after which the replica sends records until one side closes, with or without their payloads. A Failure numbered 0 is about the whole conversation and ends it.
 //
 // Everything is bounded: clients, frames, and the requests of one client that wait for an answer. When they are too many, the
 // replica stops reading that client until some are answered. A watcher is not buffered for: the replica's stream is kept for a
@@ -35,6 +35,7 @@ const (
 	kindSubmit  = 2 // u64 number, payload
 	kindStatus  = 3 // u64 number
 	kindWatch   = 4 // u64 first ordinal; 0: from now on
+	kindFollow  = 5 // the same, but the records come without their payloads
 	kindWelcome = 65
 	kindResult  = 66
 	kindReport  = 67
@@ -127,7 +128,7 @@ func parseRequest(kind byte, body []byte) (request, error) {
 	case kindSubmit:
 		q.number = c.U64()
 		q.payload = c.Rest()
-	case kindStatus, kindWatch:
+	case kindStatus, kindWatch, kindFollow:
 		q.number = c.U64()
 	default:
 		return request{}, fmt.Errorf("unknown request %d", kind)
@@ -144,7 +145,7 @@ func (q request) append(b []byte) []byte {
 	case kindSubmit:
 		b = binary.LittleEndian.AppendUint64(b, q.number)
 		b = append(b, q.payload...)
-	case kindStatus, kindWatch:
+	case kindStatus, kindWatch, kindFollow:
 		b = binary.LittleEndian.AppendUint64(b, q.number)
 	}
 	return localframe.End(b, start)

@@ -1,0 +1,9 @@
+package cluster
+
+import "syscall"
+
+// attributes put a replica into a process group of its own, so that the terminal's interrupt reaches only us, who then stop
+// it; and have the kernel kill it if we die without stopping it.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
