@@ -182,7 +182,7 @@ func finish(b []byte, from int) []byte {
 	return b
 }
 
-func flag(v bool) byte {
+func bit(v bool) byte {
 	if v {
 		return 1
 	}
@@ -209,7 +209,7 @@ func AppendHello(b []byte, h Hello) []byte {
 	b = binary.LittleEndian.AppendUint16(begin(b, KindHello), h.Version)
 	b = append(b, h.Cluster[:]...)
 	b = binary.LittleEndian.AppendUint32(b, h.Epoch)
-	return finish(append(b, flag(h.Signed)*helloSigned), from)
+	return finish(append(b, bit(h.Signed)*helloSigned), from)
 }
 
 // ParseHello reads the body of a Hello. The version comes first, so that it can be told from a body of another version,
@@ -286,7 +286,7 @@ func ParseReject(body []byte) (j Reject, err error) {
 func AppendSubmit(b []byte, s *Submit) []byte {
 	from := len(b)
 	b = binary.LittleEndian.AppendUint64(begin(b, KindSubmit), s.Seq)
-	b = append(b, flag(s.Signed)*submitSigned)
+	b = append(b, bit(s.Signed)*submitSigned)
 	if s.Signed {
 		b = append(b, s.Sig[:]...)
 	}
