@@ -57,7 +57,40 @@ func TestOneSignatureCoversABatchAndSummariesAreAlone(t *testing.T) {
 	}
 }
 
-func TestVerifyRefuses(t *testing.T) {
+// verdict is a message and what Verify has to say of it.
+type verdict struct {
+	e    *wire.Envelope
+	want error
+}
+
+// checkVerdicts verifies each message twice, the second time through the caches.
+func (c *cluster) checkVerdicts(t *testing.T, all map[string]verdict) {
+	t.Helper()
+	for name, tt := range all {
+		v := c.verifier()
+		for range 2 {
+			if got := v.Verify(tt.e); got != tt.want {
+				t.Errorf("%s: %v, want %v", name, got, tt.want)
+			}
+		}
+	}
+}
+
+// sealed is a signed message that is not decoded, for those that the codec itself refuses.
+func (c *cluster) sealed(from group.ID, m wire.Message) *wire.Envelope {
+	e := c.draft(from, m)
+	c.signers[from.Index()].Sign([]*wire.Envelope{e})
+	return e
+}
+
+// stolen is e with the signature of another message.
+func stolen(e, from *wire.Envelope) *wire.Envelope {
+	other := *e
+	other.Finish(wire.Proof{Count: 1, Sig: from.Proof.Sig})
+	return &other
+}
+
+func TestHeadersAndMatrices(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, 0, Ed25519{}, nil)
 	header := func(alter func(*wire.Header)) *wire.Envelope {
@@ -67,75 +100,70 @@ func TestVerifyRefuses(t *testing.T) {
 		c.signers[1].Sign([]*wire.Envelope{e})
 		return e
 	}
-	forged := c.rows(1)
-	bad := *forged[2]
-	bad.Finish(wire.Proof{Count: 1, Sig: forged[3].Proof.Sig})
-	forged[2] = &bad
-	swapped := c.rows(1)
-	swapped[0], swapped[1] = swapped[1], swapped[0]
-	strange := c.rows(1)
-	strange[3] = c.one(4, c.status(1))
+	rows := func(alter func(wire.Rows)) wire.Rows {
+		r := c.rows(1)
+		alter(r)
+		return r
+	}
+	forged := rows(func(r wire.Rows) { r[2] = stolen(r[2], r[3]) })
+	swapped := rows(func(r wire.Rows) { r[0], r[1] = r[1], r[0] })
+	strange := rows(func(r wire.Rows) { r[3] = c.one(4, c.status(1)) })
 	batched := c.draft(2, &wire.Summary{Number: 1, Vector: c.vector(1)})
 	c.signers[1].batch = []*wire.Envelope{batched, c.draft(2, c.status(1))}
 	c.signers[1].seal()
-	repeated := c.certificate(1, 1, 2)
-	repeated.Commits = append(repeated.Commits, repeated.Commits[1])
-	other := c.certificate(1, 1, 2, 3)
-	other.Commits = c.certificate(2, 1, 2, 3).Commits
-	forgedCommit := c.certificate(3, 1, 2, 3)
-	stolen := *forgedCommit.Commits[2]
-	stolen.Finish(wire.Proof{Count: 1, Sig: forgedCommit.Commits[1].Proof.Sig})
-	forgedCommit.Commits[2] = &stolen
-	first, second := c.one(3, c.request(1)), c.one(3, c.request(2))
-	unsigned := *second
-	unsigned.Finish(wire.Proof{Count: 1, Sig: first.Proof.Sig})
-	foreign := c.update(c.keys[3], 1)
-	withSig := c.update(testKey(99), 1)
-	withSig.Sig[0] = 1
-
-	sealed := func(from group.ID, m wire.Message) *wire.Envelope { // not decoded: the codec refuses some of these itself
-		e := c.draft(from, m)
-		c.signers[from.Index()].Sign([]*wire.Envelope{e})
-		return e
-	}
-	for name, tt := range map[string]struct {
-		e    *wire.Envelope
-		want error
-	}{
+	matrix := func(r wire.Rows) *wire.Envelope { return c.sealed(2, &wire.SummaryMatrix{View: 1, Rows: r}) }
+	c.checkVerdicts(t, map[string]verdict{
 		"fine":                 {header(func(*wire.Header) {}), nil},
 		"epoch":                {header(func(h *wire.Header) { h.Epoch++ }), WrongEpoch},
 		"incarnation":          {header(func(h *wire.Header) { h.Incarnation++ }), WrongIncarnation},
 		"another's name":       {header(func(h *wire.Header) { *h = c.keyring.Header(3) }), BadSignature},
 		"nobody":               {header(func(h *wire.Header) { h.Sender = 0 }), UnknownSender},
 		"not a member":         {header(func(h *wire.Header) { h.Sender = 5 }), UnknownSender},
-		"matrix":               {sealed(2, &wire.SummaryMatrix{View: 1, Rows: c.rows(1)}), nil},
-		"matrix, forged row":   {sealed(2, &wire.SummaryMatrix{View: 1, Rows: forged}), BadMember},
-		"matrix, swapped rows": {sealed(2, &wire.SummaryMatrix{View: 1, Rows: swapped}), Malformed},
-		"matrix, other kind":   {sealed(2, &wire.SummaryMatrix{View: 1, Rows: strange}), Malformed},
-		"matrix, short":        {sealed(2, &wire.SummaryMatrix{View: 1, Rows: c.rows(1)[:3]}), Malformed},
+		"matrix":               {matrix(c.rows(1)), nil},
+		"matrix, empty rows":   {matrix(make(wire.Rows, 4)), nil},
+		"matrix, forged row":   {matrix(forged), BadMember},
+		"matrix, swapped rows": {matrix(swapped), Malformed},
+		"matrix, other kind":   {matrix(strange), Malformed},
+		"matrix, short":        {matrix(c.rows(1)[:3]), Malformed},
 		"summary in a batch":   {batched, Malformed},
-		"proposal":             {sealed(1, c.proposal(1)), nil},
-		"proposal, not leader": {sealed(2, c.proposal(1)), WrongLeader},
-		"certificate":          {sealed(4, c.certificate(1, 1, 2, 3)), nil},
-		"certificate of all":   {sealed(4, c.certificate(1, 1, 2, 3, 4)), nil},
-		"too few commits":      {sealed(4, c.certificate(1, 1, 2)), NoQuorum},
-		"repeated signer":      {sealed(4, repeated), Malformed},
-		"other's commits":      {sealed(4, other), Malformed},
-		"forged commit":        {sealed(4, forgedCommit), BadMember},
-		"evidence":             {sealed(4, &wire.Evidence{First: first, Second: second}), nil},
-		"evidence, same twice": {sealed(4, &wire.Evidence{First: first, Second: first}), Malformed},
-		"evidence, forged":     {sealed(4, &wire.Evidence{First: first, Second: &unsigned}), BadMember},
-		"other replica's key":  {sealed(2, &wire.PreorderRequest{Seq: 1, Updates: []wire.Update{foreign}}), UnknownClient},
-		"own key":              {sealed(4, &wire.PreorderRequest{Seq: 1, Updates: []wire.Update{foreign}}), nil},
-		"signature not wanted": {sealed(2, &wire.PreorderRequest{Seq: 1, Updates: []wire.Update{withSig}}), BadUpdate},
-	} {
-		v := c.verifier()
-		for range 2 { // the second time through the caches
-			if got := v.Verify(tt.e); got != tt.want {
-				t.Errorf("%s: %v, want %v", name, got, tt.want)
-			}
-		}
+		"proposal":             {c.sealed(1, c.proposal(1)), nil},
+		"proposal, not leader": {c.sealed(2, c.proposal(1)), WrongLeader},
+	})
+}
+
+func TestCertificatesEvidenceAndRequests(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, 0, Ed25519{}, nil)
+	repeated := c.certificate(1, 1, 2)
+	repeated.Commits = append(repeated.Commits, repeated.Commits[1])
+	other := c.certificate(1, 1, 2, 3)
+	other.Commits = c.certificate(2, 1, 2, 3).Commits
+	forged := c.certificate(3, 1, 2, 3)
+	forged.Commits[2] = stolen(forged.Commits[2], forged.Commits[1])
+	first, second := c.one(3, c.request(1)), c.one(3, c.request(2))
+	foreign, withSig := c.update(c.keys[3], 1), c.update(testKey(99), 1)
+	withSig.Sig[0] = 1
+	request := func(from group.ID, u wire.Update) *wire.Envelope {
+		return c.sealed(from, &wire.PreorderRequest{Seq: 1, Updates: []wire.Update{u}})
 	}
+	evidence := func(a, b *wire.Envelope) *wire.Envelope { return c.sealed(4, &wire.Evidence{First: a, Second: b}) }
+	c.checkVerdicts(t, map[string]verdict{
+		"certificate":           {c.sealed(4, c.certificate(1, 1, 2, 3)), nil},
+		"certificate of all":    {c.sealed(4, c.certificate(1, 1, 2, 3, 4)), nil},
+		"too few commits":       {c.sealed(4, c.certificate(1, 1, 2)), NoQuorum},
+		"repeated signer":       {c.sealed(4, repeated), Malformed},
+		"other's commits":       {c.sealed(4, other), Malformed},
+		"forged commit":         {c.sealed(4, forged), BadMember},
+		"evidence":              {evidence(first, second), nil},
+		"evidence, same twice":  {evidence(first, first), Malformed},
+		"evidence, two signers": {evidence(first, c.one(2, c.request(2))), Malformed},
+		"evidence, forged":      {evidence(first, stolen(second, first)), BadMember},
+		"evidence, forged 1st":  {evidence(stolen(second, first), first), BadMember},
+		"evidence, bad update":  {evidence(first, request(3, foreign)), UnknownClient},
+		"other replica's key":   {request(2, foreign), UnknownClient},
+		"own key":               {request(4, foreign), nil},
+		"signature not wanted":  {request(2, withSig), BadUpdate},
+	})
 }
 
 func TestClientUpdates(t *testing.T) {
