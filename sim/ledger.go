@@ -246,7 +246,7 @@ func (l *ledger) eligible(m *wire.PrePrepare) wire.Vector {
 	for c := range out {
 		for i := range column {
 			column[i] = 0
-			if i >= len(m.Rows) || m.Rows[i] == nil {
+			if i >= len(m.Rows) || m.Rows[i] == nil || m.Rows[i].Sender != group.FromIndex(i) {
 				continue
 			}
 			if s, ok := m.Rows[i].Msg.(*wire.Summary); ok && s.Vector[c].Incarnation == l.incarnations[c] {

@@ -223,8 +223,9 @@ func (p *plan) correct(id group.ID) bool { return len(p.replicas[id.Index()].att
 // drawAttacks names the behaviours of one Byzantine replica: usually one, sometimes two stacked.
 func drawAttacks(rng *rand.Rand, leads bool) []string {
 	var fit []attack.Behaviour
+	only := leads && rng.IntN(2) == 0 // misuse of the lead, rather than anything
 	for _, b := range attack.Behaviours() {
-		if leads || !b.Leader {
+		if b.Leader == leads || !only && !b.Leader {
 			fit = append(fit, b)
 		}
 	}

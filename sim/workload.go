@@ -42,7 +42,7 @@ func drawWork(rng *rand.Rand, p *plan) workPlan {
 	for i := range clients {
 		clients[i] = client{id: clientID(i), gaps: rng.IntN(4) == 0, next: firstSeq(rng)}
 	}
-	total := choose(rng, 3, 10, 30, 60, 100, 200)
+	total := choose(rng, 3, 10, 30, 100, 100, 200, 400, 1000)
 	twice, twoFaced, batch := 0.0, 0.0, choose(rng, 1, 1, 1, 4, 20)
 	if rng.IntN(2) == 0 {
 		twice = choose(rng, 0.05, 0.5)
@@ -91,7 +91,7 @@ func pick(rng *rand.Rand, from group.Set) group.ID {
 // firstSeq is where a client's sequence numbers start: at its clock in microseconds, as they should, or wherever it likes.
 func firstSeq(rng *rand.Rand) uint64 {
 	const clock = uint64(calendar / 1000)
-	switch rng.IntN(8) {
+	switch rng.IntN(16) {
 	case 0:
 		return 0
 	case 1:

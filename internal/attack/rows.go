@@ -53,10 +53,15 @@ func forgeRows() Behaviour {
 				if own == nil {
 					return
 				}
-				forged := h.Sign(falseSummary(h, own.Msg.(*wire.Summary)))
-				rows[h.Self.Index()] = forged
-				if h.Rand.IntN(4) == 0 {
-					rows[h.Rand.IntN(len(rows))] = forged
+				switch h.Rand.IntN(4) {
+				case 0:
+					for i := range rows {
+						rows[i] = own // true, but only once
+					}
+				case 1:
+					rows[h.Rand.IntN(len(rows))] = own
+				default:
+					rows[h.Self.Index()] = h.Sign(falseSummary(h, own.Msg.(*wire.Summary)))
 				}
 			})
 			if m, ok := s.Msg.(*wire.PrePrepare); ok && h.Rand.IntN(4) == 0 {

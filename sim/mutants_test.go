@@ -1,0 +1,164 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// mutantSeeds is within how many worlds every planted bug has to be found.
+const mutantSeeds = "500"
+
+// TestPlantedBugs builds the simulator once for each bug in testdata/mutants, with the bug in it and the sources as they are
+// (go build -overlay), and expects it to find a violation. So the checkers are tested, and the core needs no hooks for that.
+func TestPlantedBugs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a binary for each bug")
+	}
+	t.Parallel()
+	files, err := filepath.Glob("testdata/mutants/*.txt")
+	if err != nil || len(files) < 12 {
+		t.Fatalf("%d planted bugs, error %v: there should be a dozen at least", len(files), err)
+	}
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			m := readMutant(t, file)
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			start := time.Now()
+			found := hunt(t, buildMutant(t, m))
+			t.Logf("%s\nfound after %v: %s", m.why, time.Since(start).Round(time.Millisecond), found)
+			if found == "" {
+				t.Errorf("not found in %s worlds: %s", mutantSeeds, m.why)
+			}
+		})
+	}
+}
+
+// TestHuntFindsNothingWithoutABug guards against a hunt that finds a violation because it is itself broken.
+func TestHuntFindsNothingWithoutABug(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a binary")
+	}
+	t.Parallel()
+	binary := buildMutant(t, mutant{})
+	if out, err := exec.Command(binary, "-to", "20").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// mutant is a planted bug.
+type mutant struct {
+	why   string
+	edits []edit
+}
+
+// edit replaces the only occurrence of old in file by new.
+type edit struct{ file, old, new string }
+
+// readMutant reads a bug: a line "why: …", then for each edit "file: …", a line "--- old", the old text, a line "--- new" and
+// the new text.
+func readMutant(t *testing.T, name string) (m mutant) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var into *string
+	for _, line := range strings.SplitAfter(string(text), "\n") {
+		switch trimmed := strings.TrimSpace(line); {
+		case strings.HasPrefix(line, "why: "):
+			m.why = strings.TrimPrefix(trimmed, "why: ")
+		case strings.HasPrefix(line, "file: "):
+			m.edits, into = append(m.edits, edit{file: strings.TrimPrefix(trimmed, "file: ")}), nil
+		case trimmed == "--- old" && len(m.edits) > 0:
+			into = &m.edits[len(m.edits)-1].old
+		case trimmed == "--- new" && len(m.edits) > 0:
+			into = &m.edits[len(m.edits)-1].new
+		case into != nil:
+			*into += line
+		case trimmed != "":
+			t.Fatalf("%s: unexpected line %q", name, trimmed)
+		}
+	}
+	if m.why == "" || len(m.edits) == 0 {
+		t.Fatalf("%s: no reason or no edit", name)
+	}
+	for _, e := range m.edits {
+		if e.old == e.new || strings.TrimSpace(e.old) == "" {
+			t.Fatalf("%s: an edit of %s changes nothing", name, e.file)
+		}
+	}
+	return m
+}
+
+// buildMutant builds the hunt with a bug and returns the binary.
+func buildMutant(t *testing.T, m mutant) string {
+	t.Helper()
+	dir := t.TempDir()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for _, e := range m.edits {
+		path := filepath.Join(root, filepath.FromSlash(e.file))
+		source, changed := path, filepath.Join(dir, strings.ReplaceAll(e.file, "/", "_"))
+		if before, ok := overlay.Replace[path]; ok {
+			source = before // a second edit of one file
+		}
+		text, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if count := strings.Count(string(text), e.old); count != 1 {
+			t.Fatalf("%s has the old text %d times; the bug has to be planted anew:\n%s", e.file, count, e.old)
+		}
+		if err := os.WriteFile(changed, []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		overlay.Replace[path] = changed
+	}
+	list, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listFile, binary := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "hunt")
+	if err := os.WriteFile(listFile, list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-overlay", listFile, "-o", binary, "./sim/testdata/hunt")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("the bug does not compile: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// hunt runs the binary and returns the violation that it found, empty if none.
+func hunt(t *testing.T, binary string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "-to", mutantSeeds, "-timeout", "20s")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &exit) && exit.ExitCode() == 1:
+		return strings.TrimSpace(string(out))
+	}
+	t.Fatalf("%v\n%s", err, out)
+	return ""
+}
