@@ -55,10 +55,11 @@ type packet struct {
 	by  group.ID
 }
 
-// rule drops matching packets.
+// rule drops matching packets, or makes them late.
 type rule struct {
 	kinds    []wire.Kind
 	from, to group.Set
+	late     time.Duration // 0 drops
 }
 
 var kinds = map[string]wire.Kind{
@@ -78,7 +79,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		s.equivocate(t, d)
 	case "propose":
 		s.propose(t, d)
-	case "drop":
+	case "drop", "late":
 		r := rule{from: s.group.All(), to: s.group.All()}
 		for _, a := range d.CmdArgs {
 			switch a.Key {
@@ -90,6 +91,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 				r.from = parseSet(t, a.Vals)
 			case "to":
 				r.to = parseSet(t, a.Vals)
+			case "by":
+				r.late, _ = time.ParseDuration(a.Vals[0])
 			}
 		}
 		s.rules = append(s.rules, r)
@@ -242,15 +245,17 @@ func (s *script) send(from group.ID, send effect.Send) {
 		env.Finish(wire.Proof{Count: 1})
 	}
 	for to := range send.To.All() {
-		blocked := slices.ContainsFunc(s.rules, func(r rule) bool {
+		match := slices.IndexFunc(s.rules, func(r rule) bool {
 			return r.from.Has(from) && r.to.Has(to) && from != to && (len(r.kinds) == 0 || slices.Contains(r.kinds, env.Kind))
 		})
-		if blocked {
-			continue
-		}
 		due := s.now + latency
 		if to == from {
 			due = s.now
+		} else if match >= 0 {
+			if s.rules[match].late == 0 {
+				continue
+			}
+			due = due.Add(s.rules[match].late)
 		}
 		s.queue = append(s.queue, packet{due: due, to: to, env: env, by: from})
 	}
