@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/primebft/prime/internal/group"
@@ -280,5 +281,44 @@ func TestCreateRefusesAndLeavesNothing(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Dir(dir))
 	if err != nil || len(entries) != 2 {
 		t.Errorf("something was left behind: %v, %v", entries, err)
+	}
+}
+
+// TestOneOfManyCreatesWins: several at once make one whole cluster, and the others are refused.
+func TestOneOfManyCreatesWins(t *testing.T) {
+	t.Parallel()
+	good, err := LoadCluster(filepath.Join(create(t, 1, 0), ClusterFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "c")
+	won := make(chan [32]byte, 4)
+	var all sync.WaitGroup
+	for range cap(won) {
+		all.Go(func() {
+			made, err := Create(dir, good, Local())
+			switch {
+			case err == nil:
+				won <- made.ID
+			case !strings.Contains(err.Error(), "exists already"):
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	close(won)
+	var ids [][32]byte
+	for id := range won {
+		ids = append(ids, id)
+	}
+	there, err := LoadCluster(filepath.Join(dir, ClusterFile))
+	if err != nil || len(ids) != 1 || ids[0] != there.ID {
+		t.Fatalf("%d made it: %v", len(ids), err)
+	}
+	if err := Check(dir); err != nil {
+		t.Error(err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(dir)); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v %v", entries, err)
 	}
 }

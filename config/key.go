@@ -25,6 +25,9 @@ func WriteKey(path string, key ed25519.PrivateKey, who string) error {
 
 // ReadKey reads a private key, and refuses one that anybody but its owner can read or write. Errors never show the content.
 func ReadKey(path string) (ed25519.PrivateKey, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for its other end
+		return nil, &Problem{File: path, What: "it is not a file", Remedy: "put the private key there"}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, unreadable(path, err, "make a key with prime init or prime keygen, or correct the path")
@@ -59,8 +62,6 @@ func private(path string, f *os.File) *Problem {
 	switch {
 	case err != nil:
 		return unreadable(path, err, "")
-	case !info.Mode().IsRegular():
-		return &Problem{File: path, What: "it is not a file", Remedy: "put the private key there"}
 	case info.Mode().Perm()&0o077 != 0:
 		return &Problem{File: path, What: fmt.Sprintf("a private key with mode %04o: others can get at it", info.Mode().Perm()),
 			Remedy: "chmod 600 " + path + ", and make a new key if somebody may have read it"}

@@ -294,7 +294,8 @@ func wrongType(raw any, want string) *Problem {
 	case nil, map[string]any, []any, []map[string]any:
 		shown = "the value"
 	}
-	return fault("", "write "+want, "%s is not %s", short(shown), want)
+	noun, _, _ := strings.Cut(want, " like ") // the examples belong to the remedy
+	return fault("", "write "+want, "%s is not %s", short(shown), noun)
 }
 
 // outside says that a value is not within its range.
