@@ -11,10 +11,11 @@ import (
 // ask sends an update to the next replica, or an urgent one at first to f+1. If no replica can be asked now, one that
 // connects later will be. The caller holds c.mu.
 func (c *Client) ask(p *Pending) {
-	p.retry = time.Now().Add(c.cfg.Retry)
 	if p.frame == nil {
 		return
 	}
+	// Each time twice as long: where replicas are slow because there is much to do, asking more of them makes more of it.
+	p.retry = time.Now().Add(c.cfg.Retry << min(p.asked.Len(), 4))
 	want := 1
 	if p.urgent && p.asked.Len() < c.enough() {
 		want = c.enough() - p.asked.Len()

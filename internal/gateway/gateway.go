@@ -128,6 +128,7 @@ type Gateway struct {
 	fair    fairQueue
 	signer  signer
 	verify  chan struct{} // signatures of updates being verified at once
+	compute chan struct{} // handshakes being computed at once
 
 	done      chan struct{} // closed when Close begins
 	closing   sync.Once
@@ -149,8 +150,8 @@ func Start(ln net.Listener, cfg Config, backend Backend) (*Gateway, error) {
 		tls:    clientwire.ServerTLS(cert),
 		log:    newQuietLog(cfg.Log),
 		slots:  make(chan struct{}, 2*cfg.Handshakes),
-		verify: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		done:   make(chan struct{}),
+		verify: make(chan struct{}, runtime.GOMAXPROCS(0)), compute: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		done: make(chan struct{}),
 	}
 	g.tls.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if m, ok := hello.Conn.(*meter); ok {

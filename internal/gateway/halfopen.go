@@ -101,14 +101,19 @@ func origin(a net.Addr) netip.Prefix {
 	return p
 }
 
-// meter lets a stranger send only so many bytes, so that it cannot make the handshake hold more. It is used by the one
-// goroutine that reads the connection.
+// meter stands between a stranger and the handshake: it lets the stranger send only so many bytes, so that it cannot make the
+// handshake hold more, and it lets only a few handshakes compute at once, so that a flood of them, each worth several
+// signatures, does not keep the protocol from the processors. A handshake computes whenever it does not read. All is done by
+// the one goroutine that reads the connection.
 type meter struct {
 	net.Conn
-	h    *handshake
-	left int // -1: as many as it likes
+	h         *handshake
+	left      int           // -1: as many as it likes
+	compute   chan struct{} // as many tokens as may compute
+	computing bool
 }
 
+// Read implements net.Conn.
 func (m *meter) Read(b []byte) (int, error) {
 	if m.left < 0 {
 		return m.Conn.Read(b)
@@ -116,7 +121,20 @@ func (m *meter) Read(b []byte) (int, error) {
 	if m.left == 0 {
 		return 0, errTalkative
 	}
+	m.rest()
 	n, err := m.Conn.Read(b[:min(len(b), m.left)])
 	m.left -= n
+	if err == nil {
+		m.compute <- struct{}{}
+		m.computing = true
+	}
 	return n, err
+}
+
+// rest gives the processors to another handshake.
+func (m *meter) rest() {
+	if m.computing {
+		<-m.compute
+		m.computing = false
+	}
 }

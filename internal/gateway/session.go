@@ -42,7 +42,8 @@ func (g *Gateway) greet(raw net.Conn, h *handshake) (*session, error) {
 	if err := raw.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
-	m := &meter{Conn: raw, h: h, left: strangerBytes}
+	m := &meter{Conn: raw, h: h, left: strangerBytes, compute: g.compute}
+	defer m.rest()
 	s := &session{g: g, raw: raw, conn: tls.Server(m, g.tls)}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
