@@ -117,6 +117,16 @@ func (c *Client) linkDown(lost group.ID) {
 	signal(c.change)
 }
 
+// askedAll reports whether every replica that is connected has been asked.
+func (c *Client) askedAll(p *Pending) bool {
+	for _, l := range c.links {
+		if !p.asked.Has(l.id) && l.ready() {
+			return false
+		}
+	}
+	return true
+}
+
 // repeat asks again for what has been waiting too long, and ends what has no time left. It sleeps while nothing is pending.
 func (c *Client) repeat(life context.Context) {
 	timer := time.NewTimer(c.cfg.Retry)
@@ -147,8 +157,8 @@ func (c *Client) review(now time.Time) (next time.Time, any bool) {
 			c.end(at, Result{}, &OutcomeUnknownError{at.seq, context.DeadlineExceeded})
 			continue
 		case at.retry.IsZero() || now.Before(at.retry):
-		case at.refusals[clientwire.Duplicate].Len() >= c.enough() && at.voted == 0:
-			// A correct replica has executed it, and nobody has had its result for as long as an answer takes.
+		case at.refusals[clientwire.Duplicate].Len() >= c.enough() && at.voted == 0 && c.askedAll(at):
+			// A correct replica has executed it, and of all who were asked nobody has had its result in all this time.
 			c.end(at, Result{}, ErrResultLost)
 			continue
 		default:

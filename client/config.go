@@ -61,6 +61,20 @@ func FromCluster(c config.Cluster, key ed25519.PrivateKey) Config {
 	return cfg
 }
 
+// Load is FromCluster of a cluster.toml and a file with the client's private key (PEM, PKCS #8, mode 0600: as prime keygen and
+// openssl write it).
+func Load(clusterFile, keyFile string) (Config, error) {
+	c, err := config.LoadCluster(clusterFile)
+	if err != nil {
+		return Config{}, err
+	}
+	key, err := config.ReadKey(keyFile)
+	if err != nil {
+		return Config{}, err
+	}
+	return FromCluster(c, key), nil
+}
+
 func (c *Config) fill() error {
 	number := func(at *int, value int) {
 		if *at == 0 {
