@@ -14,6 +14,14 @@ type Application interface {
 	Deliver(batch []Record) [][]byte
 }
 
+// Interrupter is an Application whose Deliver may wait for something outside of it, for example another process. Interrupt is
+// called at most once, by another goroutine, when the replica ends: a Deliver under way then returns soon, with whatever it
+// has, because its results no longer matter.
+type Interrupter interface {
+	Application
+	Interrupt()
+}
+
 // Func makes an Application of a function of one record.
 type Func func(Record) []byte
 

@@ -102,6 +102,9 @@ func (s *Server) Close() error {
 	return err
 }
 
+// Interrupt implements app.Interrupter: it is Close.
+func (s *Server) Interrupt() { _ = s.Close() }
+
 // Attached reports whether a process is attached.
 func (s *Server) Attached() bool {
 	s.mu.Lock()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/primebft/prime/app"
 )
 
 // grace is how long an end waits for the application to return from its last call, beyond the time to drain.
@@ -91,6 +93,9 @@ func (n *Node) end(err error) error {
 		n.pool.Close() // lets go of the transport's readers
 		n.closeErr = errors.Join(err, n.net.Close())
 		n.workers.Wait()
+		if a, ok := n.deliver.app.(app.Interrupter); ok {
+			a.Interrupt()
+		}
 		select {
 		case <-n.deliver.ended:
 		case <-time.After(grace):
@@ -103,14 +108,15 @@ func (n *Node) end(err error) error {
 	return n.closeErr
 }
 
-// allDelivered reports whether everything up to an ordinal has been recorded and dealt with by the application, or never will
-// be.
-func (n *Node) allDelivered(executed uint64) bool {
+// answered reports whether the application has dealt with everything executed so far that this replica introduced, or never
+// will. Other replicas' updates do not count: their clients have answers elsewhere, and an end need not wait for an application
+// that is slow, or not there.
+func (n *Node) answered() bool {
 	if items, _ := n.executed.load(); items > 0 {
 		return false
 	}
 	b := n.records.app()
-	return b.behind || b.taken >= executed
+	return b.behind || b.taken >= b.own
 }
 
 // firstLine is a text without what follows its first line.

@@ -70,10 +70,8 @@ func (d *deliverer) run(stop <-chan struct{}) {
 	var dropped []effect.Refusal
 	var replies []reply.Reply
 	for {
-		select {
-		case <-stop:
+		if ended(stop) {
 			return
-		default:
 		}
 		var ok bool
 		clear(batch)
@@ -84,6 +82,9 @@ func (d *deliverer) run(stop <-chan struct{}) {
 		}
 		results, err := d.call(batch)
 		if err != nil {
+			if ended(stop) {
+				return // it was interrupted
+			}
 			d.fail(err, batch[0].Ordinal-1)
 			return
 		}
@@ -144,4 +145,14 @@ func (d *deliverer) reply(replies []reply.Reply, batch []app.Record, results [][
 		d.replies.Refuse(dropped)
 	}
 	return replies
+}
+
+// ended reports whether a channel is closed.
+func ended(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

@@ -60,8 +60,8 @@ type loop struct {
 	steps    histogram                 // how long steps took
 	inputs   [inputKinds]atomic.Uint64 // steps by kind of input
 
-	drains []chan<- struct{}
-	done   func(executed uint64) bool // everything up to that ordinal has reached the application
+	drains   []chan<- struct{}
+	answered func() bool // what was executed of this replica's updates has been answered
 }
 
 // The kinds of inputs that are counted.
@@ -223,7 +223,7 @@ func (l *loop) answerDrains() {
 	lane := s.Lanes[l.self.Index()]
 	waiting, _ := l.submits.load()
 	copies, _ := l.back.load()
-	if s.Pending > 0 || lane.Executed < lane.Held || waiting+copies+l.outlet.load() > 0 || !l.done(s.Executed) {
+	if s.Pending > 0 || lane.Executed < lane.Held || waiting+copies+l.outlet.load() > 0 || !l.answered() {
 		return
 	}
 	for _, c := range l.drains {

@@ -128,7 +128,7 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 	n := &Node{
 		self: group.ID(cfg.Node.ID), epoch: cfg.Cluster.Epoch, cfg: cfg, log: o.Log, started: time.Now(), net: o.Transport,
 		executed: newMailbox[effect.Delivery](), replies: reply.New(q.ReplyBytes),
-		records: newRecords(cfg.Cluster.Epoch, q.WatchBytes, q.DeliverBytes),
+		records: newRecords(cfg.Node.ID, cfg.Cluster.Epoch, q.WatchBytes, q.DeliverBytes),
 		stop:    make(chan struct{}), loopDone: make(chan struct{}), done: make(chan struct{}),
 	}
 	incarnations := firstIncarnations(g)
@@ -169,7 +169,7 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 		machine: replica, status: replica.Status, waiting: replica.Pending, clock: real, self: n.self,
 		back: newMailbox[*wire.Envelope](), submits: newMailbox[wire.Update](),
 		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
-		done: n.allDelivered,
+		answered: n.answered,
 	}
 	if o.Wrap != nil {
 		n.loop.machine = o.Wrap(replica)

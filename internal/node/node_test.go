@@ -396,3 +396,32 @@ func TestStatusJSON(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAbsentApplication: an end neither waits for an application that is not there, if nothing of its own clients needs it,
+// nor leaves its goroutine behind.
+func TestAbsentApplication(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, 0, func(_ *config.Cluster, n *config.Node) { n.Timing.Drain = patience })
+	n := c.open(2, &absent{end: make(chan struct{})}, Options{})
+	c.openAll()
+	c.runAll(20, 1, 3, 4)
+	c.agree(1, 2, 3, 4)
+	if a := n.Status().Application; a.Ordinal != 0 || a.BacklogBytes == 0 {
+		t.Errorf("%+v", a)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	if s := n.State(); s != StateClosed {
+		t.Errorf("state %q", s)
+	}
+	if log := c.logs[1].String(); strings.Contains(log, "failed") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+// absent is an application that waits until it is interrupted.
+type absent struct{ end chan struct{} }
+
+func (a *absent) Deliver([]app.Record) [][]byte { <-a.end; return nil }
+func (a *absent) Interrupt()                    { close(a.end) }

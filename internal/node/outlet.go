@@ -26,7 +26,8 @@ type outlet struct {
 	urgent, rest []effect.Send
 	events       [remembered]trace.Event // the last ones, for the dump of a crash
 	eventAt      int
-	convicted    group.Set
+	convicted    group.Set // people have been told that these are faulty
+	lost         group.Set // people have been told that these are too far behind
 
 	mu    sync.Mutex // of what follows
 	drops map[dropKey]uint64
@@ -109,14 +110,27 @@ func (o *outlet) convict(e *wire.Evidence) {
 func (o *outlet) event(now clock.Instant, e *trace.Event) {
 	o.events[o.eventAt%remembered] = *e
 	o.eventAt++
-	if e.Kind == trace.Dropped {
+	switch e.Kind {
+	case trace.Dropped:
 		o.mu.Lock()
 		o.drops[dropKey{e.Peer, e.Reason}]++
 		o.mu.Unlock()
+	case trace.OutOfHistory:
+		o.sayLost(e)
 	}
 	if o.observe != nil {
 		o.observe(now, *e)
 	}
+}
+
+// sayLost tells people, once, that a replica can no longer be helped by this one.
+func (o *outlet) sayLost(e *trace.Event) {
+	if o.lost.Has(e.Peer) {
+		return
+	}
+	o.lost = o.lost.With(e.Peer)
+	o.log.Warn("a replica is so far behind that this one no longer holds what it needs; limits.history says how much is kept",
+		"replica", e.Peer.String(), "needs_ordinal", e.Ordinal)
 }
 
 // history is the last events, the oldest first, for people.

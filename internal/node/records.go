@@ -50,6 +50,7 @@ const (
 // not taken yet and, beyond that, as much of the past as its budget allows. Nobody who reads slowly holds up the writer: a
 // watcher that is too slow finds its records gone, and an application that is too slow is declared behind.
 type Records struct {
+	self  int
 	epoch uint32
 	keep  int       // bytes kept for watchers
 	limit int       // bytes of backlog at which the application is declared behind
@@ -71,12 +72,14 @@ type entry struct {
 	records []app.Record
 	dropped []effect.Refusal
 	bytes   int
+	own     bool     // has an update that this replica introduced
 	sum     [32]byte // digest of the stream up to here
 }
 
 // backlog is how far the application is.
 type backlog struct {
 	taken  uint64 // last ordinal that it has dealt with
+	own    uint64 // last ordinal with an update that this replica introduced
 	bytes  int    // entries after taken that it will be given
 	until  uint64 // when behind: last ordinal that it will be given
 	behind bool   // it will never be given anything after until
@@ -88,8 +91,8 @@ func (b *backlog) needs(ordinal uint64) bool {
 	return ordinal > b.taken && !(b.behind && ordinal > b.until)
 }
 
-func newRecords(epoch uint32, watchBytes, deliverBytes int) *Records {
-	return &Records{epoch: epoch, keep: watchBytes, limit: behindFactor * deliverBytes}
+func newRecords(self int, epoch uint32, watchBytes, deliverBytes int) *Records {
+	return &Records{self: self, epoch: epoch, keep: watchBytes, limit: behindFactor * deliverBytes}
 }
 
 // append adds an executed ordinal. Only one goroutine calls it.
@@ -133,6 +136,7 @@ func (r *Records) newEntry(d *effect.Delivery) entry {
 			Epoch: r.epoch, Ordinal: d.Ordinal, Index: uint32(i + 1), Total: uint32(n), Origin: int(d.Origins[i]),
 			Client: u.Client, Seq: u.Seq, Time: d.Time, Payload: payloads[from:len(payloads):len(payloads)],
 		}
+		e.own = e.own || int(d.Origins[i]) == r.self
 	}
 	return e
 }
@@ -140,6 +144,9 @@ func (r *Records) newEntry(d *effect.Delivery) entry {
 // account charges a new entry to the application, and declares it behind when its backlog has become too large.
 func (r *Records) account(e *entry) {
 	b := &r.backlog
+	if e.own {
+		b.own = r.last
+	}
 	if b.behind {
 		b.missed += uint64(len(e.records))
 		return

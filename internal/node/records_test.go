@@ -30,7 +30,7 @@ func delivery(ordinal uint64, updates, size int) *effect.Delivery {
 // TestRecordsFields: a delivery becomes records that an application can check to be complete.
 func TestRecordsFields(t *testing.T) {
 	t.Parallel()
-	r := newRecords(7, 1<<20, 1<<20)
+	r := newRecords(1, 7, 1<<20, 1<<20)
 	d := delivery(1, 3, 5)
 	r.append(d)
 	r.append(delivery(2, 0, 0))
@@ -69,7 +69,7 @@ func TestRecordsFields(t *testing.T) {
 func TestRecordsBudget(t *testing.T) {
 	t.Parallel()
 	const keep = 10_000
-	r := newRecords(1, keep, 1<<20)
+	r := newRecords(1, 1, keep, 1<<20)
 	for o := uint64(1); o <= 1000; o++ {
 		r.append(delivery(o, int(o%5), 100))
 		r.ack(o)
@@ -112,7 +112,7 @@ func TestRecordsBudget(t *testing.T) {
 // TestRecordsWait: a watcher waits for what is not there yet, and is woken by records, its context, and the end.
 func TestRecordsWait(t *testing.T) {
 	t.Parallel()
-	r := newRecords(1, 1<<20, 1<<20)
+	r := newRecords(1, 1, 1<<20, 1<<20)
 	r.append(delivery(1, 1, 1))
 	type outcome struct {
 		records []app.Record
@@ -152,7 +152,7 @@ func TestRecordsWait(t *testing.T) {
 func TestRecordsBehind(t *testing.T) {
 	t.Parallel()
 	const deliverBytes = 5000
-	r := newRecords(1, 1000, deliverBytes)
+	r := newRecords(1, 1, 1000, deliverBytes)
 	for o := uint64(1); o <= 200; o++ {
 		r.append(delivery(o, 1, 100))
 	}
@@ -191,7 +191,7 @@ func TestRecordsBehind(t *testing.T) {
 // TestRecordsGiveUp: after an application has failed nothing is kept for it, and what it missed is counted.
 func TestRecordsGiveUp(t *testing.T) {
 	t.Parallel()
-	r := newRecords(1, 1000, 1<<20)
+	r := newRecords(1, 1, 1000, 1<<20)
 	for o := uint64(1); o <= 50; o++ {
 		r.append(delivery(o, 2, 100))
 	}
@@ -215,7 +215,7 @@ func TestRecordsGiveUp(t *testing.T) {
 // TestRecordsBatch: a backlog is handed over many ordinals at a time, whole ordinals only, with what took no effect.
 func TestRecordsBatch(t *testing.T) {
 	t.Parallel()
-	r := newRecords(1, 1<<30, 1<<30)
+	r := newRecords(1, 1, 1<<30, 1<<30)
 	for o := uint64(1); o <= 100; o++ {
 		d := delivery(o, 100, 1)
 		d.Dropped = []effect.Refusal{{Seq: o, Why: effect.Duplicate}}
@@ -239,7 +239,7 @@ func TestRecordsBatch(t *testing.T) {
 // TestRecordsShared: what the application does with its batch does not reach watchers.
 func TestRecordsShared(t *testing.T) {
 	t.Parallel()
-	r := newRecords(1, 1<<20, 1<<20)
+	r := newRecords(1, 1, 1<<20, 1<<20)
 	r.append(delivery(1, 3, 10))
 	batch, _, _ := r.nextForApp(nil, nil, nil)
 	clear(batch)
