@@ -87,10 +87,17 @@ func (c *clients) len() (sessions, owners int) {
 }
 
 // close lets nobody in any more and returns who is there.
-func (c *clients) close() (all []*session) {
+func (c *clients) close() []*session {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	return c.all()
+}
+
+// all is every session.
+func (c *clients) all() (all []*session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closed = true
 	for _, own := range c.byOwner {
 		all = append(all, own...)
 	}

@@ -22,6 +22,8 @@ const (
 type fairQueue struct {
 	mu     sync.Mutex
 	most   int // bytes of one lane
+	least  int // bytes that each lane may have, however many there are
+	share  int // bytes that all lanes share, beyond that
 	bytes  int
 	closed bool
 	lanes  map[wire.ClientID]*lane
@@ -50,7 +52,8 @@ type waitingUpdate struct {
 func (w *waitingUpdate) cost() int { return len(w.u.Payload) + updateCost }
 
 func (q *fairQueue) init(cfg *Config) {
-	q.most, q.lanes, q.work.L = cfg.ClientBytes, map[wire.ClientID]*lane{}, &q.mu
+	q.most, q.least, q.share = cfg.ClientBytes, 2*(cfg.UpdateBytes+updateCost), cfg.AllClientBytes
+	q.lanes, q.work.L = map[wire.ClientID]*lane{}, &q.mu
 }
 
 // join returns the client's lane for one more session.
@@ -85,7 +88,7 @@ func (q *fairQueue) prune(l *lane) {
 func (l *lane) reserve(size int) bool {
 	l.q.mu.Lock()
 	defer l.q.mu.Unlock()
-	for !l.q.closed && l.bytes+size+updateCost > l.q.most {
+	for !l.q.closed && l.bytes+size+updateCost > l.q.bound() {
 		l.room.Wait()
 	}
 	if l.q.closed {
@@ -94,6 +97,10 @@ func (l *lane) reserve(size int) bool {
 	l.charge(size + updateCost)
 	return true
 }
+
+// bound is how many bytes a lane may have: fewer when there are many. Equal shares instead of one pool, so that nobody can
+// take all of it and make the others wait.
+func (q *fairQueue) bound() int { return max(q.least, min(q.most, q.share/max(1, len(q.lanes)))) }
 
 // release gives back what was reserved for a payload that will not be queued.
 func (l *lane) release(size int) {

@@ -11,7 +11,7 @@ import (
 
 func testQueue(most int) *fairQueue {
 	q := &fairQueue{}
-	q.init(&Config{ClientBytes: most})
+	q.init(&Config{ClientBytes: most, AllClientBytes: most, UpdateBytes: 1000})
 	return q
 }
 
@@ -30,7 +30,7 @@ func fill(t *testing.T, q *fairQueue, client byte, updates, size int) {
 // whatever the sizes of their updates.
 func TestFairInBytes(t *testing.T) {
 	t.Parallel()
-	q := testQueue(64 << 20)
+	q := testQueue(1 << 30)
 	sizes := []int{0, 100, 5000, 60_000}
 	for i, size := range sizes {
 		fill(t, q, byte(i), 4_000_000/(size+updateCost), size)
@@ -109,6 +109,19 @@ func TestQueueAgainstCount(t *testing.T) {
 	}
 	if q.bytes != 0 || len(q.lanes) != 0 || len(q.turn) != 0 {
 		t.Fatalf("%d bytes, %d lanes, %d turns are left", q.bytes, len(q.lanes), len(q.turn))
+	}
+}
+
+// TestSharesShrink: the more lanes there are, the less each may have, but always two updates.
+func TestSharesShrink(t *testing.T) {
+	t.Parallel()
+	q := testQueue(1 << 20)
+	for i := range 2000 {
+		want := max(2*(1000+updateCost), (1<<20)/(i+1))
+		q.join(wire.ClientID{byte(i), byte(i >> 8)})
+		if have := q.bound(); have != want {
+			t.Fatalf("%d lanes: %d bytes, want %d", i+1, have, want)
+		}
 	}
 }
 

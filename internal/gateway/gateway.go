@@ -63,6 +63,8 @@ type Config struct {
 	WriteTimeout     time.Duration // for one write that makes no progress (10 s)
 	ClientBytes      int           // updates of one client that wait for the backend (1 MiB, at least two of UpdateBytes)
 	QueueBytes       int           // replies that one connection has not taken (4 MiB)
+	AllClientBytes   int           // updates of all clients that wait, shared equally; each may have two at least (64 MiB)
+	AllQueueBytes    int           // replies that all connections together have not taken; the slowest gives way (256 MiB)
 	Patience         time.Duration // an update waits so long for an overloaded backend before it is refused (500 ms)
 	Flush            time.Duration // Close waits so long for replies to be written (1 s)
 
@@ -87,6 +89,8 @@ func (c *Config) fill() error {
 	number(&c.Handshakes, 256)
 	number(&c.ClientBytes, 1<<20)
 	number(&c.QueueBytes, 4<<20)
+	number(&c.AllClientBytes, 64<<20)
+	number(&c.AllQueueBytes, 256<<20)
 	span(&c.HandshakeTimeout, 5*time.Second)
 	span(&c.IdleTimeout, time.Minute)
 	span(&c.WriteTimeout, 10*time.Second)
@@ -122,13 +126,14 @@ type Gateway struct {
 	log     *quietLog
 	stats   counters
 
-	slots   chan struct{} // handshake goroutines; twice as many as half-open connections, so that the evicted have time to end
-	waiting halfOpen
-	clients clients
-	fair    fairQueue
-	signer  signer
-	verify  chan struct{} // signatures of updates being verified at once
-	compute chan struct{} // handshakes being computed at once
+	slots    chan struct{} // handshake goroutines; twice as many as half-open connections, so that the evicted have time to end
+	waiting  halfOpen
+	clients  clients
+	fair     fairQueue
+	signer   signer
+	outboxes outboxes
+	verify   chan struct{} // signatures of updates being verified at once
+	compute  chan struct{} // handshakes being computed at once
 
 	done      chan struct{} // closed when Close begins
 	closing   sync.Once
@@ -160,6 +165,7 @@ func Start(ln net.Listener, cfg Config, backend Backend) (*Gateway, error) {
 		return nil, nil // no other configuration
 	}
 	g.waiting.limit = cfg.Handshakes
+	g.outboxes.limit = int64(max(cfg.AllQueueBytes, 2*clientwire.MaxReply))
 	g.clients.init(cfg.Conns, cfg.ConnsPerClient)
 	g.fair.init(&g.cfg)
 	g.signer.init()

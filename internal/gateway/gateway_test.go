@@ -374,6 +374,40 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
+// TestSlowestGivesWay: when all queues together are too long, the longest is cut off, and nobody who reads.
+func TestSlowestGivesWay(t *testing.T) {
+	t.Parallel()
+	const each, all = 32 << 20, 8 << 20
+	c := gatewaytest.New(t, one(), func(_ group.ID, cfg *gateway.Config) { cfg.QueueBytes, cfg.AllQueueBytes = each, all })
+	good := enter(t, c, "good", false)
+	var slow []*peer
+	for i := range 4 {
+		slow = append(slow, enter(t, c, fmt.Sprint("slow", i), false))
+		slow[i].submit(1, "x")
+		slow[i].reply()
+	}
+	result := make([]byte, 500<<10)
+	put := 0
+	eventually(t, "one is cut off", func() bool {
+		put++
+		for i := range slow {
+			if i == 0 || put%4 == 0 { // the first gets most
+				c.Replicas[0].Replies().Put([]reply.Reply{{Key: reply.Key{Client: slow[i].id, Seq: uint64(put + 1)}, Result: result}})
+			}
+		}
+		return c.Replicas[0].Stats().Slow == 1
+	})
+	if put*(500<<10) > each {
+		t.Errorf("cut off after %d replies: not by the bound on all", put)
+	}
+	eventually(t, "its session has ended", func() bool { return c.Replicas[0].Stats().Connections == 4 })
+	if _, _, err := slow[1].next(); err != nil {
+		t.Errorf("another one was cut off: %v", err)
+	}
+	good.submit(1, "x")
+	good.reply()
+}
+
 func TestConnectionsOfOneClient(t *testing.T) {
 	t.Parallel()
 	c := gatewaytest.New(t, one(), func(_ group.ID, cfg *gateway.Config) { cfg.Conns, cfg.ConnsPerClient = 5, 3 })

@@ -4,60 +4,81 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// keepBytes is how large a buffer an outbox keeps when it is empty.
-const keepBytes = 64 << 10
+// keepBytes is how large a buffer is kept for the next who needs one.
+const keepBytes = 1 << 20
+
+// outboxes is what all outboxes share: a bound on what gathers in all of them, and their empty buffers.
+type outboxes struct {
+	limit   int64
+	charged atomic.Int64
+	buffers sync.Pool // of *[]byte
+}
+
+func (p *outboxes) take() []byte {
+	if b, ok := p.buffers.Get().(*[]byte); ok {
+		return *b
+	}
+	return nil
+}
+
+func (p *outboxes) give(b []byte) {
+	if b = b[:0]; cap(b) > 0 && cap(b) <= keepBytes {
+		p.buffers.Put(&b)
+	}
+}
 
 // outbox is what one connection has still to be sent. Whoever has something for the client appends it and goes on; a writer
-// sends what has gathered while it sent the last. A client that lets more gather than it may is cut off.
+// sends what has gathered while it sent the last. A client that lets more gather than it may is cut off; so is the one that
+// has let most gather, when all of them together have too much.
 type outbox struct {
-	s     *session
-	limit int
-	wake  chan struct{} // holds a token when there is something to do
+	s      *session
+	limit  int
+	shared *outboxes
+	wake   chan struct{} // holds a token when there is something to do
 
 	mu      sync.Mutex
 	buf     []byte
 	charged int  // bytes in buf, being written, or reserved
-	stopped bool // nothing more is sent
+	stopped bool // nothing more is sent, and nothing is charged
 	ending  bool // stop when buf is written
 }
 
 func (o *outbox) init(s *session) {
-	o.s, o.limit, o.wake = s, s.g.cfg.QueueBytes, make(chan struct{}, 1)
+	o.s, o.limit, o.shared, o.wake = s, s.g.cfg.QueueBytes, &s.g.outboxes, make(chan struct{}, 1)
 }
 
 // append adds what fn appends. Refusals and pongs count like replies: a client can ask for them as fast as it likes.
-func (o *outbox) append(fn func([]byte) []byte) {
-	if o.put(0, fn) {
+func (o *outbox) append(fn func([]byte) []byte) { o.fulfil(0, fn) }
+
+// fulfil appends a frame for which so many bytes were reserved.
+func (o *outbox) fulfil(reserved int, fn func([]byte) []byte) {
+	if o.put(reserved, fn) {
 		o.signal()
+		o.s.g.relieve()
 	}
 }
 
 func (o *outbox) put(reserved int, fn func([]byte) []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.charged -= reserved
-	if o.stopped || o.ending {
+	if o.stopped {
 		return false
+	}
+	o.charge(-reserved)
+	if o.ending {
+		return false
+	}
+	if o.buf == nil {
+		o.buf = o.shared.take()
 	}
 	before := len(o.buf)
 	o.buf = fn(o.buf)
-	o.charged += len(o.buf) - before
+	o.charge(len(o.buf) - before)
 	return o.within()
-}
-
-// within cuts the client off if it has let too much gather. Closing the connection below TLS does not block.
-func (o *outbox) within() bool {
-	if o.charged <= o.limit {
-		return true
-	}
-	o.stopped, o.buf = true, nil
-	o.s.raw.Close()
-	o.s.g.stats.slow.Add(1)
-	o.signal()
-	return false
 }
 
 // reserve charges the outbox for a frame that is still being signed, and reports whether the frame is wanted.
@@ -67,21 +88,71 @@ func (o *outbox) reserve(size int) bool {
 	if o.stopped || o.ending {
 		return false
 	}
-	o.charged += size
+	o.charge(size)
 	return o.within()
 }
 
-// fulfil appends a frame for which size was reserved.
-func (o *outbox) fulfil(size int, fn func([]byte) []byte) {
-	if o.put(size, fn) {
-		o.signal()
+func (o *outbox) charge(n int) {
+	o.charged += n
+	o.shared.charged.Add(int64(n))
+}
+
+// within cuts the client off if it has let too much gather.
+func (o *outbox) within() bool {
+	if o.charged <= o.limit {
+		return true
 	}
+	o.s.g.stats.slow.Add(1)
+	o.abort()
+	return false
+}
+
+// abort drops what is queued and closes the connection, below TLS, which does not block. The caller holds o.mu.
+func (o *outbox) abort() {
+	o.charge(-o.charged)
+	o.stopped, o.buf = true, nil
+	o.s.raw.Close()
+	o.signal()
 }
 
 func (o *outbox) signal() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
+	}
+}
+
+// relieve cuts off the client that has let most gather while all of them have too much. It is called with nothing locked.
+func (g *Gateway) relieve() {
+	for g.outboxes.charged.Load() > g.outboxes.limit {
+		var worst *outbox
+		most := 0
+		for _, s := range g.clients.all() {
+			if n := s.out.size(); n > most {
+				worst, most = &s.out, n
+			}
+		}
+		if worst == nil {
+			return
+		}
+		g.log.warn("replies that clients do not read fill the memory for them; the slowest client is cut off",
+			"client", worst.s.client, "bytes", most)
+		worst.cut()
+	}
+}
+
+func (o *outbox) size() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.charged
+}
+
+func (o *outbox) cut() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.stopped {
+		o.s.g.stats.slow.Add(1)
+		o.abort()
 	}
 }
 
@@ -92,7 +163,9 @@ func (o *outbox) finish(deadline time.Time, fn func([]byte) []byte) {
 	if o.stopped || o.ending {
 		return
 	}
+	before := len(o.buf)
 	o.buf = fn(o.buf)
+	o.charge(len(o.buf) - before)
 	o.ending = true
 	_ = o.s.raw.SetDeadline(deadline) // fails if the connection is gone: so be it
 	o.signal()
@@ -115,43 +188,55 @@ func (o *outbox) drained() bool {
 	return o.ending && !o.stopped
 }
 
-// stop drops what is queued and closes the connection.
+// stop ends the session without a goodbye, unless it is saying one.
 func (o *outbox) stop() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.ending {
-		o.stopped, o.buf = true, nil
-		o.s.raw.Close()
+	if !o.ending && !o.stopped {
+		o.abort()
 	}
-	o.signal()
+}
+
+// forgo drops what is queued for a connection that does not become a session.
+func (o *outbox) forgo() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.charge(-o.charged)
+	o.stopped, o.buf = true, nil
+}
+
+// settle gives back what is still charged when the session is over.
+func (o *outbox) settle() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.stopped {
+		o.abort()
+	}
 }
 
 // write is the writer. When the session ends with a goodbye it leaves the connection open, so that what the client still
 // sends is taken in and does not reset the connection before the client has read everything.
 func (o *outbox) write() {
-	var spare []byte
 	for range o.wake {
 		for {
 			o.mu.Lock()
 			batch, stopped, ending := o.buf, o.stopped, o.ending
-			o.buf = spare[:0]
+			o.buf = nil
 			o.mu.Unlock()
 			if stopped {
 				return
 			}
-			if len(batch) == 0 && ending {
-				_ = o.s.conn.CloseWrite() // best effort: tells the client that this was all
-				return
-			}
-			if spare = batch; len(batch) == 0 {
+			if len(batch) == 0 {
+				if ending {
+					_ = o.s.conn.CloseWrite() // best effort: tells the client that this was all
+					return
+				}
 				break
 			}
-			if err := o.send(batch); err != nil {
-				o.s.raw.Close() // ends the reader
+			err := o.send(batch)
+			o.shared.give(batch)
+			if err != nil {
 				return
-			}
-			if cap(spare) > keepBytes {
-				spare = nil
 			}
 		}
 	}
@@ -165,12 +250,15 @@ func (o *outbox) send(batch []byte) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.charged -= len(batch)
+	if o.stopped {
+		return errStopped
+	}
+	o.charge(-len(batch))
 	if err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) && !o.stopped && !o.ending {
+		if errors.Is(err, os.ErrDeadlineExceeded) && !o.ending {
 			o.s.g.stats.slow.Add(1)
 		}
-		o.stopped, o.buf = true, nil
+		o.abort() // ends the reader
 	}
 	return err
 }

@@ -21,6 +21,7 @@ const strangerBytes = 16 << 10
 var (
 	errTalkative = errors.New("it sent too much before its handshake was done")
 	errKind      = errors.New("a frame of this kind is not expected")
+	errStopped   = errors.New("the session was ended")
 )
 
 // session is one authenticated connection of a client.
@@ -66,6 +67,7 @@ func (g *Gateway) greet(raw net.Conn, h *handshake) (*session, error) {
 	s.out.append(func(b []byte) []byte { return clientwire.AppendWelcome(b, g.welcome()) })
 	gone, j := g.clients.add(s)
 	if j != nil {
+		s.out.forgo()
 		_ = raw.SetDeadline(deadline)
 		return nil, s.reject(j)
 	}
@@ -143,6 +145,7 @@ func (s *session) reject(j *clientwire.Reject) error {
 
 // run serves the session until either side ends it.
 func (s *session) run() {
+	defer s.out.settle()
 	s.lane = s.g.fair.join(s.client)
 	cancel := s.g.replies.Follow(s.client, s.deliver)
 	written := make(chan struct{})
