@@ -31,7 +31,11 @@ type cli struct {
 	Submit  submitCmd  `cmd:"" help:"Submit updates to a running replica and wait for their results."`
 	Watch   watchCmd   `cmd:"" help:"Print the ordered stream of a running replica."`
 	Status  statusCmd  `cmd:"" help:"Show where a running replica is."`
+	Demo    demoCmd    `cmd:"" help:"Run a whole cluster on this machine for a moment, with load, and watch it."`
+	Sim     simCmd     `cmd:"" help:"Run the protocol in simulated worlds that try to break it."`
 	Version versionCmd `cmd:"" help:"Show version, revision and wire version."`
+
+	StallWatch stallWatchCmd `cmd:"" hidden:"" help:"Watch for stalls of the whole machine, for demo and bench."`
 }
 
 // Exit codes, of every command.

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/primebft/prime/sim"
+)
+
+// simCmd is prime sim.
+type simCmd struct {
+	Seeds          string        `required:"" placeholder:"A-B" help:"Which worlds to run: a range of seeds, both ends included, or one seed."`
+	RealSignatures bool          `help:"Sign everything with Ed25519 instead of a checksum: slower, and nothing else should change."`
+	SeedTimeout    time.Duration `default:"2m" help:"How long one world may take, in real time, before that is a violation; 0: for ever."`
+	For            time.Duration `help:"Begin no further world after this long; 0: run all."`
+	Trace          bool          `help:"Print everything that happens on standard error, one world after the other."`
+	JSON           bool          `name:"json" help:"End with one JSON object on standard output."`
+}
+
+// Help is shown below the flags.
+func (*simCmd) Help() string {
+	return `Runs the protocol in simulated worlds: loss, partitions, pauses, crashes and attackers, all fixed by the seed, with checkers
+that know what has to hold. Exit code 1 if something did not hold; every violation comes with the command that replays it.
+
+Example:
+  prime sim --seeds 1-2000
+  prime sim --seeds 17-17 --trace`
+}
+
+// simReport is what prime sim --json ends with.
+type simReport struct {
+	Seeds      int            `json:"seeds"` // worlds that were run
+	Violations []simViolation `json:"violations"`
+	Events     uint64         `json:"events"`
+	VirtualS   float64        `json:"virtual_s"` // time of the worlds, together
+	Converged  int            `json:"converged"` // worlds of which convergence and the delay bound were demanded
+	Updates    int            `json:"updates"`   // that took effect
+}
+
+type simViolation struct {
+	Seed   uint64 `json:"seed"`
+	What   string `json:"what"`
+	Replay string `json:"replay"`
+}
+
+// Run runs the worlds.
+func (c *simCmd) Run(g *globals) error {
+	first, last, err := parseSeeds(c.Seeds)
+	if err != nil {
+		return usageError(err)
+	}
+	report := c.runAll(g, first, last)
+	slices.SortFunc(report.Violations, func(a, b simViolation) int { return cmp.Compare(a.Seed, b.Seed) })
+	if c.JSON {
+		if err := g.printJSON(report); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(g.out, "%d worlds, %d had to converge, %d violations; %d updates, %d events, %.0f s of their time\n", report.Seeds,
+			report.Converged, len(report.Violations), report.Updates, report.Events, report.VirtualS)
+	}
+	if g.ctx.Err() != nil {
+		return fmt.Errorf("interrupted after %d worlds", report.Seeds)
+	}
+	if len(report.Violations) > 0 {
+		return fmt.Errorf("%d of %d worlds violated what has to hold", len(report.Violations), report.Seeds)
+	}
+	return nil
+}
+
+// parseSeeds reads A-B or A.
+func parseSeeds(text string) (first, last uint64, err error) {
+	from, to, isRange := strings.Cut(text, "-")
+	if !isRange {
+		to = from
+	}
+	first, err = strconv.ParseUint(from, 10, 64)
+	if err == nil {
+		last, err = strconv.ParseUint(to, 10, 64)
+	}
+	if err != nil || last < first {
+		return 0, 0, fmt.Errorf("--seeds %q: give a range as 1-2000, or one seed as 17", text)
+	}
+	return first, last, nil
+}
+
+// runAll runs the worlds on all processors; with a trace one after the other.
+func (c *simCmd) runAll(g *globals, first, last uint64) simReport {
+	ctx := g.ctx
+	if c.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.For)
+		defer cancel()
+	}
+	workers := runtime.GOMAXPROCS(0)
+	if c.Trace {
+		workers = 1
+	}
+	seeds, reports := make(chan uint64), make(chan sim.Report)
+	go func() {
+		defer close(seeds)
+		for seed := first; ctx.Err() == nil; seed++ {
+			select {
+			case seeds <- seed:
+			case <-ctx.Done():
+				return
+			}
+			if seed == last {
+				return
+			}
+		}
+	}()
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(func() {
+			for seed := range seeds {
+				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout}
+				if c.Trace {
+					o.Trace = g.err
+				}
+				reports <- sim.Run(o)
+			}
+		})
+	}
+	go func() {
+		running.Wait()
+		close(reports)
+	}()
+	return c.gather(g.err, reports, last-first+1)
+}
+
+// gather sums reports up, shows progress on a terminal, and prints violations as they come.
+func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) simReport {
+	sum := simReport{Violations: []simViolation{}}
+	file, isFile := w.(*os.File)
+	progress := isFile && term.IsTerminal(int(file.Fd())) && !c.Trace
+	shown := time.Now()
+	for r := range reports {
+		sum.Seeds++
+		sum.Events += r.Events
+		sum.VirtualS += r.Virtual.Seconds()
+		sum.Updates += r.Updates
+		if r.Converged {
+			sum.Converged++
+		}
+		if v := r.Violation; v != nil {
+			replay := sim.Replay(r.Seed, c.RealSignatures)
+			sum.Violations = append(sum.Violations, simViolation{Seed: r.Seed, What: v.What, Replay: replay})
+			fmt.Fprintf(w, "\rseed %d, %s, at %v: %s\n  replay: %s\n", r.Seed, r.World, v.At, v.What, replay)
+		}
+		if progress && time.Since(shown) > 200*time.Millisecond {
+			shown = time.Now()
+			fmt.Fprintf(w, "\r%d of %d worlds, %d violations ", sum.Seeds, total, len(sum.Violations))
+		}
+	}
+	if progress {
+		fmt.Fprint(w, "\r\x1b[K")
+	}
+	return sum
+}
