@@ -27,6 +27,7 @@ type calm struct {
 	until    clock.Instant // when the stage has to be over
 	probes   []group.ID    // who still has to introduce a probe
 	probe    updateKey
+	done     uint64        // how far everybody was when it last rose
 	ordinals int           // when rest began
 	end      clock.Instant // when a world with attackers has to be at rest at last
 	sessions [32]byte      // of the first replica that apart looked at
@@ -36,7 +37,8 @@ type calm struct {
 const (
 	stormInspection = 50 * time.Millisecond
 	calmInspection  = 5 * time.Millisecond
-	convergeRounds  = 100
+	convergeRounds  = 40 // without progress of any kind
+	restLimit       = 100
 	restRounds      = 6
 	windRounds      = 6
 	probeClient     = 1000 // number of the client whose updates measure the delay bound
@@ -58,13 +60,19 @@ func (p *plan) aftermath() clock.Instant { return p.stormEnd.Add(p.net.hiccupMax
 // delayBound is how long an update may take from its introduction at a correct replica to its execution at all of them, in
 // a world that is quiet and has a correct leader: the way of request, acknowledgement, summary, matrix, proposal, PREPARE and
 // COMMIT, one aggregation of each kind, and signing and verifying on every way (protocol-core.md 11.2, item 12). The matrix
-// is slack: the leader hears the summaries itself. Nothing an attacker does may prolong it.
+// is slack: the leader hears the summaries itself. An attacker can make it longer only by hiding a request that is ordered
+// before it, which then has to be fetched: from one holder, who may lie, then from others. (Reconciliation, TDSC 2011 section
+// 5.3, will take that away.)
 func (p *plan) delayBound() time.Duration {
-	var aggregate, crypto time.Duration
+	var aggregate, crypto, fetch time.Duration
 	for i := range p.replicas {
 		r := &p.replicas[i]
 		aggregate = max(aggregate, r.timing.Request+r.timing.Ack+r.timing.Summary+r.timing.Matrix+r.timing.Propose)
 		crypto = max(crypto, r.signCost+r.verifyCost)
+		fetch = max(fetch, r.timing.Fetch)
+	}
+	if p.leftovers() {
+		aggregate += 3 * (fetch + 2*p.net.latencyMax)
 	}
 	return 7*p.net.latencyMax + aggregate + 7*8*crypto + calmInspection
 }
@@ -82,7 +90,7 @@ func (w *world) demands() bool {
 
 // calmDown begins the second phase of the world.
 func (w *world) calmDown() {
-	w.calm.stage, w.calm.until = converging, w.now.Add(convergeRounds*w.plan.round()+2*w.plan.net.hiccupMax+time.Second)
+	w.calm.stage = converging
 	if !w.demands() {
 		w.calm.stage, w.calm.until = winding, w.now.Add(windRounds*w.plan.round())
 	}
@@ -103,13 +111,16 @@ func (w *world) inspect() {
 	if w.calm.stage != raging && w.calm.stage != winding && !w.demands() {
 		w.calm.stage, w.calm.until = winding, w.now.Add(windRounds*w.plan.round())
 	}
+	if w.calm.stage == converging {
+		w.progress()
+	}
 	late := w.now >= w.calm.until
 	switch w.calm.stage {
 	case converging:
 		if why := w.apart(); why == "" && w.now >= w.plan.aftermath() {
 			w.converged()
 		} else if late {
-			w.fail("no convergence %v after the storm: %s", w.now.Sub(w.plan.stormEnd), why)
+			w.fail("no progress for %v, and no convergence: %s", convergeRounds*w.plan.round(), why)
 		}
 	case probing:
 		if w.executedEverywhere(w.calm.probe) {
@@ -121,6 +132,26 @@ func (w *world) inspect() {
 		w.rest(late)
 	case winding:
 		w.over = late
+	}
+}
+
+// progress extends the time to converge whenever a live correct replica got on. How long a replica that was cut off may take
+// to catch up depends on how small the windows are; but it may never stand still.
+func (w *world) progress() {
+	done := uint64(len(w.history.settled))
+	for _, n := range w.nodes {
+		if !n.live() {
+			continue
+		}
+		done += w.history.at[n.id.Index()]
+		for i, lane := range n.status().Lanes {
+			if w.nodes[i].live() {
+				done += lane.Held + lane.Preordered
+			}
+		}
+	}
+	if done > w.calm.done || w.now < w.plan.aftermath() {
+		w.calm.done, w.calm.until = done, max(w.now, w.plan.aftermath()).Add(convergeRounds*w.plan.round())
 	}
 }
 
@@ -234,7 +265,7 @@ func (w *world) converged() {
 func (w *world) nextProbe() {
 	if len(w.calm.probes) == 0 {
 		w.calm.stage, w.calm.until, w.calm.ordinals = resting, w.now.Add(restRounds*w.plan.round()), len(w.history.ordinals)
-		w.calm.end = w.now.Add(convergeRounds * w.plan.round())
+		w.calm.end = w.now.Add(restLimit * w.plan.round())
 		if w.noisy() {
 			w.calm.stage = winding
 		}
