@@ -182,7 +182,7 @@ func TestSlowApplication(t *testing.T) {
 	n := c.open(2, slow, Options{Check: true})
 	c.openAll()
 	var overloaded, behind atomic.Bool
-	payload := make([]byte, 32<<10)
+	payload := make([]byte, 60<<10)
 	ask := func() {
 		switch _, err := c.submit(2, []byte("x")); {
 		case errors.Is(err, ErrOverloaded):
@@ -194,12 +194,18 @@ func TestSlowApplication(t *testing.T) {
 		}
 	}
 	await(t, func() string {
-		outcome, err := c.submit(1, payload)
-		if err != nil {
-			t.Fatal(err)
+		var outcomes []<-chan reply.Reply
+		for range 8 {
+			outcome, err := c.submit(1, payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			outcomes = append(outcomes, outcome)
 		}
-		if r := <-outcome; r.Refused != 0 {
-			t.Fatalf("%+v", r)
+		for _, outcome := range outcomes {
+			if r := <-outcome; r.Refused != 0 {
+				t.Fatalf("%+v", r)
+			}
 		}
 		ask()
 		if s := n.Status(); !behind.Load() {
