@@ -58,11 +58,7 @@ func all(t testing.TB, c *client.Client) {
 
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("never: %s", what)
-		}
-	}
+	gatewaytest.Eventually(t, what, cond)
 }
 
 func four() group.Group { return group.MustNew(1, 0) }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/gateway"
@@ -136,4 +137,19 @@ func (c *Cluster) Executed() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.executed)
+}
+
+// Eventually waits until cond holds.
+func Eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	late := time.After(30 * time.Second)
+	for !cond() {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatalf("never: %s", what)
+		}
+	}
 }
