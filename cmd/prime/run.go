@@ -93,9 +93,11 @@ func (c *runCmd) serve(g *globals, cfg config.Config, r *prime.Replica) error {
 	case <-g.ctx.Done():
 		g.log.Info("stopping", "drain", cfg.Node.Timing.Drain)
 	}
-	err := r.Close()
+	if err := r.Close(); err != nil && r.Err() == nil {
+		g.log.Warn("stopped with work left undone", "what", err)
+	}
 	<-ready
-	return errors.Join(r.Err(), err)
+	return r.Err()
 }
 
 // application is what runs on top of the replica; the socket is not nil if that is another process.

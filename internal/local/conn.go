@@ -165,12 +165,11 @@ func (c *conn) submit(ctx context.Context, number uint64, payload []byte) {
 
 // Oversize is the failure of an update of size bytes, 0 if that is not known, where limit are allowed.
 func Oversize(size, limit int) *Failure {
-	is := fmt.Sprintf("has %d bytes", size)
+	text := fmt.Sprintf("the update has %d bytes, the cluster allows %d", size, limit)
 	if size == 0 {
-		is = "is longer"
+		text = fmt.Sprintf("the update has more than the %d bytes that the cluster allows", limit)
 	}
-	return &Failure{Code: Oversized, Text: fmt.Sprintf(
-		"the update %s, the cluster allows %d: make it smaller, or set limits.update_bytes in cluster.toml of a new cluster", is, limit)}
+	return &Failure{Code: Oversized, Text: text + ": make it smaller, or set limits.update_bytes in cluster.toml of a new cluster"}
 }
 
 func (c *conn) status(number uint64) {
