@@ -22,7 +22,8 @@ func (r *Replica) execute(now clock.Instant, out *effect.Output) bool {
 		if !ok {
 			return done > 0
 		}
-		if missing, ready := r.preorder.Ready(now, eligible); !ready {
+		if missing, ready := r.preorder.Ready(eligible); !ready {
+			r.preorder.Hurry(now, r.order.Due())
 			if ordinal := r.executed() + 1; r.waiting != ordinal {
 				r.waiting = ordinal
 				out.Emit(trace.Event{Kind: trace.Waiting, Ordinal: ordinal, Origin: missing.Origin, Seq: missing.Seq})

@@ -119,6 +119,16 @@ func (s *State) MarkExecuted() {
 	at.votes = kept
 }
 
+// Due is what the ordinals that are ordered, without a gap, and accepted make eligible: execution needs it. The caller must
+// not change it.
+func (s *State) Due() wire.Vector {
+	last := min(s.Ordered(), s.accepted)
+	if at := s.slots.At(last); at != nil {
+		return at.eligible
+	}
+	return nil
+}
+
 // Accepted is what the accepted proposals make eligible. The caller must not change it.
 func (s *State) Accepted() wire.Vector { return s.chain }
 

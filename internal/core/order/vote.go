@@ -139,8 +139,8 @@ func (s *State) Help(from group.ID, executed uint64, out *effect.Output) {
 		out.Emit(trace.Event{Kind: trace.OutOfHistory, Peer: from, Ordinal: executed + 1})
 		return
 	}
-	bytes := 0
-	for o := executed + 1; bytes < helpBytes; o++ {
+	bytes, last := 0, executed+2*uint64(s.cfg.OrdinalWindow)
+	for o := executed + 1; bytes < helpBytes && o <= last; o++ {
 		at := s.slots.At(o)
 		if at == nil || !at.ordered {
 			return

@@ -82,7 +82,7 @@ func (s *State) OnAck(now clock.Instant, env *wire.Envelope, out *effect.Output)
 
 // tally counts one acknowledgement and binds the slot if that completes a certificate.
 func (s *State) tally(now clock.Instant, i int, p *wire.AckPart, from group.ID, out *effect.Output) {
-	at := s.lanes[i].touch(p.ID.Seq, now)
+	at := s.touch(&s.lanes[i], p.ID.Seq, now)
 	t := at.tallyOf(p, from)
 	if t == nil {
 		drop(out, from, "acknowledges too many digests")

@@ -82,10 +82,11 @@ func (s *State) fetchMissing(now clock.Instant, out *effect.Output) {
 			if !missing {
 				continue
 			}
-			s.fetchAt = now.Add(s.cfg.Fetch)
-			if at.seen.Add(s.cfg.Fetch) <= now {
+			if at.askAt <= now {
 				s.ask(wants, i, seq, at, digest)
+				at.askAt = now.Add(s.cfg.Fetch)
 			}
+			s.fetchAt = min(s.fetchAt, at.askAt)
 		}
 	}
 	for j := range wants {

@@ -80,7 +80,7 @@ func (s *State) OnRequest(now clock.Instant, env *wire.Envelope, out *effect.Out
 		drop(out, env.Sender, "request beyond the window")
 		return
 	}
-	at := l.touch(m.Seq, now)
+	at := s.touch(l, m.Seq, now)
 	switch {
 	case at.request == nil:
 		if at.bound && at.digest != env.Digest {

@@ -70,7 +70,8 @@ type lane struct {
 type slot struct {
 	request *wire.Envelope // first PO-REQUEST received, or the bound one; nil if none is here
 	seen    clock.Instant  // when anything was first known of this number
-	asked   uint8          // how often it was fetched
+	asked   uint8          // how many replicas were asked for it
+	askAt   clock.Instant  // when the next may be asked, if it is missing
 	bound   bool           // a certificate for digest exists
 	digest  wire.Digest    // of the bound request
 	tallies []tally        // one per digest; nearly always one
@@ -143,19 +144,31 @@ func (s *State) Vectors() (preordered, held wire.Vector) {
 	return preordered, held
 }
 
-// Ready reports whether everything up to want is preordered here; if not, it says the first request that is missing and makes
-// sure that it is fetched.
-func (s *State) Ready(now clock.Instant, want wire.Vector) (wire.PreorderID, bool) {
-	missing, ready := wire.PreorderID{}, true
+// Ready reports whether everything up to want is preordered here; if not, it says the first request that is missing.
+func (s *State) Ready(want wire.Vector) (wire.PreorderID, bool) {
 	for i := range want {
 		if l := &s.lanes[i]; want[i].Seq > l.preordered {
-			s.expect(now, i, want[i].Seq)
-			if ready {
-				missing, ready = s.id(i, l.preordered+1), false
+			return s.id(i, l.preordered+1), false
+		}
+	}
+	return wire.PreorderID{}, true
+}
+
+// Hurry says that execution waits for what is missing up to the vector: what was not asked for yet is asked for at once.
+func (s *State) Hurry(now clock.Instant, vector wire.Vector) {
+	for i := range vector {
+		l := &s.lanes[i]
+		if vector[i].Seq <= l.preordered {
+			continue
+		}
+		s.expect(now, i, vector[i].Seq)
+		for seq := l.preordered + 1; seq <= min(vector[i].Seq, l.top); seq++ {
+			at := l.slots.At(seq)
+			if _, missing := s.missing(l, seq, at); missing && at.asked == 0 {
+				at.askAt, s.fetchAt = now, now
 			}
 		}
 	}
-	return missing, ready
 }
 
 // Expect says that a proposal makes everything up to the vector eligible: what is missing of it is fetched in good time.
@@ -172,7 +185,7 @@ func (s *State) expect(now clock.Instant, i int, seq uint64) {
 	l := &s.lanes[i]
 	seq = min(seq, s.horizon(l))
 	for next := max(l.top, l.slots.Base()) + 1; next <= seq; next++ {
-		l.touch(next, now)
+		s.touch(l, next, now)
 	}
 	l.needed = max(l.needed, seq)
 	s.fetchAt = min(s.fetchAt, now.Add(s.cfg.Fetch))
@@ -182,10 +195,11 @@ func (s *State) expect(now clock.Instant, i int, seq uint64) {
 func (s *State) horizon(l *lane) uint64 { return l.executed + 2*uint64(s.cfg.InFlight) }
 
 // touch is the slot of seq, which the caller has checked against horizon; nil if it is gone.
-func (l *lane) touch(seq uint64, now clock.Instant) *slot {
+func (s *State) touch(l *lane, seq uint64, now clock.Instant) *slot {
 	at := l.slots.Make(seq)
 	if at != nil && at.seen == 0 {
 		at.seen = max(now, 1)
+		at.askAt = now.Add(s.cfg.Fetch)
 	}
 	l.top = max(l.top, seq)
 	return at
