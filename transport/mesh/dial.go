@@ -124,25 +124,30 @@ func (l *lane) introduce(raw net.Conn) (*tls.Conn, error) {
 	return conn, nil
 }
 
-// TLS alerts that the other side of a refusal sees (RFC 8446 section 6).
+// What crypto/tls says of the alerts with which a peer refuses a handshake (RFC 8446 section 6); it has no type for them.
 const (
-	alertBadCertificate        = 42
-	alertNoApplicationProtocol = 120
+	alertBadCertificate        = "tls: bad certificate"
+	alertNoApplicationProtocol = "tls: no application protocol"
 )
+
+// alerted reports whether an error is a certain alert of the peer.
+func alerted(err error, alert string) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" && op.Err.Error() == alert
+}
 
 // explain turns an error of a handshake into what an operator can act on.
 func (p *peer) explain(err error) error {
-	var alert tls.AlertError
 	var foreign errForeignKey
 	switch {
 	case errors.As(err, &foreign):
 		p.refused.Add(1)
 		return fmt.Errorf("whoever listens at %s is not r%d: %w", p.Address, p.ID, foreign)
-	case errors.As(err, &alert) && alert == alertBadCertificate:
+	case alerted(err, alertBadCertificate):
 		return fmt.Errorf("r%d does not know this replica's key: its configuration has another one for r%d", p.ID, p.mesh.o.Self)
-	case errors.As(err, &alert) && alert == alertNoApplicationProtocol:
+	case alerted(err, alertNoApplicationProtocol):
 		return fmt.Errorf("r%d does not speak %s: it runs another version of Prime", p.ID, alpn)
-	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("r%d closed the connection during the handshake: either it is busy, or its configuration"+
 			" has another address for r%d than the one we come from", p.ID, p.mesh.o.Self)
 	}

@@ -69,11 +69,21 @@ func (c *cluster) options(id int) Options {
 }
 
 func TestContract(t *testing.T) {
-	transporttest.Run(t, func(t *testing.T, s transporttest.Setup) transporttest.Opener {
+	for _, c := range []struct {
+		name string
+		bits int64
+	}{{"AsFastAsItGoes", 0}, {"Paced", 400e6}} {
+		t.Run(c.name, func(t *testing.T) { transporttest.Run(t, factory(c.bits)) })
+	}
+}
+
+// factory makes clusters whose links are written at a rate; 0: as fast as it goes.
+func factory(bits int64) transporttest.Factory {
+	return func(t *testing.T, s transporttest.Setup) transporttest.Opener {
 		c := newCluster(t, s.Replicas)
 		return func(id int) transport.Transport {
 			o := c.options(id)
-			o.Network.BudgetBytes = s.BudgetBytes
+			o.Network.BudgetBytes, o.Network.RateBits, o.Network.ReconShare = s.BudgetBytes, bits, 0.5
 			o.MaxFrame = func(transport.Class) int { return s.MaxFrame }
 			m, err := New(o)
 			if err != nil {
@@ -81,5 +91,5 @@ func TestContract(t *testing.T) {
 			}
 			return m
 		}
-	})
+	}
 }

@@ -18,6 +18,30 @@ import (
 // it is sent as BOUNDED. It has to be enough for a correct leader. The zero Contract is no limit.
 type Contract = schedule.Contract
 
+// Flow is what a correct source sends as TIMELY: frames of at most Bytes, no more often than Every.
+type Flow struct {
+	Bytes int
+	Every time.Duration
+}
+
+// bunching is how much of its traffic a correct source may send late and then at once, because something here kept it waiting.
+const bunching = 500 * time.Millisecond
+
+// ContractFor is a contract that a source keeps if it sends no more than the given flows, with a factor of two for repetitions.
+// Without a shortest interval between frames there is no limit.
+func ContractFor(flows ...Flow) Contract {
+	var rate, burst float64
+	for _, f := range flows {
+		if f.Every <= 0 {
+			return Contract{}
+		}
+		charged := float64(f.Bytes + schedule.FrameCost)
+		rate += 2 * charged / f.Every.Seconds()
+		burst += 8 * charged
+	}
+	return Contract{BytesPerSecond: int(rate) + 1, Burst: int(burst + rate*bunching.Seconds())}
+}
+
 // Peer is another replica.
 type Peer struct {
 	ID        int    // 1..n

@@ -131,6 +131,9 @@ func (p *peer) take(l *lane, link *link, block bool, dst [][]byte) (_ [][]byte, 
 			return dst, true
 		}
 		l.waiting = true
+		if at == clock.Never {
+			p.rouseFirst(l, now)
+		}
 		p.mu.Unlock()
 		if l.request.Load() {
 			return dst, true
@@ -155,6 +158,17 @@ func (p *peer) rouseOthers(l *lane) {
 			other.waiting = false
 			other.rouse()
 		}
+	}
+}
+
+// rouseFirst lets the writer of the class that should send first look again: when it looked last, time had not made it so yet.
+func (p *peer) rouseFirst(l *lane, now clock.Instant) {
+	if !p.queue.Paced() {
+		return
+	}
+	if c := p.queue.First(now); c != 0 && c != l.class && p.lane(c).waiting {
+		p.lane(c).waiting = false
+		p.lane(c).rouse()
 	}
 }
 

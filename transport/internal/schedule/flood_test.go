@@ -51,7 +51,7 @@ func simulate(o Options, seconds float64, flows []flow) []result {
 	for now := clock.Instant(0); now < end; {
 		for i := range flows {
 			for f := &flows[i]; f.next <= now; f.next += clock.Instant(float64(f.size) * 8e9 / f.bits) {
-				bytes := frame(f.class, f.source, 0, f.size-slotCost)
+				bytes := frame(f.class, f.source, 0, f.size-FrameCost)
 				pushed[&bytes.Bytes[0]] = f.next
 				s.Push(f.next, bytes)
 			}
@@ -62,7 +62,7 @@ func simulate(o Options, seconds float64, flows []flow) []result {
 			wake = min(wake, at)
 			for _, b := range got {
 				r := &results[sourceOf(b)]
-				r.bits[c] += float64(len(b)+slotCost) * 8 / seconds
+				r.bits[c] += float64(len(b)+FrameCost) * 8 / seconds
 				r.waits = append(r.waits, now.Sub(pushed[&b[0]]))
 				delete(pushed, &b[0])
 			}
@@ -212,5 +212,27 @@ func TestBusyClassHoldsNobodyUp(t *testing.T) {
 	s.Busy(timely)
 	if got, _ := s.Take(0, bounded, 1, nil); len(got) != 1 {
 		t.Error("BOUNDED waits for a TIMELY writer that has left")
+	}
+}
+
+// TestFirstChangesWithTime: RECON waits because BOUNDED is first; by the time that BOUNDED's writer looks, RECON's floor has
+// refilled and it is first. First says so, or both would wait for each other.
+func TestFirstChangesWithTime(t *testing.T) {
+	t.Parallel()
+	s := New(Options{Sources: 1, BudgetBytes: 1 << 20, RateBits: 8e6, ReconShare: 0.5})
+	s.Take(0, bounded, 1, nil)
+	s.Push(0, frame(recon, 1, 0, 2*minBurst))
+	if got, _ := s.Take(0, recon, 1, nil); len(got) != 1 {
+		t.Fatal("RECON does not go though it is alone")
+	}
+	s.Push(0, frame(recon, 1, 1, 500))
+	s.Push(0, frame(bounded, 1, 2, 500))
+	soon := clock.Instant(10 * time.Millisecond) // the link has paid, the floor has not
+	if got, at := s.Take(soon, recon, 1, nil); len(got) != 0 || at != clock.Never || s.First(soon) != bounded {
+		t.Fatalf("RECON goes before BOUNDED: %d frames, next at %v, first %s", len(got), at, s.First(soon))
+	}
+	later := clock.Instant(time.Second)
+	if got, at := s.Take(later, bounded, 1, nil); len(got) != 0 || at != clock.Never || s.First(later) != recon {
+		t.Errorf("BOUNDED goes before RECON's floor: %d frames, next at %v, first %s", len(got), at, s.First(later))
 	}
 }

@@ -3,9 +3,9 @@ package schedule
 // quantum is how many bytes a source may send in its turn.
 const quantum = 1500
 
-// slotCost is what a frame is charged beside its own bytes: the memory of its slot, which is also about what framing and
+// FrameCost is how many bytes a frame is charged beside its own bytes: the memory of its slot, which is also about what framing and
 // encryption add on the wire. It makes a flood of tiny frames as expensive as it is.
-const slotCost = 32
+const FrameCost = 32
 
 // none ends a chain of indexes.
 const none = -1
@@ -53,7 +53,7 @@ func newQueue(sources, budget int) queue {
 // push queues a frame and returns how many frames were dropped for it, and whether it was queued. When the budget is full,
 // the source that uses most of it loses its oldest frame.
 func (q *queue) push(src int, bytes []byte) (dropped int, queued bool) {
-	cost := len(bytes) + slotCost
+	cost := len(bytes) + FrameCost
 	if cost > q.budget {
 		return 1, false
 	}
@@ -83,7 +83,7 @@ func (q *queue) push(src int, bytes []byte) (dropped int, queued bool) {
 func (q *queue) pop() []byte {
 	i := q.turn()
 	bytes := q.popFrom(int(i))
-	q.sources[i].deficit -= len(bytes) + slotCost
+	q.sources[i].deficit -= len(bytes) + FrameCost
 	if q.frames == 0 {
 		q.forgive()
 	}
@@ -138,8 +138,8 @@ func (q *queue) popFrom(src int) []byte {
 	}
 	q.slots[i] = slot{next: q.free}
 	q.free = i
-	s.bytes -= len(bytes) + slotCost
-	q.bytes -= len(bytes) + slotCost
+	s.bytes -= len(bytes) + FrameCost
+	q.bytes -= len(bytes) + FrameCost
 	q.frames--
 	return bytes
 }

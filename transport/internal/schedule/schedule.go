@@ -96,7 +96,7 @@ func (s *Scheduler) Push(now clock.Instant, f transport.Frame) Verdict {
 	}
 	v := Verdict{Class: f.Class}
 	if f.Class == transport.Timely && s.timely != nil {
-		b, cost := &s.timely[f.Source], len(f.Bytes)+slotCost
+		b, cost := &s.timely[f.Source], len(f.Bytes)+FrameCost
 		if b.level(now) >= float64(cost) {
 			b.take(cost)
 		} else {
@@ -113,7 +113,7 @@ func (s *Scheduler) Demoted(source int) uint64 { return s.demoted[source] }
 
 // Take appends to dst the frames that the writer of a class should write now, about limit bytes (the last frame may exceed
 // it). If there are none the writer is ready from now on, and at is when to call again even if nobody pushes or takes
-// anything. With a rate, whoever takes frames must then let all ready writers call again.
+// anything. With a rate, whoever takes frames must then let all ready writers call again; see also First.
 func (s *Scheduler) Take(now clock.Instant, c transport.Class, limit int, dst [][]byte) (_ [][]byte, at clock.Instant) {
 	q := &s.queues[index(c)]
 	s.ready[index(c)] = true
@@ -125,9 +125,9 @@ func (s *Scheduler) Take(now clock.Instant, c transport.Class, limit int, dst []
 			}
 		}
 		frame := q.pop()
-		n += len(frame) + slotCost
+		n += len(frame) + FrameCost
 		if s.paced {
-			s.charge(c, len(frame)+slotCost)
+			s.charge(c, len(frame)+FrameCost)
 		}
 		dst = append(dst, frame)
 	}
@@ -150,7 +150,7 @@ func (s *Scheduler) allowed(now clock.Instant, c transport.Class) clock.Instant 
 	if s.link.level(now) <= 0 {
 		return s.link.positive(now)
 	}
-	switch first := s.first(now); {
+	switch first := s.First(now); {
 	case first == c:
 		return now
 	case first != 0:
@@ -159,8 +159,10 @@ func (s *Scheduler) allowed(now clock.Instant, c transport.Class) clock.Instant 
 	return s.share[index(c)].positive(now)
 }
 
-// first is the class that should send now; 0 if none may.
-func (s *Scheduler) first(now clock.Instant) transport.Class {
+// First is the class of a link with a rate that should send now, of those whose writers are ready; 0 if none may. It changes
+// with time: a writer that was told to wait for another class may be first before that class has sent. Whoever is told to wait
+// must therefore let the first class's writer call again.
+func (s *Scheduler) First(now clock.Instant) transport.Class {
 	for c := transport.Recon; c <= transport.Bulk; c++ {
 		if i := index(c); s.waits(c) && s.floor[i].level(now) > 0 {
 			return c

@@ -47,17 +47,17 @@ func TestSourcesTakeTurnsInBytes(t *testing.T) {
 	for i := range 1000 { // source 1 has many small frames, 2 has large ones, 3 has packets
 		s.Push(0, frame(bounded, 1, i, 68))
 		if i < 5 {
-			s.Push(0, frame(bounded, 2, i, 20_000-slotCost))
+			s.Push(0, frame(bounded, 2, i, 20_000-FrameCost))
 		}
 		if i < 60 {
-			s.Push(0, frame(bounded, 3, i, 1000-slotCost))
+			s.Push(0, frame(bounded, 3, i, 1000-FrameCost))
 		}
 	}
 	sent, total := map[int]int{}, 0
 	for total < 150_000 {
 		got, _ := s.Take(0, bounded, 1, nil)
-		sent[sourceOf(got[0])] += len(got[0]) + slotCost
-		total += len(got[0]) + slotCost
+		sent[sourceOf(got[0])] += len(got[0]) + FrameCost
+		total += len(got[0]) + FrameCost
 	}
 	for source, bytes := range sent {
 		if off := bytes - total/3; off < -21_500 || off > 21_500 { // one frame and one turn
@@ -96,7 +96,7 @@ func TestNewlyActiveSourceGoesFirst(t *testing.T) {
 
 func TestBudgetTakesFromTheLargest(t *testing.T) {
 	t.Parallel()
-	s := New(Options{Sources: 2, BudgetBytes: 10 * (1000 + slotCost)})
+	s := New(Options{Sources: 2, BudgetBytes: 10 * (1000 + FrameCost)})
 	for i := range 8 {
 		s.Push(0, frame(recon, 1, i, 1000))
 	}
@@ -108,7 +108,7 @@ func TestBudgetTakesFromTheLargest(t *testing.T) {
 	if v := s.Push(0, frame(recon, 1, 8, 1000)); !v.Queued || v.Dropped != 1 {
 		t.Errorf("frame of the immodest source: %+v", v)
 	}
-	if v := s.Push(0, frame(recon, 2, 5, 10*(1000+slotCost))); v.Queued || v.Dropped != 1 {
+	if v := s.Push(0, frame(recon, 2, 5, 10*(1000+FrameCost))); v.Queued || v.Dropped != 1 {
 		t.Errorf("frame larger than the budget: %+v", v)
 	}
 	var first []int
@@ -160,7 +160,7 @@ func TestTakeBatches(t *testing.T) {
 	t.Parallel()
 	s := New(Options{Sources: 1, BudgetBytes: 1 << 20})
 	for i := range 100 {
-		s.Push(0, frame(bounded, 1, i, 1000-slotCost))
+		s.Push(0, frame(bounded, 1, i, 1000-FrameCost))
 	}
 	got, _ := s.Take(0, bounded, 10_000, nil)
 	if len(got) != 10 {
@@ -208,7 +208,7 @@ func TestAgainstDumbTwin(t *testing.T) {
 				}
 			} else {
 				src, size := rapid.IntRange(1, sources).Draw(t, "source"), rapid.IntRange(8, 1500).Draw(t, "size")
-				cost, dropped := size+slotCost, 0
+				cost, dropped := size+FrameCost, 0
 				sizes[[2]int{src, i}] = cost
 				for cost <= budget && total()+cost > budget {
 					victim := src
