@@ -9,7 +9,7 @@ import (
 // Application consumes the ordered stream. Deliver is called from one goroutine, with records in order and without a gap,
 // and returns one result per record in the same order (nil is an empty result; results of no-ops are ignored). It must be
 // deterministic: from equal records, equal results. A slow Deliver delays this replica's own clients, never the protocol.
-// The batch and its payloads are only valid during the call.
+// The batch and its payloads are only valid during the call; the results are copied when it returns.
 type Application interface {
 	Deliver(batch []Record) [][]byte
 }

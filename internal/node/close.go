@@ -108,11 +108,11 @@ func (n *Node) end(err error) error {
 	return n.closeErr
 }
 
-// answered reports whether the application has dealt with everything executed so far that this replica introduced, or never
-// will. Other replicas' updates do not count: their clients have answers elsewhere, and an end need not wait for an application
-// that is slow, or not there.
-func (n *Node) answered() bool {
-	if items, _ := n.executed.load(); items > 0 {
+// answered reports whether the application has dealt with every update up to an ordinal that this replica introduced, or
+// never will. Other replicas' updates do not count: their clients have answers elsewhere, and an end need not wait for an
+// application that is slow, or not there.
+func (n *Node) answered(executed uint64) bool {
+	if n.records.Position().Ordinal < executed {
 		return false
 	}
 	b := n.records.app()

@@ -127,15 +127,24 @@ func (d *deliverer) sayBehind() {
 	}
 }
 
-// reply makes the results of a batch known, and what became of updates that took no effect.
+// reply makes the results of a batch known, and what became of updates that took no effect. Results are copied to memory of
+// their own: the application may use its buffers again, and a short result that is part of a long payload does not keep that.
 func (d *deliverer) reply(replies []reply.Reply, batch []app.Record, results [][]byte, dropped []effect.Refusal) []reply.Reply {
+	size := 0
+	for i := range results {
+		size += len(results[i])
+	}
+	block := make([]byte, 0, size)
 	for i := range batch {
 		r := &batch[i]
 		if r.NoOp() {
 			continue
 		}
+		from := len(block)
+		block = append(block, results[i]...)
 		replies = append(replies, reply.Reply{
-			Key: reply.Key{Client: r.Client, Seq: r.Seq}, Epoch: r.Epoch, Ordinal: r.Ordinal, Index: r.Index, Result: results[i],
+			Key: reply.Key{Client: r.Client, Seq: r.Seq}, Epoch: r.Epoch, Ordinal: r.Ordinal, Index: r.Index,
+			Result: block[from:len(block):len(block)],
 		})
 	}
 	if len(replies) > 0 {

@@ -61,7 +61,7 @@ type loop struct {
 	inputs   [inputKinds]atomic.Uint64 // steps by kind of input
 
 	drains   []chan<- struct{}
-	answered func() bool // what was executed of this replica's updates has been answered
+	answered func(executed uint64) bool // what is up to that ordinal of this replica's updates has been answered
 }
 
 // The kinds of inputs that are counted.
@@ -219,11 +219,13 @@ func (l *loop) answerDrains() {
 	if len(l.drains) == 0 {
 		return
 	}
+	// In the order in which an update passes them, so that none is overlooked while it moves on.
+	waiting, _ := l.submits.load()
+	unsent := l.outlet.egress.load()
+	copies, _ := l.back.load()
 	s := l.status()
 	lane := s.Lanes[l.self.Index()]
-	waiting, _ := l.submits.load()
-	copies, _ := l.back.load()
-	if s.Pending > 0 || lane.Executed < lane.Held || waiting+copies+l.outlet.load() > 0 || !l.answered() {
+	if waiting > 0 || s.Pending > 0 || unsent > 0 || copies > 0 || lane.Executed < lane.Held || !l.answered(s.Executed) {
 		return
 	}
 	for _, c := range l.drains {

@@ -51,12 +51,6 @@ func (o *outlet) congested() bool {
 	return bytes > o.limit
 }
 
-// load is how many effects have not happened yet.
-func (o *outlet) load() int {
-	items, _ := o.executed.load()
-	return items + o.egress.load()
-}
-
 // flush lets everything in out happen. It never waits.
 func (o *outlet) flush(now clock.Instant, out *effect.Output) {
 	o.send(out.Sends)
