@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/primebft/prime/client"
+	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/clientwire"
 	"github.com/primebft/prime/internal/gateway/gatewaytest"
 	"github.com/primebft/prime/internal/reply"
@@ -99,5 +101,70 @@ func TestPythonPinsKeys(t *testing.T) {
 	}
 	if cluster.Executed() != 0 {
 		t.Fatal("it submitted")
+	}
+}
+
+// clusterFile writes the cluster's configuration as prime init does.
+func clusterFile(t *testing.T, c *gatewaytest.Cluster) string {
+	t.Helper()
+	cfg := config.Cluster{
+		Name: "test", ID: c.ID, Epoch: 1, F: c.Group.F(), K: c.Group.K(), Auth: config.AuthReplica,
+		Verification: config.VerificationRule, AnyClient: true, Limits: config.DefaultLimits(),
+	}
+	for i, r := range c.Replicas {
+		cfg.Replicas = append(cfg.Replicas, config.Replica{
+			ID: int(r.ID), PeerAddress: fmt.Sprintf("127.0.0.1:%d", i+1), ClientAddress: r.Address,
+			PublicKey: r.Key.Public().(ed25519.PublicKey),
+		})
+	}
+	path := filepath.Join(t.TempDir(), "cluster.toml")
+	if err := os.WriteFile(path, cfg.Encode(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestClusterFile: both clients work from a cluster.toml and the key that openssl makes.
+func TestClusterFile(t *testing.T) {
+	t.Parallel()
+	cluster := gatewaytest.New(t, four(), nil)
+	file := clusterFile(t, cluster)
+	certFile, keyFile := pemFiles(t, gatewaytest.Key("alice"))
+	if openssl, err := exec.LookPath("openssl"); err == nil {
+		dir := t.TempDir()
+		certFile, keyFile = filepath.Join(dir, "client.crt"), filepath.Join(dir, "client.key")
+		out, err := exec.Command(openssl, "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", keyFile, "-out", certFile,
+			"-days", "3650", "-subj", "/CN=client").CombinedOutput()
+		if err != nil {
+			t.Skipf("openssl cannot make an Ed25519 key: %s", out)
+		}
+		if err = os.Chmod(keyFile, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := client.Load(file, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, cfg)
+	r, err := c.Submit(context.Background(), []byte("go"))
+	if err != nil || string(r.Value) != "ok:go" {
+		t.Fatal(r, err)
+	}
+	c.Close()
+	out, err := python(t, cluster, func(args []string) []string {
+		if exec.Command("python3", "-c", "import tomllib").Run() != nil {
+			t.Skip("this python3 does not read TOML")
+		}
+		return []string{args[0], "--cert", certFile, "--key", keyFile, "--config", file}
+	}, "python")
+	if err != nil || out != "2.1 ok:python\n" {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if _, err = client.Load(file, certFile); err == nil {
+		t.Error("a certificate was taken for a key")
+	}
+	if _, err = client.Load(keyFile, keyFile); err == nil {
+		t.Error("a key was taken for a cluster.toml")
 	}
 }

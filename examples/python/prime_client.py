@@ -6,6 +6,10 @@ cluster's configuration gives it, and believes a result when f+1 of them say the
 auth = "replica". docs/client-protocol.md describes everything that is said here.
 
     openssl req -x509 -newkey ed25519 -nodes -keyout client.key -out client.crt -days 3650 -subj /CN=client
+    ./prime_client.py --cert client.crt --key client.key --config cluster.toml "hello"
+
+Without a cluster.toml, or with a Python older than 3.11, which cannot read it:
+
     ./prime_client.py --cert client.crt --key client.key --cluster HEX --f 1 \\
         --replica 1=127.0.0.1:7101=HEX --replica 2=127.0.0.1:7103=HEX --replica 3=127.0.0.1:7105=HEX  "hello"
 """
@@ -232,27 +236,49 @@ class Client:
 
 def replica_argument(text):
     ident, address, key = text.split("=")
-    pin = bytes.fromhex(key)
+    return int(ident), address, public_key(key)
+
+
+def public_key(text):
+    pin = bytes.fromhex(text)
     if len(pin) != 32:
         raise ValueError("a public key has 32 bytes")
-    return int(ident), address, pin
+    return pin
+
+
+def read_config(path):
+    """Returns (cluster id, f, replicas) of a cluster.toml."""
+    import tomllib  # Python 3.11
+    with open(path, "rb") as file:
+        config = tomllib.load(file)
+    if config["auth"] != "replica":
+        raise Failed("%s: auth is \"%s\"; this client is for \"replica\"" % (path, config["auth"]))
+    replicas = [(r["id"], r["clients"], public_key(r["public_key"])) for r in config["replica"]]
+    return bytes.fromhex(config["id"]), config["f"], replicas
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cert", required=True, help="PEM file with the client's certificate (Ed25519, self-signed)")
     parser.add_argument("--key", required=True, help="PEM file with its private key")
-    parser.add_argument("--cluster", required=True, type=bytes.fromhex, help="the cluster's id, 64 hex digits")
-    parser.add_argument("--f", required=True, type=int, help="how many replicas may lie")
-    parser.add_argument("--replica", required=True, action="append", type=replica_argument, help="ID=HOST:PORT=PUBLIC KEY IN HEX")
+    parser.add_argument("--config", help="the cluster's cluster.toml; instead of the next three")
+    parser.add_argument("--cluster", type=bytes.fromhex, help="the cluster's id, 64 hex digits")
+    parser.add_argument("--f", type=int, help="how many replicas may lie")
+    parser.add_argument("--replica", action="append", type=replica_argument, help="ID=HOST:PORT=PUBLIC KEY IN HEX")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds")
     parser.add_argument("--retry", type=float, default=2.0, help="seconds without an answer until another replica is asked")
     parser.add_argument("update", nargs="+")
     args = parser.parse_args()
-    if len(args.cluster) != 32:
+    if not args.config and (args.cluster is None or args.f is None or not args.replica):
+        parser.error("--config, or --cluster, --f and --replica, are needed")
+    try:
+        cluster, f, replicas = read_config(args.config) if args.config else (args.cluster, args.f, args.replica)
+    except (OSError, KeyError, ValueError, ImportError, Failed) as fault:
+        parser.error("--config: %s" % fault)
+    if len(cluster) != 32:
         parser.error("--cluster: 64 hex digits are needed")
     try:
-        client = Client(args.cluster, args.f, args.replica, args.cert, args.key)
+        client = Client(cluster, f, replicas, args.cert, args.key)
         for text in args.update:
             epoch, ordinal, index, result = client.submit(text.encode(), args.timeout, args.retry)
             print("%d.%d %s" % (ordinal, index, result.decode(errors="replace")), flush=True)
