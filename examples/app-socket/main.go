@@ -1,7 +1,7 @@
 // Command app-socket is an application in a process of its own: a counter for each word. An update is a word; its result is
 // how often the word has been ordered. It attaches to a replica that was configured with app.kind = "socket":
 //
-//	prime init --dir demo && sed -i 's/kind = "echo"/kind = "socket"/' demo/r?/node.toml
+//	prime init --dir demo && sed -i 's/#kind = "echo"/kind = "socket"/' demo/r?/node.toml
 //	prime run --dir demo/r1 &  # and the others
 //	go run ./examples/app-socket demo/r1/app.sock demo/r1/words.json
 //	prime submit --dir demo/r1 --json hello
