@@ -111,7 +111,10 @@ func (r *Replica) gatewayConfig(g group.Group, log *slog.Logger) gateway.Config 
 // watchEnd passes the end of the application or of the node on to whoever waits for results.
 func (r *Replica) watchEnd() {
 	defer close(r.ended)
-	<-r.node.AppDone()
+	select {
+	case <-r.node.AppDone():
+	case <-r.node.Done(): // and the application has not returned
+	}
 	why := r.node.Err()
 	if why == nil {
 		why = fmt.Errorf("%w: %s", ErrApplication, r.node.State())
@@ -215,7 +218,8 @@ func (r *Replica) Close() error {
 	return errors.Join(err, r.CloseNow())
 }
 
-// CloseNow ends the replica at once. Updates under way get ErrOutcomeUnknown.
+// CloseNow ends the replica at once. Updates under way get ErrOutcomeUnknown. An application that does not return from
+// Deliver within a second is left behind, and the error says so; see app.Interrupter.
 func (r *Replica) CloseNow() error {
 	err := r.node.CloseNow()
 	<-r.ended

@@ -260,3 +260,27 @@ func TestInMemory(t *testing.T) {
 	submitAll(t, all, 100)
 	settle(t, all, 400)
 }
+
+// TestHungApplication: an application that never returns cannot keep a replica from ending.
+func TestHungApplication(t *testing.T) {
+	t.Parallel()
+	release, called, returned := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	hung := app.Func(func(app.Record) []byte {
+		close(called)
+		<-release
+		close(returned)
+		return nil
+	})
+	r := newPlan(t, 0, 0, nil).open(t, 1, hung)
+	outcome := make(chan error, 1)
+	r.SubmitAsync(context.Background(), nil, func(_ prime.Result, err error) { outcome <- err })
+	<-called
+	if err := r.CloseNow(); err == nil || !strings.Contains(err.Error(), "has not returned from Deliver") {
+		t.Errorf("%v, want that the application has not returned", err)
+	}
+	if err := <-outcome; !errors.Is(err, prime.ErrOutcomeUnknown) || !errors.Is(err, prime.ErrClosed) {
+		t.Errorf("%v, want ErrOutcomeUnknown", err)
+	}
+	close(release)
+	<-returned
+}
