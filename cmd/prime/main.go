@@ -32,10 +32,12 @@ type cli struct {
 	Watch   watchCmd   `cmd:"" help:"Print the ordered stream of a running replica."`
 	Status  statusCmd  `cmd:"" help:"Show where a running replica is."`
 	Demo    demoCmd    `cmd:"" help:"Run a whole cluster on this machine for a moment, with load, and watch it."`
+	Bench   benchCmd   `cmd:"" help:"Measure a cluster."`
 	Sim     simCmd     `cmd:"" help:"Run the protocol in simulated worlds that try to break it."`
 	Version versionCmd `cmd:"" help:"Show version, revision and wire version."`
 
 	StallWatch stallWatchCmd `cmd:"" hidden:"" help:"Watch for stalls of the whole machine, for demo and bench."`
+	FloorNode  floorNodeCmd  `cmd:"" hidden:"" help:"One process of the floor, for bench."`
 }
 
 // Exit codes, of every command.

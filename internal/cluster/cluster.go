@@ -70,7 +70,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 var errPortTaken = errors.New("a port was taken")
 
 func (o *Options) start(ctx context.Context, dir string) (*Cluster, error) {
-	base, err := freePorts(2 * o.Group.N())
+	base, err := FreePorts(2 * o.Group.N())
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +121,8 @@ const (
 	lastPort  = 32000
 )
 
-// freePorts finds count consecutive ports that nobody listens on now, and returns the first.
-func freePorts(count int) (int, error) {
+// FreePorts finds count consecutive ports that nobody listens on now, and returns the first.
+func FreePorts(count int) (int, error) {
 	for range 1000 {
 		base := firstPort + rand.IntN(lastPort-firstPort-count)
 		if portsAreFree(base, count) {

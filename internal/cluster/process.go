@@ -116,14 +116,19 @@ type child struct {
 	last []string // lines of standard error
 }
 
+// Child makes a command one that the terminal's interrupt does not reach, and that, where the system can, does not outlive us.
+func Child(cmd *exec.Cmd) *exec.Cmd {
+	cmd.SysProcAttr = attributes()
+	return cmd
+}
+
 // spawn starts a process whose standard error goes to a file, and is read along.
 func spawn(command []string, logFile string) (*child, error) {
 	log, err := os.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(command[0], command[1:]...)
-	cmd.SysProcAttr = attributes()
+	cmd := Child(exec.Command(command[0], command[1:]...))
 	stderr, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -1,0 +1,125 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"sync"
+	"time"
+
+	"github.com/primebft/prime/app"
+	"github.com/primebft/prime/internal/bench/stall"
+	"github.com/primebft/prime/internal/local"
+)
+
+// updateSet is a set of updates, named by client and sequence number; 64 numbers share a word, as they come in runs.
+type updateSet map[[32]byte]map[uint64]uint64
+
+func (s updateSet) add(client [32]byte, seq uint64) {
+	words := s[client]
+	if words == nil {
+		words = map[uint64]uint64{}
+		s[client] = words
+	}
+	words[seq/64] |= 1 << (seq % 64)
+}
+
+// missing is how many updates of s are not in other.
+func (s updateSet) missing(other updateSet) int {
+	count := 0
+	for client, words := range s {
+		theirs := other[client]
+		for at, word := range words {
+			count += bits.OnesCount64(word &^ theirs[at])
+		}
+	}
+	return count
+}
+
+// stream follows what one replica delivers.
+type stream struct {
+	id     int
+	clock  stall.Clock
+	conn   *local.Client
+	cancel context.CancelFunc
+	ended  chan struct{}
+
+	mu        sync.Mutex
+	delivered updateSet
+	ordinal   uint64 // last one seen
+	err       error  // why it ended
+	measuring bool
+	last      int64         // when something was delivered last, while measuring
+	gap       time.Duration // longest so far, while measuring
+}
+
+// follow begins to follow a replica after an ordinal.
+func follow(ctx context.Context, id int, folder string, after uint64, clock stall.Clock) (*stream, error) {
+	conn, err := local.Dial(ctx, folder)
+	if err != nil {
+		return nil, fmt.Errorf("r%d: %w", id, err)
+	}
+	life, cancel := context.WithCancel(context.Background())
+	s := &stream{id: id, clock: clock, conn: conn, cancel: cancel, ended: make(chan struct{}), delivered: updateSet{}, ordinal: after}
+	go func() {
+		defer close(s.ended)
+		err := conn.Follow(life, after+1, s.take)
+		s.mu.Lock()
+		s.err = err
+		s.mu.Unlock()
+	}()
+	return s, nil
+}
+
+func (s *stream) take(records []app.Record) error {
+	now := s.clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range records {
+		r := &records[i]
+		if !r.NoOp() {
+			s.delivered.add(r.Client, r.Seq)
+		}
+		s.ordinal = r.Ordinal
+	}
+	if s.measuring {
+		s.gap = max(s.gap, time.Duration(now-s.last))
+		s.last = now
+	}
+	return nil
+}
+
+// begin starts the measurement of gaps between deliveries.
+func (s *stream) begin(now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.measuring, s.last, s.gap = true, now, 0
+}
+
+// end ends it and returns the longest.
+func (s *stream) end(now int64) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.measuring = false
+	return max(s.gap, time.Duration(now-s.last))
+}
+
+// position is the last ordinal seen, and why there will be no more, if that is so.
+func (s *stream) position() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ordinal, s.err
+}
+
+// missing is how many of the acknowledged updates this replica has not delivered.
+func (s *stream) missing(acknowledged updateSet) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return acknowledged.missing(s.delivered)
+}
+
+func (s *stream) close() {
+	s.cancel()
+	<-s.ended
+	_ = s.conn.Close()
+}

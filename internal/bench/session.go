@@ -1,0 +1,285 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/primebft/prime/internal/bench/latency"
+	"github.com/primebft/prime/internal/bench/stall"
+	"github.com/primebft/prime/internal/cluster"
+	"github.com/primebft/prime/internal/local"
+)
+
+// Session is clients of one cluster, and a stream from each of its replicas that shows what was delivered.
+type Session struct {
+	Cluster  *cluster.Cluster
+	Detector *stall.Detector // nil: stalls are not told apart
+
+	clock     stall.Clock
+	clients   []Submitter
+	streams   []*stream
+	recorder  *recorder
+	firstView uint64
+}
+
+// Open connects clients to the cluster and begins to follow every running replica.
+func Open(ctx context.Context, c *cluster.Cluster, clients int, through Through, d *stall.Detector) (*Session, error) {
+	s := &Session{Cluster: c, Detector: d, clock: stall.NewClock()}
+	s.recorder = newRecorder(s.clock)
+	for _, r := range c.Running() {
+		status, err := statusOf(ctx, r)
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		s.firstView = max(s.firstView, status.View)
+		stream, err := follow(ctx, r.ID, r.Folder, status.Ordinal, s.clock)
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		s.streams = append(s.streams, stream)
+	}
+	for i := range clients {
+		client, err := connect(ctx, c, through, i)
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("client %d: %w", i+1, err)
+		}
+		s.clients = append(s.clients, client)
+	}
+	return s, nil
+}
+
+// Close ends all clients and streams.
+func (s *Session) Close() {
+	var closing sync.WaitGroup
+	for _, c := range s.clients {
+		closing.Go(func() { _ = c.Close() })
+	}
+	for _, f := range s.streams {
+		closing.Go(f.close)
+	}
+	closing.Wait()
+}
+
+// Status is what the benchmark reads of a replica's status.
+type Status struct {
+	Replica      int    `json:"replica"`
+	State        string `json:"state"`
+	View         uint64 `json:"view"`
+	Leader       int    `json:"leader"`
+	Ordinal      uint64 `json:"ordinal"`
+	Delivered    uint64 `json:"delivered"`
+	StreamDigest string `json:"stream_digest"`
+	Peers        []struct {
+		SentBytes uint64 `json:"sent_bytes"`
+	} `json:"peers"`
+	Lanes []struct {
+		Executed uint64 `json:"executed"`
+	} `json:"lanes"`
+}
+
+func (s *Status) sent() (bytes uint64) {
+	for i := range s.Peers {
+		bytes += s.Peers[i].SentBytes
+	}
+	return bytes
+}
+
+// requests is how many PO-REQUESTs have been executed.
+func (s *Status) requests() (count uint64) {
+	for i := range s.Lanes {
+		count += s.Lanes[i].Executed
+	}
+	return count
+}
+
+// statusLimit is how long a replica may take to answer.
+const statusLimit = 30 * time.Second
+
+// statusOf asks a replica.
+func statusOf(ctx context.Context, r *cluster.Replica) (Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	conn, err := local.Dial(ctx, r.Folder)
+	if err != nil {
+		return Status{}, fmt.Errorf("status of r%d: %w", r.ID, err)
+	}
+	defer conn.Close()
+	text, err := conn.Status(ctx)
+	if err != nil {
+		return Status{}, fmt.Errorf("status of r%d: %w", r.ID, err)
+	}
+	var s Status
+	if err := json.Unmarshal(text, &s); err != nil {
+		return Status{}, fmt.Errorf("status of r%d: %w", r.ID, err)
+	}
+	return s, nil
+}
+
+// Statuses asks every running replica. One that ends meanwhile is left out.
+func (s *Session) Statuses(ctx context.Context) ([]Status, error) {
+	var list []Status
+	for _, r := range s.Cluster.Running() {
+		status, err := statusOf(ctx, r)
+		if err != nil {
+			if !r.Running() {
+				continue
+			}
+			return nil, err
+		}
+		list = append(list, status)
+	}
+	return list, nil
+}
+
+// Snapshot is how a leg is going.
+type Snapshot struct {
+	Acknowledged uint64          // since the session began
+	Recent       latency.Summary // of updates acknowledged since the last snapshot
+	Count        uint64          // of those
+	Ordinals     map[int]uint64  // last one that each replica has delivered
+}
+
+// Look tells how it is going.
+func (s *Session) Look() Snapshot {
+	total, recent, count := s.recorder.look()
+	look := Snapshot{Acknowledged: total, Recent: recent, Count: count, Ordinals: map[int]uint64{}}
+	for _, f := range s.streams {
+		look.Ordinals[f.id], _ = f.position()
+	}
+	return look
+}
+
+// Acknowledged is how many updates were acknowledged since the session began.
+func (s *Session) Acknowledged() uint64 {
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	return s.recorder.total
+}
+
+// Leg is what was measured in one window of time.
+type Leg struct {
+	Duration   time.Duration // of the measurement
+	Stalled    time.Duration // nothing could run on this machine
+	Updates    uint64        // acknowledged
+	Failed     int           // ended without an acknowledgement, since the session began
+	Late       int           // should have been sent at a fixed time, but were not before the end
+	Histogram  latency.Histogram
+	MaxGap     time.Duration
+	CPU        time.Duration // of all running replicas; 0 if not known
+	RSS        map[int]int64 // bytes, by replica, at the end
+	SentBytes  uint64        // by all running replicas
+	Requests   uint64        // PO-REQUESTs executed
+	PerRequest float64       // updates in a PO-REQUEST, on average
+	Failures   map[string]int
+	Unfinished bool // updates were still under way when the limit for finishing was over
+}
+
+// finishLimit is how long updates under way may take after the end of a leg.
+const finishLimit = 60 * time.Second
+
+// Run puts a load on the cluster and measures. It returns when every update has its outcome, or finishLimit is over.
+func (s *Session) Run(ctx context.Context, l Load) (*Leg, error) {
+	start := s.clock.Now()
+	window := stall.Span{From: start + int64(l.WarmUp)}
+	window.To = window.From + int64(l.Duration)
+	s.recorder.begin(window)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		l.generate(ctx, s.clients, s.recorder, start, window.To)
+	}()
+	leg, err := s.measure(ctx, window)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-finished:
+	case <-ctx.Done(): // closing the session ends what is under way
+		return nil, context.Cause(ctx)
+	case <-time.After(finishLimit):
+		leg.Unfinished = true
+	}
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	leg.Updates, leg.Late = s.recorder.count, s.recorder.late
+	leg.Histogram.Merge(&s.recorder.latency)
+	leg.Failed, leg.Failures = s.recorder.failed, s.recorder.failures
+	leg.PerRequest = Ratio(float64(leg.Updates), float64(leg.Requests))
+	return leg, nil
+}
+
+// account is what the replicas have used and sent up to some time.
+type account struct {
+	cpu, rss map[int]int64
+	sent     map[int]uint64
+	requests map[int]uint64
+}
+
+func (s *Session) account(ctx context.Context) (account, error) {
+	a := account{map[int]int64{}, map[int]int64{}, map[int]uint64{}, map[int]uint64{}}
+	statuses, err := s.Statuses(ctx)
+	if err != nil {
+		return a, err
+	}
+	for i := range statuses {
+		a.sent[statuses[i].Replica] = statuses[i].sent()
+		a.requests[statuses[i].Replica] = statuses[i].requests()
+	}
+	for _, r := range s.Cluster.Running() {
+		if u, err := r.Usage(); err == nil {
+			a.cpu[r.ID], a.rss[r.ID] = int64(u.CPU), u.RSS
+		}
+	}
+	return a, nil
+}
+
+// measure waits for the window and takes what the replicas used in it.
+func (s *Session) measure(ctx context.Context, window stall.Span) (*Leg, error) {
+	leg := &Leg{Duration: stall.Total([]stall.Span{window}), RSS: map[int]int64{}}
+	wait(ctx, time.Duration(window.From-s.clock.Now()))
+	for _, f := range s.streams {
+		f.begin(s.clock.Now())
+	}
+	before, err := s.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wait(ctx, time.Duration(window.To-s.clock.Now()))
+	running := map[int]bool{}
+	for _, r := range s.Cluster.Running() {
+		running[r.ID] = true
+	}
+	for _, f := range s.streams {
+		if gap := f.end(window.To); running[f.id] {
+			leg.MaxGap = max(leg.MaxGap, gap)
+		}
+	}
+	after, err := s.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for id, rss := range after.rss {
+		leg.RSS[id] = rss
+		leg.CPU += time.Duration(after.cpu[id] - before.cpu[id])
+	}
+	for id, sent := range after.sent {
+		leg.SentBytes += sent - before.sent[id]
+		leg.Requests = max(leg.Requests, after.requests[id]-before.requests[id])
+	}
+	if s.Detector != nil {
+		limited, cancel := context.WithTimeout(ctx, finishLimit)
+		defer cancel()
+		stalls, err := s.Detector.Stalled(limited, window)
+		if err != nil {
+			return nil, err
+		}
+		leg.Stalled = stall.Total(stalls)
+	}
+	return leg, nil
+}
