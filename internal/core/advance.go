@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
@@ -10,17 +12,24 @@ import (
 // advance does everything that has become possible: it accepts proposals, executes, and sends what is due. Execution may open
 // windows, so what waits for those comes after it.
 func (r *Replica) advance(now clock.Instant, out *effect.Output) {
-	r.order.Advance(now, r.preorder.Rows(), r.preorder.Version(), out)
+	r.advanceOrder(now, out)
 	r.preorder.Expect(now, r.order.Accepted())
 	if r.execute(now, out) {
-		r.order.Advance(now, r.preorder.Rows(), r.preorder.Version(), out)
+		r.change.Executed(r.executed(), out)
+		r.advanceOrder(now, out)
+	}
+	if w := r.change.Window(); w != nil {
+		r.install(now, w, out)
 	}
 	r.preorder.Advance(now, out)
+	r.judge(now, out)
+	r.recall(now, out)
 	if now >= r.repeatAt {
 		r.repeatAt = r.jittered(now)
 		before := now - clock.Instant(r.cfg.Timing.Retransmit/2)
 		r.preorder.Repeat(now, before, out)
 		r.order.Repeat(before, r.preorder.Rows(), out)
+		r.repeatView(now, out)
 		r.sendStatus(out)
 	}
 	r.watchProgress(now, out)
@@ -29,10 +38,19 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 	}
 }
 
+// advanceOrder lets ordering go on, and the leader's time start and stop with it.
+func (r *Replica) advanceOrder(now clock.Instant, out *effect.Output) {
+	shown := r.order.Advance(now, r.preorder.Rows(), r.preorder.Version(), out)
+	if shown != nil {
+		r.suspect.Challenge(now, shown, slices.Clone(r.preorder.Rows()))
+	}
+	r.suspect.Proposed(now, r.order.Accepted())
+}
+
 // watchProgress asks for help early when others are known to be ahead and nothing has been executed for a while.
 func (r *Replica) watchProgress(now clock.Instant, out *effect.Output) {
 	switch executed := r.executed(); {
-	case r.order.Known() <= executed:
+	case max(r.order.Known(), r.change.Ahead()) <= executed:
 		r.behindAt = clock.Never
 	case r.behindAt == clock.Never || r.behind != executed:
 		r.behindAt, r.behind = now.Add(2*r.cfg.Timing.Fetch), executed
@@ -44,7 +62,10 @@ func (r *Replica) watchProgress(now clock.Instant, out *effect.Output) {
 
 // sendStatus tells the others where this replica is, so that they can help it on.
 func (r *Replica) sendStatus(out *effect.Output) {
-	m := &wire.Status{View: r.order.View(), Executed: r.executed()}
+	m := &wire.Status{View: r.order.View(), Installed: r.order.View(), Executed: r.executed()}
+	if !r.order.Installed() {
+		m.Installed--
+	}
 	m.Preorders, m.Held = r.preorder.Vectors()
 	out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: m})
 }
@@ -61,6 +82,7 @@ func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status
 	if turns := r.cfg.Group.N() / r.cfg.Group.Rank(); (r.cfg.Self.Index()+r.rounds[i])%turns != 0 {
 		return
 	}
+	r.helpView(env.Sender, m, out)
 	r.preorder.Help(env.Sender, m.Preorders, out)
 	if m.Executed < r.executed() || m.Executed < r.order.Known() {
 		r.order.Help(env.Sender, m.Executed, out)

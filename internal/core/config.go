@@ -39,11 +39,24 @@ type Timing struct {
 	Request, Ack, Summary, Matrix, Propose time.Duration
 	Retransmit                             time.Duration // before what is not superseded is repeated; jittered by up to a quarter
 	Fetch                                  time.Duration // before a missing request is asked for
+	Suspect                                Suspect
+}
+
+// Suspect is how the leader is judged; see package suspect. With Ping 0 it is not, and never replaced.
+type Suspect struct {
+	KLat     int           // acceptable variability of TIMELY latency, in thousandths
+	Delta    time.Duration // longest pause that a correct leader makes between proposals, and what batching adds to it
+	Floor    time.Duration // least acceptable turnaround
+	Ping     time.Duration // between measurements of round trips
+	Check    time.Duration // how often a waiting challenge is looked at; also what tells an own standstill
+	Window   time.Duration // how long a turnaround counts at least
+	MaxStall time.Duration // own standstill that may be discounted in a Window
 }
 
 // Status is where a replica is.
 type Status struct {
 	View      uint64
+	Installed bool // the view is; otherwise it is being changed
 	Leader    group.ID
 	Executed  uint64 // last ordinal executed
 	Ordered   uint64 // last ordinal of the gap-free prefix that is ordered
@@ -53,6 +66,7 @@ type Status struct {
 	Bytes     int    // payload bytes that wait to be introduced
 	Sessions  int
 	Blacklist group.Set
+	Judgement Judgement
 	// What the replica holds, to watch that it stays within limits.
 	Collected    uint64 // last ordinal that is no longer held
 	HistoryBytes int    // bytes of executed ordinals that are held
@@ -65,4 +79,11 @@ type Lane struct {
 	Preordered uint64 // requests 1..Preordered have a certificate
 	Executed   uint64 // requests 1..Executed have been executed
 	Slots      int    // slots held
+}
+
+// Judgement is what the replica thinks of the leader. Acceptable and Limit are very large while they are not known.
+type Judgement struct {
+	Turnaround, Acceptable, Limit time.Duration
+	Stalled                       time.Duration // own standstill that was discounted so far
+	Voted                         bool          // for the next view
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // Culprit is who is proven faulty by two envelopes whose signatures have been checked, 0 if they prove nothing: two
-// PO-REQUESTs under one number, two PO-SUMMARYs that are inconsistent, two PRE-PREPAREs for one view and ordinal.
+// PO-REQUESTs under one number, two PO-SUMMARYs that are inconsistent, two PRE-PREPAREs for one view and ordinal,
+// two REPLAYs for one view.
 func Culprit(e *wire.Evidence) group.ID {
 	a, b := e.First, e.Second
 	if a.Sender != b.Sender || a.Kind != b.Kind || a.Epoch != b.Epoch || a.Incarnation != b.Incarnation || a.Digest == b.Digest {
@@ -24,6 +25,9 @@ func Culprit(e *wire.Evidence) group.ID {
 	case *wire.PrePrepare:
 		o := b.Msg.(*wire.PrePrepare)
 		proven = m.View == o.View && m.Ordinal == o.Ordinal
+	case *wire.Replay:
+		p, q := &m.Proof.Resolution, &b.Msg.(*wire.Replay).Proof.Resolution
+		proven = p.View == q.View && p.Digest() != q.Digest()
 	}
 	if !proven {
 		return 0
@@ -53,6 +57,7 @@ func (r *Replica) convict(from int, out *effect.Output) {
 		}
 		r.blacklist = r.blacklist.With(culprit)
 		r.preorder.Blacklist(culprit)
+		r.suspect.Discount(culprit, r.order.Eligibility)
 		out.Evidence[kept] = e
 		kept++
 		out.Emit(trace.Event{Kind: trace.Blacklisted, Peer: culprit})

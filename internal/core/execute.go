@@ -39,12 +39,15 @@ func (r *Replica) execute(now clock.Instant, out *effect.Output) bool {
 }
 
 // deliver executes the next ordinal: the requests between the execution vector and eligible, origins ascending, then sequence
-// numbers, then updates as packed (5.2). Updates that took effect before are left out; if nothing is left it is a no-op.
+// numbers, then updates as packed (5.2). Updates that took effect before are left out; if nothing is left, or a view
+// change bound the ordinal to nothing (proposal is nil), it is a no-op.
 func (r *Replica) deliver(proposal *wire.Envelope, eligible wire.Vector, out *effect.Output) {
-	m := proposal.Msg.(*wire.PrePrepare)
-	r.time = order.Time(r.cfg.Group, m.Rows, r.time)
-	d := effect.Delivery{Ordinal: m.Ordinal, Time: r.time}
-	bytes := len(proposal.Raw) + 512
+	ordinal, bytes := r.executed()+1, 512
+	if proposal != nil {
+		r.time = order.Time(r.cfg.Group, proposal.Msg.(*wire.PrePrepare).Rows, r.time)
+		bytes += len(proposal.Raw)
+	}
+	d := effect.Delivery{Ordinal: ordinal, Time: r.time}
 	for i := range eligible {
 		for seq := r.vector[i].Seq + 1; seq <= eligible[i].Seq; seq++ {
 			request := r.preorder.Request(group.FromIndex(i), seq)
@@ -55,11 +58,11 @@ func (r *Replica) deliver(proposal *wire.Envelope, eligible wire.Vector, out *ef
 	r.vector = eligible
 	r.preorder.Executed(eligible)
 	r.order.MarkExecuted()
-	*r.held.Make(m.Ordinal) = bytes
+	*r.held.Make(ordinal) = bytes
 	r.heldBytes += bytes
 	r.collect(out)
 	out.Deliver = append(out.Deliver, d)
-	out.Emit(trace.Event{Kind: trace.Executed, Ordinal: m.Ordinal, Seq: uint64(len(d.Updates))})
+	out.Emit(trace.Event{Kind: trace.Executed, Ordinal: ordinal, Seq: uint64(len(d.Updates))})
 }
 
 // take adds the updates of a request that take effect to a delivery.

@@ -8,9 +8,13 @@ import (
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/election"
 	"github.com/primebft/prime/internal/core/order"
 	"github.com/primebft/prime/internal/core/preorder"
+	"github.com/primebft/prime/internal/core/rbcast"
 	"github.com/primebft/prime/internal/core/session"
+	"github.com/primebft/prime/internal/core/suspect"
+	"github.com/primebft/prime/internal/core/viewchange"
 	"github.com/primebft/prime/internal/core/window"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
@@ -23,6 +27,10 @@ type Replica struct {
 	preorder *preorder.State
 	order    *order.State
 	sessions *session.Table
+	suspect  *suspect.State
+	election *election.State
+	reports  *rbcast.State
+	change   *viewchange.State
 	random   *rand.Rand // jitter only
 
 	vector    wire.Vector // execution vector: what the executed ordinals made eligible
@@ -38,6 +46,11 @@ type Replica struct {
 	helpAt    []clock.Instant
 	rounds    []int // statuses received from each peer, to share the work of helping
 	blacklist group.Set
+
+	early    [][]*wire.Envelope // messages of the next view, by sender
+	recallAt clock.Instant      // when to ask for what a view change needs; Never if nothing is missing
+	now      clock.Instant      // of the last step
+	due      clock.Instant      // deadline after the last step
 }
 
 var _ Machine = (*Replica)(nil)
@@ -68,13 +81,31 @@ func New(cfg Config) (*Replica, error) {
 		sessions: session.New(cfg.Limits.Sessions, cfg.Limits.SessionWindow),
 		random:   rand.New(rand.NewChaCha8(cfg.Seed)),
 		vector:   make(wire.Vector, n),
+		suspect: suspect.New(suspect.Config{
+			Self: cfg.Self, Group: cfg.Group, KLat: cfg.Timing.Suspect.KLat, Delta: cfg.Timing.Suspect.Delta,
+			Floor: cfg.Timing.Suspect.Floor, Ping: cfg.Timing.Suspect.Ping, Check: cfg.Timing.Suspect.Check,
+			Window: cfg.Timing.Suspect.Window, MaxStall: cfg.Timing.Suspect.MaxStall,
+		}),
+		election: election.New(cfg.Self, cfg.Group),
+		reports:  rbcast.New(cfg.Self, cfg.Group),
+		change: viewchange.New(viewchange.Config{
+			Self: cfg.Self, Group: cfg.Group, Epoch: cfg.Epoch, Membership: membership,
+			Window: uint64(ViewWindow(cfg.Limits)),
+		}),
 		behindAt: clock.Never,
+		recallAt: clock.Never,
+		early:    make([][]*wire.Envelope, n),
 		helpAt:   make([]clock.Instant, n),
 		rounds:   make([]int, n),
 	}
 	r.repeatAt = r.jittered(0)
+	r.suspect.Start(0, 1, true)
+	r.due = r.deadline()
 	return r, nil
 }
+
+// ViewWindow is how many ordinals a view change can bind, and prepare certificates a report can hold, with these limits.
+func ViewWindow(l Limits) int { return 2 * l.OrdinalWindow }
 
 func (c Config) validate() error {
 	var errs []error
@@ -110,20 +141,32 @@ func (c Config) validate() error {
 }
 
 // Deadline implements Machine.
-func (r *Replica) Deadline() clock.Instant {
+func (r *Replica) Deadline() clock.Instant { return r.due }
+
+func (r *Replica) deadline() clock.Instant {
 	if r.unsliced {
-		return 0
+		return r.now
 	}
-	return clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.repeatAt, r.behindAt)
+	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.repeatAt, r.behindAt, r.recallAt)
+	if r.monitors() {
+		first = min(first, r.suspect.Deadline())
+	}
+	return first
 }
+
+// monitors reports whether the leader is judged at all.
+func (r *Replica) monitors() bool { return r.cfg.Timing.Suspect.Ping > 0 }
 
 // Status is where the replica is.
 func (r *Replica) Status() Status {
 	st := Status{
 		View: r.order.View(), Leader: r.order.Leader(), Executed: r.executed(), Ordered: r.order.Ordered(),
 		Proposed: r.order.High(), Sessions: r.sessions.Len(), Blacklist: r.blacklist, Collected: r.order.Collected(),
-		HistoryBytes: r.heldBytes, OrdinalSlots: r.order.Slots(),
+		HistoryBytes: r.heldBytes, OrdinalSlots: r.order.Slots(), Installed: r.order.Installed(),
 	}
+	j := &st.Judgement
+	j.Turnaround, j.Acceptable, j.Limit = r.suspect.Turnaround()
+	j.Stalled, j.Voted = r.suspect.TakenOut(), r.election.Voted()
 	st.Pending, st.Bytes = r.preorder.Pending()
 	for i := range r.cfg.Group.N() {
 		var l Lane

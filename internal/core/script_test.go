@@ -66,7 +66,11 @@ var kinds = map[string]wire.Kind{
 	"PO-REQUEST": wire.KindPreorderRequest, "PO-ACK": wire.KindPreorderAck, "PO-SUMMARY": wire.KindSummary,
 	"SUMMARY-MATRIX": wire.KindSummaryMatrix, "PRE-PREPARE": wire.KindPrePrepare, "PREPARE": wire.KindPrepare,
 	"COMMIT": wire.KindCommit, "FETCH": wire.KindFetch, "STATUS": wire.KindStatus, "CERTIFICATE": wire.KindCertificate,
-	"EVIDENCE": wire.KindEvidence,
+	"EVIDENCE": wire.KindEvidence, "RTT-PING": wire.KindPing, "RTT-PONG": wire.KindPong, "NEW-LEADER": wire.KindNewLeader,
+	"NEW-LEADER-PROOF": wire.KindNewLeaderProof, "REPORT": wire.KindReport, "RB-ECHO": wire.KindEcho, "RB-READY": wire.KindReady,
+	"VC-LIST": wire.KindStateList, "VC-PARTIAL-SIG": wire.KindStateShare, "VC-PROOF": wire.KindStateProof,
+	"REPLAY": wire.KindReplay, "REPLAY-PREPARE": wire.KindReplayPrepare, "REPLAY-COMMIT": wire.KindReplayCommit,
+	"WINDOW": wire.KindWindow, "RECALL": wire.KindRecall,
 }
 
 func (s *script) run(t *testing.T, d *datadriven.TestData) {
@@ -128,6 +132,11 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	for key, at := range map[string]*int{"f": &f, "k": &k, "inflight": &inflight, "window": &window, "history": &history} {
 		d.MaybeScanArgs(t, key, at)
 	}
+	var judged core.Suspect
+	if d.HasArg("judged") {
+		judged = core.Suspect{KLat: 2500, Delta: 10 * time.Millisecond, Floor: 4 * time.Millisecond, Ping: 50 * time.Millisecond,
+			Check: 5 * time.Millisecond, Window: 10 * time.Second, MaxStall: time.Second}
+	}
 	*s = script{group: group.MustNew(f, k), muted: map[trace.Kind]bool{}}
 	incarnations := slices.Repeat([]uint32{1}, s.group.N())
 	for id := range s.group.All().All() {
@@ -137,7 +146,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history},
 			Timing: core.Timing{Request: time.Millisecond, Ack: time.Millisecond, Summary: time.Millisecond,
 				Matrix: time.Millisecond, Propose: time.Millisecond, Retransmit: 200 * time.Millisecond,
-				Fetch: 20 * time.Millisecond},
+				Fetch: 20 * time.Millisecond, Suspect: judged},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -146,7 +155,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	}
 	for _, a := range d.CmdArgs {
 		if a.Key == "quiet" {
-			for kind := trace.RequestSent; kind <= trace.OutOfHistory; kind++ {
+			for kind := trace.RequestSent; kind <= trace.Stalled; kind++ {
 				s.muted[kind] = s.muted[kind] || slices.Contains(a.Vals, kind.String())
 			}
 		}
@@ -296,6 +305,10 @@ func (s *script) advance(until clock.Instant) {
 func (s *script) status() {
 	for i, m := range s.machines {
 		st := m.Status()
+		if st.View > 1 || !st.Installed {
+			fmt.Fprintf(&s.log, "%s: view=%d installed=%v executed=%d\n", group.FromIndex(i), st.View, st.Installed, st.Executed)
+			continue
+		}
 		fmt.Fprintf(&s.log, "%s: executed=%d lanes=", group.FromIndex(i), st.Executed)
 		for _, l := range st.Lanes {
 			fmt.Fprintf(&s.log, "[%d %d %d]", l.Held, l.Preordered, l.Executed)

@@ -10,6 +10,7 @@ import (
 // Step implements Machine: handle one input, then advance as far as that allows.
 func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 	proofs := len(out.Evidence)
+	r.notice(now, out)
 	switch {
 	case in.Message != nil:
 		r.receive(now, in.Message, out)
@@ -18,11 +19,23 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 	}
 	r.advance(now, out)
 	r.convict(proofs, out)
+	r.due = r.deadline()
+}
+
+// notice finds out that this replica itself stood still: it is stepped later than it asked to be.
+func (r *Replica) notice(now clock.Instant, out *effect.Output) {
+	late := now.Sub(max(r.due, r.now))
+	r.now = max(r.now, now)
+	if r.monitors() && late > r.cfg.Timing.Suspect.Check {
+		if taken := r.suspect.Stalled(late); taken > 0 {
+			out.Emit(trace.Event{Kind: trace.Stalled, Seq: uint64(taken.Milliseconds())})
+		}
+	}
 }
 
 // receive is the protocol's table of contents: which rule handles which message.
 func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Output) {
-	if !r.permits(env, out) {
+	if !r.permits(env, out) || r.keepEarly(env) {
 		return
 	}
 	switch m := env.Msg.(type) {
@@ -57,6 +70,60 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 		r.onStatus(now, env, m, out)
 	case *wire.Evidence:
 		r.onEvidence(m, out)
+	case *wire.Recall:
+		r.onRecall(env, m, out)
+	case *wire.Window:
+		r.onWindow(now, env, m, out)
+
+	default:
+		r.receiveView(now, env, out)
+	}
+}
+
+// receiveView is the second half of the table: how a leader is judged and replaced.
+func (r *Replica) receiveView(now clock.Instant, env *wire.Envelope, out *effect.Output) {
+	switch env.Msg.(type) {
+	// Suspect-leader (5.4).
+	case *wire.Ping:
+		r.suspect.OnPing(env, out)
+	case *wire.Pong:
+		r.suspect.OnPong(now, env, out)
+	case *wire.RoundTrip:
+		r.suspect.OnRoundTrip(env)
+	case *wire.Bound:
+		r.suspect.OnBound(env)
+	case *wire.Turnaround:
+		r.suspect.OnTurnaround(env)
+
+	// Leader election (A.2).
+	case *wire.NewLeader:
+		r.elect(now, r.election.OnVote(env), out)
+	case *wire.NewLeaderProof:
+		r.elect(now, r.election.OnProof(env), out)
+
+	// View change (A.3).
+	case *wire.Report:
+		r.delivered(r.reports.OnReport(env, out), out)
+	case *wire.Echo:
+		r.delivered(r.reports.OnEcho(env, out), out)
+	case *wire.Ready:
+		r.delivered(r.reports.OnReady(env, out), out)
+	case *wire.StateList:
+		r.change.OnList(env, out)
+	case *wire.StateShare:
+		if r.change.OnShare(env, out) {
+			r.suspect.Proof(now)
+		}
+	case *wire.StateProof:
+		r.change.OnProof(env, out)
+	case *wire.Replay:
+		if r.change.OnReplay(env, out) {
+			r.suspect.Replayed(now)
+		}
+	case *wire.ReplayPrepare:
+		r.change.OnReplayPrepare(env, out)
+	case *wire.ReplayCommit:
+		r.change.OnReplayCommit(env)
 	}
 }
 

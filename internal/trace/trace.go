@@ -26,10 +26,15 @@ const (
 	Dropped                      // Peer, Reason: a message was ignored
 	Collected                    // Ordinal: everything up to it was garbage collected
 	OutOfHistory                 // Peer, Ordinal: the peer needs an ordinal that is no longer held
+	Suspected                    // View, Peer: this replica votes against the leader
+	Preinstalled                 // View: a quorum voted for it; its view change begins
+	Installed                    // View, Ordinal: the view change has ended, normal ordering begins at Ordinal
+	Stalled                      // Seq = milliseconds: this replica stood still
 )
 
 var names = [...]string{"", "request-sent", "preordered", "proposed", "prepared", "ordered", "executed", "waiting",
-	"fetched", "healed", "blacklisted", "dropped", "collected", "out-of-history"}
+	"fetched", "healed", "blacklisted", "dropped", "collected", "out-of-history",
+	"suspected", "preinstalled", "installed", "stalled"}
 
 // String is the event's name.
 func (k Kind) String() string {

@@ -1,7 +1,9 @@
 package wire
 
 var kindNames = [...]string{"", "PO-REQUEST", "PO-ACK", "PO-SUMMARY", "SUMMARY-MATRIX", "PRE-PREPARE", "PREPARE", "COMMIT",
-	"FETCH", "STATUS", "CERTIFICATE", "EVIDENCE"}
+	"FETCH", "STATUS", "CERTIFICATE", "EVIDENCE", "RTT-PING", "RTT-PONG", "RTT-MEASURE", "TAT-UB", "TAT-MEASURE", "NEW-LEADER",
+	"NEW-LEADER-PROOF", "REPORT", "RB-ECHO", "RB-READY", "VC-LIST", "VC-PARTIAL-SIG", "VC-PROOF", "REPLAY", "REPLAY-PREPARE",
+	"REPLAY-COMMIT", "WINDOW", "RECALL"}
 
 // String is the name that the papers use, or "unknown".
 func (k Kind) String() string {

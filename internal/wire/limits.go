@@ -10,13 +10,17 @@ type Limits struct {
 	RequestUpdates int  // updates of one PO-REQUEST
 	AckParts       int  // parts of one PO-ACK
 	Wants          int  // requests that one FETCH asks for
+	Window         int  // ordinals that a view change can bind, and prepare certificates that a REPORT can hold
+	Recalls        int  // messages that one RECALL asks for
 	SignedUpdates  bool // every update carries its client's signature; otherwise none does
 }
 
 var (
 	topLevel = kindSet(KindPreorderRequest, KindPreorderAck, KindSummary, KindSummaryMatrix, KindPrePrepare, KindPrepare,
-		KindCommit, KindFetch, KindStatus, KindCertificate, KindEvidence)
-	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare)
+		KindCommit, KindFetch, KindStatus, KindCertificate, KindEvidence, KindPing, KindPong, KindRoundTrip, KindBound,
+		KindTurnaround, KindNewLeader, KindNewLeaderProof, KindReport, KindEcho, KindReady, KindStateList, KindStateShare,
+		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall)
+	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay)
 	proposal   = kindSet(KindPrePrepare)
 	commit     = kindSet(KindCommit)
 )
@@ -52,17 +56,50 @@ func (l Limits) MaxFrame(k Kind) int {
 	case KindFetch:
 		return batchSize + 4 + l.Wants*wantSize
 	case KindStatus:
-		return batchSize + 8 + 8 + 2*vector
+		return batchSize + 8 + 8 + 8 + 2*vector
 	case KindCertificate:
 		return batchSize + lengthSize + l.MaxFrame(KindPrePrepare) + 1 + l.N*(lengthSize+l.MaxFrame(KindCommit))
 	case KindEvidence:
 		largest := max(l.MaxFrame(KindPreorderRequest), l.MaxFrame(KindSummary), l.MaxFrame(KindPrePrepare))
 		return batchSize + 2*(lengthSize+largest)
 	}
+	return l.maxView(k)
+}
+
+// maxView is MaxFrame for the messages of monitoring, election and view change.
+func (l Limits) maxView(k Kind) int {
+	signers := func(body int) int { return 1 + l.N*(lengthSize+batchSize+body) }
+	bindings := 4 + l.Window*digestSize
+	proof := resolutionSize + 8 + l.N*shareSize
+	switch k {
+	case KindPing, KindBound, KindTurnaround, KindStateList:
+		return batchSize + 16
+	case KindPong, KindRoundTrip:
+		return batchSize + 17
+	case KindNewLeader:
+		return batchSize + 8
+	case KindNewLeaderProof:
+		return batchSize + 8 + signers(8)
+	case KindReport:
+		carried := resolutionSize + bindings + signers(replayVoteSize)
+		return batchSize + 8 + 8 + 1 + carried + 4 + l.Window*(voteSize+signers(voteSize))
+	case KindEcho, KindReady:
+		return batchSize + receiptSize
+	case KindStateShare:
+		return aloneSize + resolutionSize
+	case KindStateProof, KindReplay:
+		return batchSize + proof
+	case KindReplayPrepare, KindReplayCommit:
+		return batchSize + replayVoteSize
+	case KindWindow:
+		return batchSize + resolutionSize + bindings + signers(replayVoteSize)
+	case KindRecall:
+		return batchSize + 4 + l.Recalls*digestSize
+	}
 	return 0
 }
 
 // MaxTimely is the length of the largest envelope that a correct replica sends in class Timely.
 func (l Limits) MaxTimely() int {
-	return max(l.MaxFrame(KindSummaryMatrix), l.MaxFrame(KindPrePrepare))
+	return max(l.MaxFrame(KindSummaryMatrix), l.MaxFrame(KindPrePrepare), l.MaxFrame(KindReplay))
 }

@@ -80,6 +80,7 @@ type Want struct {
 // Status says where its sender is. It is repeated with jitter; whoever sees from it that the sender is behind helps it on.
 type Status struct {
 	View      uint64
+	Installed uint64 // highest view that the sender has installed
 	Executed  uint64 // last ordinal executed
 	Preorders Vector // up to where the sender has preordered
 	Held      Vector // up to where it holds the requests without a gap

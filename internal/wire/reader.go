@@ -144,3 +144,12 @@ func (r *Reader) Count(limit, size int) int {
 	}
 	return int(n)
 }
+
+// Count0 is Count for a list that may be empty.
+func (r *Reader) Count0(limit, size int) int {
+	if ahead := *r; ahead.U32() == 0 && ahead.Err() == nil {
+		*r = ahead
+		return 0
+	}
+	return r.Count(limit, size)
+}

@@ -23,16 +23,21 @@ func (l *Limits) fetch(r *Reader) *Fetch {
 	return m
 }
 
-func (m *Status) size() int { return 8 + 8 + vectorSize(len(m.Preorders)) + vectorSize(len(m.Held)) }
+func (m *Status) size() int {
+	return 8 + 8 + 8 + vectorSize(len(m.Preorders)) + vectorSize(len(m.Held))
+}
 
 func (m *Status) appendBody(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, m.View)
+	b = binary.LittleEndian.AppendUint64(b, m.Installed)
 	b = binary.LittleEndian.AppendUint64(b, m.Executed)
 	return appendVector(appendVector(b, m.Preorders), m.Held)
 }
 
 func (l *Limits) status(r *Reader) *Status {
-	return &Status{View: r.U64(), Executed: r.U64(), Preorders: l.vector(r, nil), Held: l.vector(r, nil)}
+	return &Status{
+		View: r.U64(), Installed: r.U64(), Executed: r.U64(), Preorders: l.vector(r, nil), Held: l.vector(r, nil),
+	}
 }
 
 func (m *Certificate) size() int {

@@ -68,6 +68,24 @@ const (
 	KindStatus          Kind = 9  // where the sender is; repeated, so that peers can help it on
 	KindCertificate     Kind = 10 // a commit certificate: PRE-PREPARE and Q COMMITs
 	KindEvidence        Kind = 11 // two signed messages that prove their signer faulty
+	KindPing            Kind = 12 // RTT-PING: asks for a PONG at once
+	KindPong            Kind = 13 // RTT-PONG: answers a PING
+	KindRoundTrip       Kind = 14 // RTT-MEASURE: how long the sender's PING to the receiver took
+	KindBound           Kind = 15 // TAT-UB: the turnaround time that the sender would achieve as leader
+	KindTurnaround      Kind = 16 // TAT-MEASURE: the turnaround time that the sender sees of the leader
+	KindNewLeader       Kind = 17 // NEW-LEADER: the sender votes for a view
+	KindNewLeaderProof  Kind = 18 // NEW-LEADER-PROOF: Q votes for a view
+	KindReport          Kind = 19 // REPORT: what the sender has executed and prepared, for a view change; reliably broadcast
+	KindEcho            Kind = 20 // RB-ECHO: the sender holds this REPORT
+	KindReady           Kind = 21 // RB-READY: the sender knows that this REPORT will be delivered everywhere
+	KindStateList       Kind = 22 // VC-LIST: the replicas whose state the sender has completely
+	KindStateShare      Kind = 23 // VC-PARTIAL-SIG: the sender's signature to what follows from the states of a list
+	KindStateProof      Kind = 24 // VC-PROOF: Q such signatures
+	KindReplay          Kind = 25 // REPLAY: the leader's choice of a VC-PROOF
+	KindReplayPrepare   Kind = 26 // REPLAY-PREPARE: the sender has the states that a REPLAY follows from
+	KindReplayCommit    Kind = 27 // REPLAY-COMMIT: the sender holds a replay certificate
+	KindWindow          Kind = 28 // a replay-commit certificate: how a view began
+	KindRecall          Kind = 29 // asks for PRE-PREPAREs and REPORTs by digest
 )
 
 // PreorderID names a preorder request: the origin's Seq-th request of its Incarnation. The pair (Incarnation, Seq) is

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"slices"
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
@@ -24,9 +25,12 @@ type Config struct {
 
 // State is the state of ordering at one replica.
 type State struct {
-	cfg   Config
-	view  uint64
-	slots window.Ring[slot] // by ordinal
+	cfg       Config
+	view      uint64
+	installed bool              // the view is; otherwise nothing new is proposed, prepared or committed
+	start     uint64            // first ordinal of normal ordering in the view
+	slots     window.Ring[slot] // by ordinal
+	windows   []*wire.Window    // certificates of the ordinals that view changes bound, as long as those are held
 
 	executed uint64      // last ordinal executed
 	accepted uint64      // proposals 1..accepted have been accepted, in order
@@ -44,18 +48,33 @@ type State struct {
 	matrix   clock.Pacer
 }
 
-// slot is one ordinal. Invariant: votes has at most one PREPARE and one COMMIT of each replica, so that what is counted is
-// distinct signers.
+// slot is one ordinal. Once it is ordered, by a commit certificate or because an installed view bound it, it stays so.
 type slot struct {
-	proposal  *wire.Envelope   // the first PRE-PREPARE received, or the one that was ordered
-	seen      clock.Instant    // when anything was first known of this ordinal
-	eligible  wire.Vector      // E of this ordinal, once accepted
+	seen     clock.Instant    // when anything was first known of this ordinal
+	round    round            // ordering in the current view
+	best     *wire.Prepared   // prepare certificate of the highest view before, nil if there is none
+	known    []*wire.Envelope // PRE-PREPAREs of earlier views that are here, the newest last; at most maxKnown
+	ordered  bool
+	bound    bool             // by a view change, to the digest binding
+	binding  wire.Digest      // zero is a no-op
+	proposal *wire.Envelope   // the PRE-PREPARE that is ordered; nil for a no-op, and while a bound one is missing
+	commits  []*wire.Envelope // Q COMMITs for it, if a commit certificate ordered it
+	eligible wire.Vector      // E of this ordinal, once accepted
+}
+
+// maxKnown is how many proposals of earlier views are kept for an ordinal, in case a view change binds it to one.
+const maxKnown = 3
+
+// round is one ordinal in one view. Invariant: votes has at most one PREPARE and one COMMIT of each replica, so that what is
+// counted is distinct signers.
+type round struct {
+	proposal  *wire.Envelope   // the first PRE-PREPARE received
 	votes     []*wire.Envelope // n PREPAREs, then n COMMITs, by sender; the first of each
 	prepares  int              // PREPAREs for proposal
 	commits   int              // COMMITs for proposal
 	voters    group.Set        // who sent a COMMIT, for any proposal
-	prepared  bool             // prepare certificate complete; COMMIT sent
-	ordered   bool             // commit certificate complete
+	prepared  bool             // the prepare certificate is complete
+	committed bool             // COMMIT sent
 	announced bool             // PREPARE sent
 }
 
@@ -63,7 +82,7 @@ type slot struct {
 func New(cfg Config) *State {
 	n := cfg.Group.N()
 	return &State{
-		cfg: cfg, view: 1, next: 1, chain: make(wire.Vector, n), eligible: make(wire.Vector, n),
+		cfg: cfg, view: 1, installed: true, start: 1, next: 1, chain: make(wire.Vector, n), eligible: make(wire.Vector, n),
 		proposed: make(wire.Vector, n), shown: make(wire.Vector, n),
 		propose: clock.Pacer{Interval: cfg.Propose}, matrix: clock.Pacer{Interval: cfg.Matrix},
 	}
@@ -93,7 +112,8 @@ func (s *State) Ordered() uint64 {
 // Slots is how many slots are held, for limits.
 func (s *State) Slots() int { return s.slots.Len() }
 
-// Next is the next ordinal to execute: its proposal and what it makes eligible; false if it is not ordered yet.
+// Next is the next ordinal to execute: its proposal, nil for a no-op, and what it makes eligible; false if it is not ordered
+// yet, or its proposal is missing.
 func (s *State) Next() (proposal *wire.Envelope, eligible wire.Vector, ok bool) {
 	at := s.slots.At(s.executed + 1)
 	if at == nil || !at.ordered || s.accepted <= s.executed {
@@ -110,13 +130,7 @@ func (s *State) MarkExecuted() {
 	s.executed++
 	at := s.slots.At(s.executed)
 	invariant.Assert(at != nil && at.ordered && s.accepted >= s.executed, "ordinal %d executed before it was ordered", s.executed)
-	kept := make([]*wire.Envelope, 0, s.cfg.Group.Quorum())
-	for _, v := range at.votes[s.cfg.Group.N():] {
-		if v != nil && proposalOf(v) == at.proposal.Digest && len(kept) < cap(kept) {
-			kept = append(kept, v)
-		}
-	}
-	at.votes = kept
+	at.round, at.best, at.known = round{}, nil, nil
 }
 
 // Due is what the ordinals that are ordered, without a gap, and accepted make eligible: execution needs it. The caller must
@@ -138,6 +152,9 @@ func (s *State) Collect(ordinal uint64) wire.Vector {
 	invariant.Assert(at != nil && ordinal <= s.executed, "ordinal %d collected, executed to %d", ordinal, s.executed)
 	eligible := at.eligible
 	s.slots.Advance(ordinal)
+	s.windows = slices.DeleteFunc(s.windows, func(w *wire.Window) bool {
+		return w.Resolution.Start <= ordinal+1 && w.Resolution.View < s.view
+	})
 	return eligible
 }
 
@@ -147,23 +164,27 @@ func (s *State) Check() {
 	previous := s.slots.At(s.executed)
 	for o := s.executed + 1; o <= s.accepted; o++ {
 		at := s.slots.At(o)
-		invariant.Assert(at != nil && at.proposal != nil && at.eligible != nil, "ordinal %d accepted without a proposal", o)
+		invariant.Assert(at != nil && at.eligible != nil, "ordinal %d accepted without a proposal", o)
 		invariant.Assert(previous == nil || at.eligible.Covers(previous.eligible), "ordinal %d takes eligibility back", o)
-		prepares, commits := 0, 0
-		for k, v := range at.votes {
-			if v == nil {
-				continue
-			}
-			invariant.Assert(v.Sender.Index() == k%s.cfg.Group.N(), "a vote of %s is in the place of another", v.Sender)
-			if proposalOf(v) == at.proposal.Digest && k < s.cfg.Group.N() {
-				prepares++
-			} else if proposalOf(v) == at.proposal.Digest {
-				commits++
-			}
-		}
-		invariant.Assert(prepares == at.prepares && commits == at.commits, "ordinal %d counts its votes wrong", o)
+		s.checkVotes(o, &at.round)
 		previous = at
 	}
+}
+
+func (s *State) checkVotes(o uint64, r *round) {
+	prepares, commits := 0, 0
+	for k, v := range r.votes {
+		if v == nil {
+			continue
+		}
+		invariant.Assert(v.Sender.Index() == k%s.cfg.Group.N(), "a vote of %s is in the place of another", v.Sender)
+		if r.proposal != nil && proposalOf(v) == r.proposal.Digest && k < s.cfg.Group.N() {
+			prepares++
+		} else if r.proposal != nil && proposalOf(v) == r.proposal.Digest {
+			commits++
+		}
+	}
+	invariant.Assert(prepares == r.prepares && commits == r.commits, "ordinal %d counts its votes wrong", o)
 }
 
 // Collected is the last ordinal that is no longer held.
@@ -182,13 +203,13 @@ func (s *State) Deadline() clock.Instant {
 }
 
 // Advance accepts proposals in order and sends what is due. rows is the newest summary of each replica, version changes with
-// it.
-func (s *State) Advance(now clock.Instant, rows wire.Rows, version uint64, out *effect.Output) {
+// it. It returns what the leader was shown to be eligible, if it was sent a matrix.
+func (s *State) Advance(now clock.Instant, rows wire.Rows, version uint64, out *effect.Output) (shown wire.Vector) {
 	if version != s.version {
 		s.version = version
 		Eligible(s.cfg.Group, rows, s.eligible)
 	}
-	s.accept(now, out)
+	s.accept(out)
 	if s.propose.Due(now) && s.toPropose() {
 		s.sendProposal(now, rows, out)
 	}
@@ -196,21 +217,32 @@ func (s *State) Advance(now clock.Instant, rows wire.Rows, version uint64, out *
 		s.matrix.Done(now)
 		s.shown = raise(s.shown, s.eligible)
 		s.sendMatrix(rows, out)
+		return s.shown
 	}
+	return nil
 }
 
 func (s *State) leads() bool { return s.Leader() == s.cfg.Self }
 
 // toPropose: with nothing new to order no ordinal is created, and not too many are under way at once.
 func (s *State) toPropose() bool {
-	return s.leads() && s.next <= s.executed+uint64(s.cfg.OrdinalWindow) && !s.proposed.Covers(s.eligible)
+	return s.leads() && s.installed && s.accepted+1 >= s.start && s.next <= s.executed+uint64(s.cfg.OrdinalWindow) &&
+		!s.base().Covers(s.eligible)
+}
+
+// base is what the proposal before the next one makes eligible: our last, or what was accepted if that is all.
+func (s *State) base() wire.Vector {
+	if s.next == s.accepted+1 {
+		return s.chain
+	}
+	return s.proposed
 }
 
 func (s *State) sendProposal(now clock.Instant, rows wire.Rows, out *effect.Output) {
 	m := &wire.PrePrepare{
-		View: s.view, Ordinal: s.next, Incarnations: s.cfg.Membership, Base: s.proposed, Rows: append(wire.Rows(nil), rows...),
+		View: s.view, Ordinal: s.next, Incarnations: s.cfg.Membership, Base: s.base(), Rows: append(wire.Rows(nil), rows...),
 	}
-	s.proposed = raise(s.proposed, s.eligible)
+	s.proposed = raise(m.Base, s.eligible)
 	s.next++
 	s.propose.Done(now)
 	out.Sends = append(out.Sends, effect.Send{To: s.cfg.Group.All(), Class: wire.Timely, Msg: m})
@@ -218,7 +250,7 @@ func (s *State) sendProposal(now clock.Instant, rows wire.Rows, out *effect.Outp
 }
 
 // toShow: a matrix goes to the leader when it shows more to be eligible than the leader is known to know.
-func (s *State) toShow() bool { return !s.leads() && !s.shown.Covers(s.eligible) }
+func (s *State) toShow() bool { return !s.leads() && s.installed && !s.shown.Covers(s.eligible) }
 
 func (s *State) sendMatrix(rows wire.Rows, out *effect.Output) {
 	m := &wire.SummaryMatrix{View: s.view, Rows: append(wire.Rows(nil), rows...)}

@@ -33,7 +33,8 @@ func (s *State) OnCommit(now clock.Instant, env *wire.Envelope, out *effect.Outp
 	if at == nil {
 		return
 	}
-	if at.voters = at.voters.With(env.Sender); at.voters.Len() >= s.cfg.Group.OneCorrect() {
+	r := &at.round
+	if r.voters = r.voters.With(env.Sender); r.voters.Len() >= s.cfg.Group.OneCorrect() {
 		s.known = max(s.known, m.Ordinal)
 	}
 }
@@ -45,19 +46,20 @@ func (s *State) vote(now clock.Instant, env *wire.Envelope, m *wire.Vote, place 
 		return nil
 	}
 	at := s.admit(now, env, m.View, m.Ordinal, out)
-	if at == nil || at.votes[place] != nil {
+	if at == nil || at.round.votes[place] != nil {
 		return nil
 	}
-	at.votes[place] = env
-	if at.proposal == nil || at.proposal.Digest != m.Proposal {
+	r := &at.round
+	r.votes[place] = env
+	if r.proposal == nil || r.proposal.Digest != m.Proposal {
 		return at
 	}
 	if place < s.cfg.Group.N() {
-		at.prepares++
+		r.prepares++
 	} else {
-		at.commits++
+		r.commits++
 	}
-	s.certify(at, at.proposal.Msg.(*wire.PrePrepare), out)
+	s.certify(at, r.proposal.Msg.(*wire.PrePrepare), out)
 	return at
 }
 
@@ -77,21 +79,14 @@ func (s *State) OnCertificate(now clock.Instant, env *wire.Envelope, out *effect
 			return false
 		}
 	}
-	at := s.admit(now, env, m.View, m.Ordinal, out)
+	at := s.reach(now, env, m.Ordinal, out)
 	if at == nil || at.ordered {
 		return false
 	}
-	if at.proposal != nil && at.proposal.Digest != cert.PrePrepare.Digest {
-		out.Evidence = append(out.Evidence, wire.Evidence{First: at.proposal, Second: cert.PrePrepare})
-		s.retreat(m.Ordinal)
+	if p := at.round.proposal; p != nil && p.Digest != cert.PrePrepare.Digest && p.Msg.(*wire.PrePrepare).View == m.View {
+		out.Evidence = append(out.Evidence, wire.Evidence{First: p, Second: cert.PrePrepare})
 	}
-	for _, c := range cert.Commits {
-		at.votes[s.cfg.Group.N()+c.Sender.Index()] = c
-	}
-	s.propound(at, cert.PrePrepare)
-	at.ordered = true
-	s.high, s.known = max(s.high, m.Ordinal), max(s.known, m.Ordinal)
-	out.Emit(trace.Event{Kind: trace.Ordered, View: m.View, Ordinal: m.Ordinal, Peer: env.Sender})
+	s.ordered(at, cert.PrePrepare, cert.Commits, out)
 	return true
 }
 
@@ -113,19 +108,20 @@ func (s *State) Repeat(before clock.Instant, rows wire.Rows, out *effect.Output)
 	others, n, self := s.cfg.Group.Others(s.cfg.Self), s.cfg.Group.N(), s.cfg.Self.Index()
 	for o := s.executed + 1; o <= s.high; o++ {
 		at := s.slots.At(o)
-		if at == nil || at.votes == nil || at.seen > before {
+		if at == nil || at.round.votes == nil || at.seen > before {
 			continue
 		}
-		if s.leads() && at.proposal != nil && at.proposal.Sender == s.cfg.Self {
-			out.Sends = append(out.Sends, effect.Send{To: others, Class: wire.Timely, Signed: at.proposal})
+		r := &at.round
+		if s.leads() && r.proposal != nil && r.proposal.Sender == s.cfg.Self {
+			out.Sends = append(out.Sends, effect.Send{To: others, Class: wire.Timely, Signed: r.proposal})
 		}
-		for _, own := range [...]*wire.Envelope{at.votes[self], at.votes[n+self]} {
+		for _, own := range [...]*wire.Envelope{r.votes[self], r.votes[n+self]} {
 			if own != nil {
 				out.Sends = append(out.Sends, effect.Send{To: others, Class: wire.Bounded, Signed: own})
 			}
 		}
 	}
-	if !s.leads() && !s.chain.Covers(s.eligible) {
+	if !s.leads() && s.installed && !s.chain.Covers(s.eligible) {
 		s.sendMatrix(rows, out)
 	}
 }
@@ -133,38 +129,38 @@ func (s *State) Repeat(before clock.Instant, rows wire.Rows, out *effect.Output)
 // helpBytes bounds the certificates that one Status is answered with.
 const helpBytes = 256 << 10
 
-// Help sends a peer that has executed less than is ordered here the certificates that it lacks, the oldest first.
+// Help sends a peer that has executed less than is ordered here what it lacks, the oldest first: commit certificates, and for
+// what a view change bound its window and the proposals.
 func (s *State) Help(from group.ID, executed uint64, out *effect.Output) {
 	if executed < s.slots.Base() {
 		out.Emit(trace.Event{Kind: trace.OutOfHistory, Peer: from, Ordinal: executed + 1})
 		return
 	}
+	to := group.SetOf(from)
+	var sent *wire.Window
 	bytes, last := 0, executed+2*uint64(s.cfg.OrdinalWindow)
 	for o := executed + 1; bytes < helpBytes && o <= last; o++ {
 		at := s.slots.At(o)
 		if at == nil || !at.ordered {
 			return
 		}
-		m := s.certificate(o, at)
-		bytes += len(m.PrePrepare.Raw)
-		for _, c := range m.Commits {
-			bytes += len(c.Raw)
+		if at.proposal != nil {
+			bytes += len(at.proposal.Raw)
 		}
-		out.Sends = append(out.Sends, effect.Send{To: group.SetOf(from), Class: wire.Bounded, Msg: m})
-	}
-}
-
-// certificate is the commit certificate of an ordered slot.
-func (s *State) certificate(ordinal uint64, at *slot) *wire.Certificate {
-	m := &wire.Certificate{PrePrepare: at.proposal}
-	votes := at.votes
-	if ordinal > s.executed {
-		votes = votes[s.cfg.Group.N():]
-	}
-	for _, v := range votes {
-		if v != nil && proposalOf(v) == at.proposal.Digest && len(m.Commits) < s.cfg.Group.Quorum() {
-			m.Commits = append(m.Commits, v)
+		if !at.bound {
+			for _, c := range at.commits {
+				bytes += len(c.Raw)
+			}
+			m := &wire.Certificate{PrePrepare: at.proposal, Commits: at.commits}
+			out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Bounded, Msg: m})
+			continue
+		}
+		if w := s.windowOf(o); w != nil && w != sent {
+			sent = w
+			out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Bounded, Msg: w})
+		}
+		if at.proposal != nil {
+			out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Bounded, Signed: at.proposal})
 		}
 	}
-	return m
 }

@@ -1,0 +1,205 @@
+package core
+
+import (
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// maxEarly is how many messages of the next view are kept of each sender until it is preinstalled here; maxRecalls how many
+// messages are asked for at a time.
+const (
+	maxEarly   = 256
+	MaxRecalls = 16
+)
+
+// judge measures the leader and votes against one that is too slow, or proven faulty.
+func (r *Replica) judge(now clock.Instant, out *effect.Output) {
+	if !r.monitors() {
+		return
+	}
+	r.suspect.Advance(now, out)
+	if r.election.Voted() || r.order.Leader() == r.cfg.Self && !r.blacklist.Has(r.cfg.Self) {
+		return
+	}
+	if r.suspect.Suspicious() || r.blacklist.Has(r.order.Leader()) {
+		r.election.Vote(out)
+		out.Emit(trace.Event{Kind: trace.Suspected, View: r.order.View(), Peer: r.order.Leader()})
+	}
+}
+
+// elect moves to the view that a proof is of, if there is one.
+func (r *Replica) elect(now clock.Instant, proof *wire.NewLeaderProof, out *effect.Output) {
+	if proof != nil {
+		r.preinstall(now, proof.View, proof, out)
+	}
+}
+
+// preinstall begins the change to a view: nothing is signed for older ones any more, and our state is reported (A.3). Only
+// then are the messages of the view that came early looked at.
+func (r *Replica) preinstall(now clock.Instant, view uint64, proof *wire.NewLeaderProof, out *effect.Output) {
+	r.order.Preinstall(view)
+	r.election.Preinstall(view, proof, out)
+	r.suspect.Start(now, view, false)
+	r.change.Start(view, r.executed())
+	report := &wire.Report{View: view, Executed: r.executed(), Carried: r.change.Carried()}
+	after := uint64(0)
+	if report.Carried != nil {
+		after = report.Carried.Resolution.View
+	}
+	report.Prepared = r.order.Prepared(after)
+	r.reports.Start(report, out)
+	out.Emit(trace.Event{Kind: trace.Preinstalled, View: view})
+	r.takeEarly(now, view, out)
+}
+
+// install ends the change to a view, with the certificate of how it begins.
+func (r *Replica) install(now clock.Instant, w *wire.Window, out *effect.Output) {
+	view := w.Resolution.View
+	if view != r.order.View() {
+		r.election.Preinstall(view, nil, out)
+		r.suspect.Start(now, view, true)
+		r.change.Start(view, r.executed())
+	}
+	r.order.Install(now, w, out)
+	r.change.Installed()
+	r.suspect.Normal()
+	out.Emit(trace.Event{Kind: trace.Installed, View: view, Ordinal: w.Resolution.Start})
+	r.takeEarly(now, view, out)
+	r.advanceOrder(now, out)
+}
+
+// onWindow handles a replay-commit certificate: it installs a view that we are not in yet, and orders what it binds in any
+// case (addendum A10).
+func (r *Replica) onWindow(now clock.Instant, env *wire.Envelope, m *wire.Window, out *effect.Output) {
+	quorum := r.cfg.Group.Quorum()
+	if len(m.Commits) < quorum || m.Resolution.Members.Len() < quorum {
+		out.Emit(trace.Event{Kind: trace.Dropped, Peer: env.Sender, View: m.Resolution.View, Reason: "window without a quorum"})
+		return
+	}
+	if view := r.order.View(); m.Resolution.View > view || (m.Resolution.View == view && !r.order.Installed()) {
+		r.install(now, m, out)
+		return
+	}
+	r.order.Bind(now, m)
+}
+
+// delivered hands a report on that reliable broadcast has delivered.
+func (r *Replica) delivered(report *wire.Envelope, out *effect.Output) {
+	if report != nil {
+		r.change.OnDelivered(report, out)
+	}
+}
+
+// keepEarly keeps a message of the next view until that is preinstalled, within bounds.
+func (r *Replica) keepEarly(env *wire.Envelope) bool {
+	if viewOf(env.Msg) != r.order.View()+1 {
+		return false
+	}
+	if i := env.Sender.Index(); len(r.early[i]) < maxEarly {
+		r.early[i] = append(r.early[i], env)
+	}
+	return true
+}
+
+// takeEarly looks at the messages that came early. Those of a view that was left out are dropped.
+func (r *Replica) takeEarly(now clock.Instant, view uint64, out *effect.Output) {
+	early := r.early
+	r.early = make([][]*wire.Envelope, r.cfg.Group.N())
+	for _, list := range early {
+		for _, env := range list {
+			if viewOf(env.Msg) == view {
+				r.receive(now, env, out)
+			}
+		}
+	}
+}
+
+// viewOf is the view whose preinstallation a message has to wait for, 0 if it is of use in any.
+func viewOf(m wire.Message) uint64 {
+	switch m := m.(type) {
+	case *wire.PrePrepare:
+		return m.View
+	case *wire.Prepare:
+		return m.View
+	case *wire.Commit:
+		return m.View
+	case *wire.Report:
+		return m.View
+	case *wire.Echo:
+		return m.View
+	case *wire.Ready:
+		return m.View
+	case *wire.StateList:
+		return m.View
+	case *wire.StateShare:
+		return m.Resolution.View
+	case *wire.StateProof:
+		return m.Resolution.View
+	case *wire.Replay:
+		return m.Proof.Resolution.View
+	case *wire.ReplayPrepare:
+		return m.View
+	case *wire.ReplayCommit:
+		return m.View
+	case *wire.Bound:
+		return m.View
+	case *wire.Turnaround:
+		return m.View
+	}
+	return 0
+}
+
+// recall asks for reports and proposals that a view change needs and that are not here: at once, and then once a Fetch
+// interval.
+func (r *Replica) recall(now clock.Instant, out *effect.Output) {
+	missing := r.order.Missing()
+	if r.change.Active() {
+		missing = append(missing, r.reports.Missing()...)
+	}
+	if len(missing) == 0 {
+		r.recallAt = clock.Never
+		return
+	}
+	if r.recallAt != clock.Never && now < r.recallAt {
+		return
+	}
+	r.recallAt = now.Add(r.cfg.Timing.Fetch)
+	m := &wire.Recall{Digests: missing[:min(len(missing), MaxRecalls)]}
+	out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: m})
+}
+
+// onRecall answers with what is here.
+func (r *Replica) onRecall(env *wire.Envelope, m *wire.Recall, out *effect.Output) {
+	for _, digest := range m.Digests[:min(len(m.Digests), MaxRecalls)] {
+		held := r.order.Holds(digest)
+		if held == nil {
+			held = r.reports.Holds(digest)
+		}
+		if held != nil && env.Sender != r.cfg.Self {
+			out.Sends = append(out.Sends, effect.Send{To: group.SetOf(env.Sender), Class: wire.Bounded, Signed: held})
+		}
+	}
+}
+
+// repeatView sends again what election and view change wait for.
+func (r *Replica) repeatView(now clock.Instant, out *effect.Output) {
+	r.election.Repeat(r.order.Installed(), out)
+	if r.change.Active() {
+		r.reports.Repeat(now, out)
+		r.change.Repeat(out)
+	}
+}
+
+// helpView helps a replica into the current view.
+func (r *Replica) helpView(from group.ID, m *wire.Status, out *effect.Output) {
+	view := r.order.View()
+	if m.View < view {
+		r.election.Help(from, out)
+	}
+	if m.Installed < view && r.order.Installed() {
+		r.order.HelpView(from, out)
+	}
+}
