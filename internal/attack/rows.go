@@ -3,7 +3,6 @@ package attack
 import (
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
-	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
 )
 
@@ -40,78 +39,6 @@ func staleRows() Behaviour {
 				}))
 			}}
 		},
-	}
-}
-
-// forgeRows claims absurd things in its own row, puts rows where they do not belong, and lies about the base.
-func forgeRows() Behaviour {
-	return Behaviour{
-		Name: "forge-rows", Does: "as leader forges its own row and the base of its PRE-PREPAREs, or repeats a row", Leader: true,
-		Wrap: edit(func(h *Host, s effect.Send, put func(effect.Send)) {
-			s = withRows(s, func(rows wire.Rows) {
-				own := rows[h.Self.Index()]
-				if own == nil {
-					return
-				}
-				switch h.Rand.IntN(4) {
-				case 0:
-					for i := range rows {
-						rows[i] = own // true, but only once
-					}
-				case 1:
-					rows[h.Rand.IntN(len(rows))] = own
-				default:
-					rows[h.Self.Index()] = h.Sign(falseSummary(h, own.Msg.(*wire.Summary)))
-				}
-			})
-			if m, ok := s.Msg.(*wire.PrePrepare); ok && h.Rand.IntN(4) == 0 {
-				m.Base = append(wire.Vector(nil), m.Base...)
-				m.Base[h.Rand.IntN(len(m.Base))] = h.id(1 + h.Rand.Uint64N(8)).Position
-			}
-			put(s)
-		}),
-	}
-}
-
-// twoProposals sends each half of the group another proposal for the same ordinal.
-func twoProposals() Behaviour {
-	return Behaviour{
-		Name: "two-proposals", Does: "as leader sends two PRE-PREPAREs for one ordinal, each to one half of the group", Leader: true,
-		Wrap: edit(func(h *Host, s effect.Send, put func(effect.Send)) {
-			if _, ok := s.Msg.(*wire.PrePrepare); !ok {
-				put(s)
-				return
-			}
-			deceived := half(h.Group.Others(h.Self))
-			other := withRows(s, func(rows wire.Rows) {
-				i := h.Self.Index()
-				if rows[i] == nil {
-					rows[h.Rand.IntN(len(rows))] = nil
-					return
-				}
-				own := *rows[i].Msg.(*wire.Summary)
-				own.Number++
-				rows[i] = h.Sign(&own)
-			})
-			other.To = s.To.Intersect(deceived)
-			put(other)
-			s.To = s.To.Minus(deceived)
-			put(s)
-		}),
-	}
-}
-
-// proposeToOne shows its proposals to a single replica and leaves the rest to it.
-func proposeToOne() Behaviour {
-	return Behaviour{
-		Name: "propose-to-one", Does: "as leader sends each PRE-PREPARE to one replica only", Leader: true,
-		Wrap: edit(func(h *Host, s effect.Send, put func(effect.Send)) {
-			own := s.Signed != nil && s.Signed.Sender == h.Self && s.Signed.Kind == wire.KindPrePrepare
-			if _, ok := s.Msg.(*wire.PrePrepare); ok || own {
-				s.To = s.To.Intersect(h.anyone().Union(group.SetOf(h.Self)))
-			}
-			put(s)
-		}),
 	}
 }
 
