@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/primebft/prime/transport"
+	"github.com/primebft/prime/transport/transporttest"
 )
 
 // TestReaderCutsAnyPieces: however a stream arrives in pieces, the same frames come out, and they stay as they are.
@@ -221,7 +222,7 @@ func TestTimelyContract(t *testing.T) {
 	for range 10 {
 		r1.Send(2, transport.Frame{Class: transport.Timely, Source: 2, Bytes: make([]byte, 1000)})
 	}
-	exchange(t, r1, r2)
+	transporttest.Eventually(t, "all frames", func() bool { return r2.frames(1) == 10 })
 	if p := r1.peer(2); p.Demoted != 6 || p.Dropped != 0 {
 		t.Errorf("%d frames demoted, want 6: %+v", p.Demoted, p)
 	}
