@@ -19,7 +19,7 @@ const (
 )
 
 // pool is how many different updates each process sends, over and over.
-const pool = 4096
+const pool = 1024
 
 // broadcast is a leg in which every process sends batches to all others.
 type broadcast struct {
