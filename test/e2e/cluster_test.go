@@ -150,6 +150,13 @@ func (c *cluster) stopAll() {
 	if code := watch.exit(); code != 0 {
 		t.Errorf("watch after SIGINT: exit %d", code)
 	}
+	watch = spawn(t, "prime", "watch", "--dir", c.folder(1), "--from", "1")
+	watch.until("a record", func(text string) bool { return strings.Contains(text, "after the kill") })
+	defer func() {
+		if code := watch.exit(); code != 1 || !strings.Contains(watch.said(), "prime: r1 has stopped: watch another replica\n") {
+			t.Errorf("watch of a replica that stops: exit %d", code)
+		}
+	}()
 	for i, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGTERM} {
 		p := c.run[i+1]
 		p.signal(s)
