@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -74,12 +75,8 @@ func TestEgress(t *testing.T) {
 	close(stop)
 	<-done
 
-	var sizes []int
-	for _, batch := range batches {
-		sizes = append(sizes, len(batch))
-	}
 	// The urgent one and 63 others; 37 and the first large one; the second.
-	if want := []int{1, wire.MaxBatch, 38, 1}; !equal(sizes, want) {
+	if sizes, want := lengths(batches), []int{1, wire.MaxBatch, 38, 1}; !slices.Equal(sizes, want) {
 		t.Errorf("batches of %v messages, want %v", sizes, want)
 	}
 	if m := batches[1][0].Msg.(*wire.Prepare); m.Ordinal != 1000 {
@@ -99,13 +96,11 @@ func TestEgress(t *testing.T) {
 	}
 }
 
-func equal(a, b []int) bool {
-	for i := range a {
-		if i >= len(b) || a[i] != b[i] {
-			return false
-		}
+func lengths(batches [][]*wire.Envelope) (all []int) {
+	for _, batch := range batches {
+		all = append(all, len(batch))
 	}
-	return len(a) == len(b)
+	return all
 }
 
 // TestMailbox: offers are refused beyond the limit and after the end; memory is used again.
