@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/primebft/prime"
 	"github.com/primebft/prime/app"
@@ -53,12 +55,23 @@ func benchmark(b *testing.B, link string, auth config.Auth, outstanding int) {
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
+	before := processorTime()
 	drive(b, all, outstanding)
 	b.StopTimer()
+	b.ReportMetric(float64((processorTime()-before).Nanoseconds())/1000/float64(b.N), "cpu-us/update")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "updates/s")
 	s := all[0].Status()
 	b.ReportMetric(float64(s.Delivered)/float64(s.Ordinal), "records/ordinal")
 	b.ReportMetric(float64(s.Counters.Signed)/float64(s.Counters.Batches), "messages/signature")
+}
+
+// processorTime is what this process has used: on a busy machine it says more than the time that has passed.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // drive keeps so many updates under way at each replica until b.N have been ordered.

@@ -7,7 +7,10 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"io"
+	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,32 +33,66 @@ func (f forger) Sign(r io.Reader, message []byte, o crypto.SignerOpts) ([]byte, 
 }
 
 // TestForgedSignatures: replies that their replica did not sign never count, though they are true and come over its own
-// connection; f+1 signed ones do.
+// connection.
 func TestForgedSignatures(t *testing.T) {
 	t.Parallel()
-	for _, x := range []struct {
-		forgers int
-		want    error
-	}{{3, client.ErrOutcomeUnknown}, {2, nil}} {
-		cluster := gatewaytest.New(t, four(), func(id group.ID, cfg *gateway.Config) {
-			if int(id) <= x.forgers {
-				cfg.Key = forger{gatewaytest.Key(id.String())}
+	cluster := gatewaytest.New(t, four(), func(id group.ID, cfg *gateway.Config) {
+		if id <= 3 {
+			cfg.Key = forger{gatewaytest.Key(id.String())}
+		}
+	})
+	var mu sync.Mutex
+	caught := map[string]bool{}
+	cfg := configOf(cluster, "alice")
+	cfg.SignedReplies = true
+	cfg.Log = slog.New(slog.NewTextHandler(lines(func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, id := range []string{"r1", "r2", "r3", "r4"} {
+			if strings.Contains(line, "did not sign") && strings.Contains(line, "replica="+id) {
+				caught[id] = true
 			}
-		})
-		cfg := configOf(cluster, "alice")
-		cfg.SignedReplies = true
-		c := dial(t, cfg)
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		if x.want != nil {
-			ctx, cancel = context.WithTimeout(context.Background(), 500*time.Millisecond)
 		}
-		r, err := c.Submit(ctx, []byte("x"))
-		cancel()
-		if !errors.Is(err, x.want) {
-			t.Errorf("%d forgers: %+v, %v", x.forgers, r, err)
+	}), nil))
+	c := dial(t, cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	p, err := c.SubmitAsync(ctx, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all forgers are caught", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(caught) == 3
+	})
+	cancel()
+	if r, err := p.Result(); !errors.Is(err, client.ErrOutcomeUnknown) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if caught["r4"] || cluster.Executed() != 1 {
+		t.Errorf("caught %v, executed %d", caught, cluster.Executed())
+	}
+}
+
+type lines func(string)
+
+func (l lines) Write(b []byte) (int, error) { l(string(b)); return len(b), nil }
+
+// TestOneForger: f forgers do not keep the others' replies from counting.
+func TestOneForger(t *testing.T) {
+	t.Parallel()
+	cluster := gatewaytest.New(t, four(), func(id group.ID, cfg *gateway.Config) {
+		if id == 1 {
+			cfg.Key = forger{gatewaytest.Key(id.String())}
 		}
-		if cluster.Executed() != 1 {
-			t.Errorf("%d forgers: executed %d", x.forgers, cluster.Executed())
+	})
+	cfg := configOf(cluster, "alice")
+	cfg.SignedReplies = true
+	c := dial(t, cfg)
+	for range 20 {
+		if r, err := c.Submit(context.Background(), []byte("x")); err != nil || string(r.Value) != "ok:x" {
+			t.Fatal(r, err)
 		}
 	}
 }
@@ -124,6 +161,34 @@ func TestResultLost(t *testing.T) {
 	c := dial(t, configOf(cluster, "alice"))
 	all(t, c)
 	if _, err := c.Submit(context.Background(), []byte("x")); !errors.Is(err, client.ErrResultLost) {
+		t.Fatal(err)
+	}
+}
+
+// TestOverloadedIsSure: a replica that may have taken the update when it was first asked does not count as one that refused it.
+func TestOverloadedIsSure(t *testing.T) {
+	t.Parallel()
+	cluster := gatewaytest.New(t, four(), func(_ group.ID, cfg *gateway.Config) { cfg.Patience = time.Millisecond })
+	var asked atomic.Int64
+	for i, r := range cluster.Replicas {
+		r.OnSubmit = func(wire.Update) error {
+			if i == 0 && asked.Add(1) == 1 {
+				return gatewaytest.ErrSwallow
+			}
+			return gateway.ErrOverloaded
+		}
+	}
+	c := dial(t, configOf(cluster, "alice"))
+	all(t, c)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	p, err := c.SubmitAsync(ctx, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all have refused, the first again and again", func() bool { return asked.Load() > 4 })
+	cancel()
+	if _, err := p.Result(); errors.Is(err, client.ErrOverloaded) || !errors.Is(err, client.ErrOutcomeUnknown) {
 		t.Fatal(err)
 	}
 }

@@ -25,7 +25,10 @@ func (c *Client) ask(p *Pending) {
 		if l == nil || !l.send(p.frame) {
 			return
 		}
-		p.asked, p.last = p.asked.With(l.id), l.id
+		if p.unsure.Has(l.id) {
+			p.held = p.held.With(l.id)
+		}
+		p.asked, p.unsure, p.last = p.asked.With(l.id), p.unsure.With(l.id), l.id
 	}
 }
 
@@ -68,6 +71,7 @@ func (c *Client) refused(from group.ID, f clientwire.Refused) {
 	switch f.Why {
 	case clientwire.Duplicate, clientwire.ResultLost: // it was executed: the others' replies are on their way
 	case clientwire.Overloaded, clientwire.Closing:
+		p.unsure = p.unsure.Without(from)
 		if c.overloaded(p) {
 			c.end(p, Result{}, ErrOverloaded)
 			return
@@ -78,11 +82,11 @@ func (c *Client) refused(from group.ID, f clientwire.Refused) {
 	}
 }
 
-// overloaded reports whether every replica that can be asked has refused, and everybody who was asked: then no correct
-// replica has the update.
+// overloaded reports whether every replica that can be asked has refused, and everybody who was asked each time: then no
+// correct replica has the update.
 func (c *Client) overloaded(p *Pending) bool {
 	busy := p.busy()
-	if busy.Len() < c.enough() || p.asked.Minus(busy) != 0 {
+	if busy.Len() < c.enough() || p.unsure.Union(p.held) != 0 {
 		return false
 	}
 	for _, l := range c.links {

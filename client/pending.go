@@ -29,6 +29,8 @@ type Pending struct {
 	// Written under Client.mu.
 	asked    group.Set // replicas that were sent the frame
 	last     group.ID  // the last of them
+	unsure   group.Set // replicas that have not refused what they were sent last, and may have taken it
+	held     group.Set // replicas that were sent it again while unsure: even if they refuse that, they may have the first
 	voted    group.Set // replicas whose reply was counted
 	votes    []vote
 	refusals [8]group.Set // by reason

@@ -172,7 +172,7 @@ func TestContradictingCertificates(t *testing.T) {
 			}
 			env := wire.NewEnvelope(wire.Header{Sender: id, Epoch: epoch, Incarnation: 1}, &wire.PreorderAck{
 				Incarnations: l.membership,
-				Parts: []wire.AckPart{{ID: wire.PreorderID{Origin: 2, Position: wire.Position{Incarnation: 1, Seq: 5}}, Digest: d}},
+				Parts:        []wire.AckPart{{ID: wire.PreorderID{Origin: 2, Position: wire.Position{Incarnation: 1, Seq: 5}}, Digest: d}},
 			})
 			l.said(env)
 		}

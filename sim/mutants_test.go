@@ -62,7 +62,7 @@ type mutant struct {
 	edits []edit
 }
 
-// edit replaces the only occurrence of old in file by new.
+// edit replaces the only occurrence of the lines old in file by new.
 type edit struct{ file, old, new string }
 
 // readMutant reads a bug: a line "why: …", then for each edit "file: …", a line "--- old", the old text, a line "--- new" and
@@ -120,10 +120,11 @@ func buildMutant(t *testing.T, m mutant) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if count := strings.Count(string(text), e.old); count != 1 {
+		planted, count := replaceLines(string(text), e.old, e.new)
+		if count != 1 {
 			t.Fatalf("%s has the old text %d times; the bug has to be planted anew:\n%s", e.file, count, e.old)
 		}
-		if err := os.WriteFile(changed, []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
+		if err := os.WriteFile(changed, []byte(planted), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		overlay.Replace[path] = changed
@@ -142,6 +143,28 @@ func buildMutant(t *testing.T, m mutant) string {
 		t.Fatalf("the bug does not compile: %v\n%s", err, out)
 	}
 	return binary
+}
+
+// replaceLines replaces the lines of before by those of after wherever text has them, whatever their indentation, and says
+// how often that was.
+func replaceLines(text, before, after string) (string, int) {
+	lines, want := strings.SplitAfter(text, "\n"), strings.Split(strings.TrimSuffix(before, "\n"), "\n")
+	var out strings.Builder
+	count := 0
+	for i := 0; i < len(lines); i++ {
+		matches := i+len(want) <= len(lines)
+		for j := 0; matches && j < len(want); j++ {
+			matches = strings.TrimSpace(lines[i+j]) == strings.TrimSpace(want[j])
+		}
+		if !matches {
+			out.WriteString(lines[i])
+			continue
+		}
+		out.WriteString(after)
+		i += len(want) - 1
+		count++
+	}
+	return out.String(), count
 }
 
 // hunt runs the binary and returns the violation that it found, empty if none.

@@ -230,6 +230,9 @@ func drawAttacks(rng *rand.Rand, leads bool) []string {
 		}
 	}
 	names := []string{choose(rng, fit...).Name}
+	if rng.IntN(5) == 0 && names[0] != "agree" {
+		return append(names, "agree") // an accomplice of itself
+	}
 	if rng.IntN(4) == 0 {
 		if second := choose(rng, fit...).Name; second != names[0] {
 			names = append(names, second)

@@ -269,7 +269,15 @@ func median(list []float64) float64 {
 // floorNodeCmd is a process of the floor.
 type floorNodeCmd struct {
 	Dir string `arg:"" help:"Folder of the member."`
+	profileFlag
 }
 
 // Run serves until standard input ends.
-func (c *floorNodeCmd) Run(g *globals) error { return floor.Serve(c.Dir, g.in, g.out) }
+func (c *floorNodeCmd) Run(g *globals) error {
+	stop, err := c.profileFlag.start()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return floor.Serve(c.Dir, g.in, g.out)
+}

@@ -18,6 +18,7 @@ import (
 // runCmd is prime run.
 type runCmd struct {
 	Dir string `required:"" help:"The replica's folder, for example demo/r1."`
+	profileFlag
 }
 
 // Help is shown below the flags.
@@ -41,6 +42,11 @@ func (c *runCmd) Run(g *globals) error {
 	if err := c.inspect(cfg); err != nil {
 		return err
 	}
+	stop, err := c.profileFlag.start()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	application, socket := application(cfg, g.log)
 	r, err := prime.Open(cfg, application, prime.WithLogger(g.log))
 	if err != nil {
@@ -152,6 +158,9 @@ func (c control) Submit(ctx context.Context, payload []byte, done func(local.Res
 func (c control) Watch(ctx context.Context, from uint64, emit func([]app.Record) error) error {
 	for {
 		batch, err := c.replica.Records(ctx, from)
+		if errors.Is(err, prime.ErrClosed) {
+			return &local.Failure{Code: local.Closed, Text: fmt.Sprintf("r%d has stopped: watch another replica", c.cfg.Node.ID)}
+		}
 		if err != nil {
 			return c.failure(err)
 		}

@@ -36,14 +36,14 @@ Example:
 
 // Run shows the status.
 func (c *statusCmd) Run(g *globals) error {
-	client, err := dial(g.ctx, c.Dir, statusTimeout)
+	ctx, cancel := context.WithTimeoutCause(g.ctx, statusTimeout,
+		fmt.Errorf("the replica of %s does not answer within %s", c.Dir, statusTimeout))
+	defer cancel()
+	client, err := dial(ctx, c.Dir, statusTimeout)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeoutCause(g.ctx, statusTimeout,
-		fmt.Errorf("the replica of %s does not answer within %s", c.Dir, statusTimeout))
-	defer cancel()
 	text, err := client.Status(ctx)
 	if err != nil {
 		return err

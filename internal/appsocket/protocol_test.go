@@ -38,6 +38,34 @@ func TestFramesComeBack(t *testing.T) {
 	}
 }
 
+// TestLayouts are the frames of docs/application-socket.md, byte by byte: programs in other languages rely on them.
+func TestLayouts(t *testing.T) {
+	t.Parallel()
+	zeros := strings.Repeat("\x00", 32)
+	for name, c := range map[string]struct {
+		got  []byte
+		want string
+	}{
+		"attach": {(&Attach{Version: 1, Cluster: [32]byte{31: 9}, Epoch: 2, Resume: true, After: Position{0x0102030405060708, 3}}).Append(nil),
+			"\x3d\x00\x00\x00" + "\x01" + "prime-app" + "\x01\x00" + zeros[1:] + "\x09" + "\x02\x00\x00\x00" + "\x01" +
+				"\x08\x07\x06\x05\x04\x03\x02\x01" + "\x03\x00\x00\x00"},
+		"results": {(&Results{First: Position{7, 2}, Results: [][]byte{[]byte("ab"), nil}}).Append(nil),
+			"\x1b\x00\x00\x00" + "\x02" + "\x07" + zeros[:7] + "\x02\x00\x00\x00" + "\x02\x00\x00\x00" +
+				"\x02\x00\x00\x00" + "ab" + "\x00\x00\x00\x00"},
+		"welcome": {(&Welcome{Version: 1, Replica: 4, Epoch: 1, After: Position{1, 1}}).Append(nil),
+			"\x34\x00\x00\x00" + "\x41" + "\x01\x00" + "\x04" + zeros + "\x01\x00\x00\x00" + "\x01" + zeros[:7] + "\x01\x00\x00\x00"},
+		"records": {AppendRecords(nil, []app.Record{{Epoch: 1, Ordinal: 2, Index: 1, Total: 3, Origin: 4, Seq: 5, Time: -1, Payload: []byte("p")}}),
+			"\x4f\x00\x00\x00" + "\x42" + "\x01\x00\x00\x00" + "\x01\x00\x00\x00" + "\x02" + zeros[:7] + "\x01\x00\x00\x00" +
+				"\x03\x00\x00\x00" + "\x04" + zeros + "\x05" + zeros[:7] + strings.Repeat("\xff", 8) + "\x01\x00\x00\x00" + "p"},
+		"refused": {(&Refused{Code: Gone, At: Position{6, 1}, Text: "no"}).Append(nil),
+			"\x10\x00\x00\x00" + "\x43" + "\x03" + "\x06" + zeros[:7] + "\x01\x00\x00\x00" + "no"},
+	} {
+		if string(c.got) != c.want {
+			t.Errorf("%s:\n%x\n%x", name, c.got, c.want)
+		}
+	}
+}
+
 func TestVersionIsReadFirst(t *testing.T) {
 	t.Parallel()
 	if a, err := ParseAttach([]byte(magic + "\x09\x00and what a later version says")); err != nil || a.Version != 9 {

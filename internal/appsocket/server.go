@@ -39,16 +39,16 @@ type Server struct {
 	wg        sync.WaitGroup
 	closed    chan struct{}
 	shut      sync.Once
-	listener  *unixsock.Listener
 	refusals  rate.Sometimes // logged
 
-	mu      sync.Mutex
-	changed chan struct{} // closed, and made anew, whenever something below changes
-	owner   *owner        // the process that is attached
-	batch   []app.Record  // in hand; nil between two calls of Deliver
-	results [][]byte      // of the records of batch that have been acknowledged
-	last    Position      // last record that was acknowledged
-	count   uint64        // records acknowledged since the start
+	mu       sync.Mutex
+	listener *unixsock.Listener
+	changed  chan struct{} // closed, and made anew, whenever something below changes
+	owner    *owner        // the process that is attached
+	batch    []app.Record  // in hand; nil between two calls of Deliver
+	results  [][]byte      // of the records of batch that have been acknowledged
+	last     Position      // last record that was acknowledged
+	count    uint64        // records acknowledged since the start
 }
 
 // New makes the application of one replica.
@@ -83,9 +83,16 @@ func (s *Server) Listen(folder, path string) error {
 	if err != nil {
 		return fmt.Errorf("application socket: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.closed: // the replica has ended meanwhile
+		return l.Close()
+	default:
+	}
 	s.listener = l
 	s.log.Info("the application is a process of its own: waiting for it to attach", "socket", l.Path())
-	s.wg.Go(s.accept)
+	s.wg.Go(func() { s.accept(l) })
 	return nil
 }
 
@@ -93,9 +100,12 @@ func (s *Server) Listen(folder, path string) error {
 func (s *Server) Close() error {
 	var err error
 	s.shut.Do(func() {
+		s.mu.Lock()
 		close(s.closed)
-		if s.listener != nil {
-			err = s.listener.Close()
+		l := s.listener
+		s.mu.Unlock()
+		if l != nil {
+			err = l.Close()
 		}
 		s.wg.Wait()
 	})
@@ -151,9 +161,9 @@ func (s *Server) wait(end <-chan struct{}) bool {
 	}
 }
 
-func (s *Server) accept() {
+func (s *Server) accept(l *unixsock.Listener) {
 	for pause := time.Duration(0); ; {
-		sock, err := s.listener.Accept()
+		sock, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}

@@ -41,7 +41,7 @@ type Behaviour struct {
 // Behaviours are all there are, in a fixed order.
 func Behaviours() []Behaviour {
 	return []Behaviour{
-		equivocate(), equivocateToTwo(), hide(), mute(), selective(), liar(), falseAcks(), wrongVotes(), absurdTime(),
+		equivocate(), equivocateToTwo(), agree(), hide(), mute(), selective(), liar(), falseAcks(), wrongVotes(), absurdTime(),
 		flood(), replay(), late(), frame(), omitRows(), staleRows(), forgeRows(), twoProposals(), proposeToOne(),
 	}
 }

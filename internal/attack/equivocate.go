@@ -31,7 +31,7 @@ func splitRequest(h *Host, s effect.Send, put func(effect.Send), two bool) {
 	if two {
 		deceived = h.anyone().Union(h.anyone())
 	}
-	put(effect.Send{To: s.To.Intersect(deceived), Class: s.Class, Msg: otherRequest(m)})
+	put(effect.Send{To: s.To.Intersect(deceived), Class: s.Class, Signed: h.Sign(otherRequest(m))})
 	s.To = s.To.Minus(deceived)
 	put(s)
 }

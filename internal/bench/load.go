@@ -154,11 +154,12 @@ func (l Load) open(ctx context.Context, c Submitter, r *recorder, at, interval, 
 		if ctx.Err() != nil {
 			break
 		}
+		intended := at
 		running.Go(func() {
 			defer func() { <-room }()
 			payload := newPayload(l.PayloadBytes)
 			ack, err := c.Submit(payload)
-			r.done(at, ack, err)
+			r.done(intended, ack, err)
 		})
 	}
 	for ; at < end; at += interval {

@@ -113,7 +113,8 @@ func (l *loop) run(stop <-chan struct{}) {
 	}
 }
 
-// round handles own copies, all TIMELY messages, a burst of others, and own clients' updates; false if there was nothing.
+// round handles own copies, TIMELY messages, a burst of others, and own clients' updates; false if there was nothing. What
+// follows from all of it leaves together, so that one signature covers it; a burst is short, so nothing urgent waits for long.
 func (l *loop) round() bool {
 	busy := l.own()
 	if l.held = l.outlet.congested(); !l.held {
@@ -127,8 +128,10 @@ func (l *loop) round() bool {
 	}
 	if l.machine.Deadline() <= l.clock.Now() {
 		l.step(core.Tick, inputTick)
-		l.flush()
 		busy = true
+	}
+	if busy {
+		l.flush()
 	}
 	return busy
 }
@@ -139,9 +142,6 @@ func (l *loop) own() bool {
 	for _, env := range l.copies {
 		l.step(core.Input{Message: env}, inputOwn)
 	}
-	if len(l.copies) > 0 {
-		l.flush()
-	}
 	return len(l.copies) > 0
 }
 
@@ -151,21 +151,16 @@ func (l *loop) messages(kind int) bool {
 		l.step(core.Input{Message: env}, kind)
 		l.envs[i] = nil
 	}
-	if len(l.envs) > 0 {
-		l.flush()
-	}
 	return len(l.envs) > 0
 }
 
 // submit hands own clients' updates to the machine.
 func (l *loop) submit() bool {
 	l.updates, _ = l.submits.take(l.updates)
-	if len(l.updates) == 0 {
-		return false
+	if len(l.updates) > 0 {
+		l.step(core.Input{Submit: l.updates}, inputSubmit)
 	}
-	l.step(core.Input{Submit: l.updates}, inputSubmit)
-	l.flush()
-	return true
+	return len(l.updates) > 0
 }
 
 // step is one step of the machine.

@@ -35,13 +35,13 @@ func TestOrder(t *testing.T) {
 			for i := range c.nodes {
 				ids = append(ids, i+1)
 			}
-			c.runAll(150, ids...)
+			c.runAll(60, ids...)
 			c.agree(ids...)
 			for id, n := range c.nodes {
 				if err := n.Close(); err != nil {
 					t.Errorf("r%d: %v", id+1, err)
 				}
-				if s := n.Status(); s.State != StateClosed || s.Delivered < uint64(150*len(ids)) || s.View != 1 || s.Leader != 1 {
+				if s := n.Status(); s.State != StateClosed || s.Delivered < uint64(60*len(ids)) || s.View != 1 || s.Leader != 1 {
 					t.Errorf("r%d after its end: %+v", id+1, s)
 				}
 			}

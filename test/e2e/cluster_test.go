@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // numbered is so many updates, one per line.
@@ -149,6 +150,13 @@ func (c *cluster) stopAll() {
 	if code := watch.exit(); code != 0 {
 		t.Errorf("watch after SIGINT: exit %d", code)
 	}
+	watch = spawn(t, "prime", "watch", "--dir", c.folder(1), "--from", "1")
+	watch.until("a record", func(text string) bool { return strings.Contains(text, "after the kill") })
+	defer func() {
+		if code := watch.exit(); code != 1 || !strings.Contains(watch.said(), "prime: r1 has stopped: watch another replica\n") {
+			t.Errorf("watch of a replica that stops: exit %d", code)
+		}
+	}()
 	for i, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGTERM} {
 		p := c.run[i+1]
 		p.signal(s)
@@ -191,6 +199,37 @@ func TestUpdatesUnderWayAtTheEnd(t *testing.T) {
 	if r.code != 1 || strings.Count(r.out, "\n") != some || !strings.Contains(r.err, fmt.Sprintf("line %d", some+1)) ||
 		!strings.Contains(r.err, "another") {
 		t.Errorf("exit %d, %d results\n%s", r.code, strings.Count(r.out, "\n"), r.err)
+	}
+}
+
+// TestSecondSignal: a stop waits for updates that were accepted, here in vain because the leader is gone; a second signal does
+// not.
+func TestSecondSignal(t *testing.T) {
+	c := newCluster(t, filepath.Join(t.TempDir(), "c"))
+	c.start(1, 2, 3, 4)
+	c.run[1].signal(syscall.SIGKILL)
+	c.run[1].exit()
+	submit := spawn(t, "prime", "submit", "--dir", c.folder(2), "x")
+	for deadline := time.Now().Add(patience); c.status(2).Counters.Submitted == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the update was not accepted")
+		}
+	}
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for ended := false; !ended; {
+		c.run[2].signal(syscall.SIGTERM)
+		select {
+		case <-c.run[2].ended:
+			ended = true
+		case <-again.C:
+		}
+	}
+	if ws := c.run[2].cmd.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended by itself: exit %d\n%s", ws.ExitStatus(), c.run[2].said())
+	}
+	if code := submit.exit(); code != 1 || !strings.Contains(submit.said(), "prime: ") {
+		t.Errorf("submit: exit %d: %s", code, submit.said())
 	}
 }
 

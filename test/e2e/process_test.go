@@ -256,6 +256,9 @@ type status struct {
 	Delivered uint64          `json:"delivered"`
 	Digest    string          `json:"stream_digest"`
 	Peers     json.RawMessage `json:"peers"`
+	Counters  struct {
+		Submitted uint64 `json:"submitted"`
+	} `json:"counters"`
 }
 
 func (c *cluster) status(i int) status {

@@ -129,7 +129,7 @@ func (m *Mesh) identify(conn *tls.Conn) (peer int, l *lane, err error) {
 		return peer, nil, err
 	}
 	l = m.peers[peer].lane(theirs.class)
-	tune(conn.NetConn().(*guarded).Conn, l.class, m.o.Network.DSCP)
+	m.tune(conn.NetConn().(*guarded).Conn, l.class)
 	_, err = conn.Write(theirs.reply(m.own, welcome).encode())
 	return peer, l, err
 }

@@ -99,7 +99,7 @@ func (m *Mesh) connect(ctx context.Context, address string) (net.Conn, error) {
 // introduce shakes hands on a new connection.
 func (l *lane) introduce(raw net.Conn) (*tls.Conn, error) {
 	m, p := l.peer.mesh, l.peer
-	tune(raw, l.class, m.o.Network.DSCP)
+	m.tune(raw, l.class)
 	knock := p.secret.knock(m.o.Self, p.ID, addrPort(raw.LocalAddr()))
 	conn := tls.Client(raw, dialConfig(m.cert, p.PublicKey, knock))
 	mine := m.own

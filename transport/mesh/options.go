@@ -64,7 +64,7 @@ type Options struct {
 	MaxFrame       func(transport.Class) int // largest frame, bytes; larger ones are neither sent nor accepted
 	Logger         *slog.Logger              // nil: nothing is logged
 	TimelyContract Contract                  // per source and link
-	WriteTimeout   time.Duration             // a peer that takes nothing for so long is disconnected; 10 s if zero
+	WriteTimeout   time.Duration             // a peer that takes or acknowledges nothing for so long is disconnected; 10 s if zero
 }
 
 // Defaults for settings that are zero.
@@ -136,8 +136,12 @@ func (p *Peer) check() error {
 		return fmt.Errorf("transport: the public key of r%d has %d bytes: an Ed25519 key has %d",
 			p.ID, len(p.PublicKey), ed25519.PublicKeySize)
 	}
-	if _, _, err := net.SplitHostPort(p.Address); err != nil {
+	host, _, err := net.SplitHostPort(p.Address)
+	if err != nil {
 		return fmt.Errorf("transport: address %q of r%d is not host:port: %w", p.Address, p.ID, err)
+	}
+	if host == "" {
+		return fmt.Errorf("transport: address %q of r%d has no host: peers could not tell its connections from others", p.Address, p.ID)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/primebft/prime/transport"
+	"github.com/primebft/prime/transport/transporttest"
 )
 
 // TestReaderCutsAnyPieces: however a stream arrives in pieces, the same frames come out, and they stay as they are.
@@ -221,7 +222,7 @@ func TestTimelyContract(t *testing.T) {
 	for range 10 {
 		r1.Send(2, transport.Frame{Class: transport.Timely, Source: 2, Bytes: make([]byte, 1000)})
 	}
-	exchange(t, r1, r2)
+	transporttest.Eventually(t, "all frames", func() bool { return r2.frames(1) == 10 })
 	if p := r1.peer(2); p.Demoted != 6 || p.Dropped != 0 {
 		t.Errorf("%d frames demoted, want 6: %+v", p.Demoted, p)
 	}
@@ -269,6 +270,7 @@ func TestWrongOptions(t *testing.T) {
 		{"a peer has id 0", func(o *Options) { o.Peers[1].ID = 0 }},
 		{"r3 is in Peers twice", func(o *Options) { o.Peers[1].ID = 3 }},
 		{`address "nowhere" of r2`, func(o *Options) { o.Peers[1].Address = "nowhere" }},
+		{`address ":7100" of r2 has no host`, func(o *Options) { o.Peers[1].Address = ":7100" }},
 		{"public key of r2 has 5 bytes", func(o *Options) { o.Peers[1].PublicKey = make([]byte, 5) }},
 		{"r2 and r3 have the same public key", func(o *Options) { o.Peers[2].PublicKey = o.Peers[1].PublicKey }},
 		{"public key of r2 is not valid", func(o *Options) { o.Peers[1].PublicKey = append([]byte{1}, make([]byte, 31)...) }},
@@ -295,4 +297,26 @@ func TestWrongOptions(t *testing.T) {
 		t.Errorf("a port in use: %v", err)
 	}
 	_ = m.Close()
+}
+
+// TestSendDoesNotAllocate, whether frames fit or push others out.
+func TestSendDoesNotAllocate(t *testing.T) {
+	c := newCluster(t, 2)
+	o := c.options(1)
+	o.Network.BudgetBytes = 100_000
+	m, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	f := transport.Frame{Class: transport.Timely, Source: 1, Bytes: make([]byte, 300)}
+	for range 1000 {
+		m.Send(2, f)
+	}
+	if n := testing.AllocsPerRun(1000, func() { m.Send(2, f) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if m.Peers()[0].Dropped == 0 {
+		t.Error("nothing was dropped")
+	}
 }

@@ -103,13 +103,20 @@ func (p *peer) send(f transport.Frame) {
 
 // account counts and logs frames that did not get what they asked for.
 func (p *peer) account(f transport.Frame, v schedule.Verdict) {
+	log := p.mesh.log
 	if v.Demoted {
 		p.demoted.Add(1)
-		p.mesh.warn(p.ID, "TIMELY frames exceed their source's contract and are sent as BOUNDED", slog.Int("source", f.Source))
+		t := topic{p.ID, "TIMELY frames exceed their source's contract and are sent as BOUNDED"}
+		if left, ok := log.due(t); ok {
+			log.write(slog.LevelWarn, t, left, slog.Int("source", f.Source))
+		}
 	}
 	if v.Dropped > 0 {
 		p.dropped.Add(uint64(v.Dropped))
-		p.mesh.warn(p.ID, "frames dropped: the budget for this peer and class is full", slog.String("class", v.Class.String()))
+		t := topic{p.ID, "frames dropped: the budget for this peer and class is full"}
+		if left, ok := log.due(t); ok {
+			log.write(slog.LevelWarn, t, left, slog.String("class", v.Class.String()))
+		}
 	}
 }
 

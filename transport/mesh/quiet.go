@@ -35,17 +35,20 @@ func newQuiet(out *slog.Logger) *quiet {
 
 // say logs one line about a peer, unless it said the same of it a moment ago.
 func (q *quiet) say(level slog.Level, peer int, reason string, attrs ...slog.Attr) {
-	left, ok := q.due(topic{peer, reason})
-	if !ok {
-		return
+	if left, ok := q.due(topic{peer, reason}); ok {
+		q.write(level, topic{peer, reason}, left, attrs...)
 	}
-	if peer != 0 {
-		attrs = append(attrs, slog.Int("peer", peer))
+}
+
+// write logs a line that is due. Callers that often have nothing to say ask due first and spare the attributes.
+func (q *quiet) write(level slog.Level, t topic, left int, attrs ...slog.Attr) {
+	if t.peer != 0 {
+		attrs = append(attrs, slog.Int("peer", t.peer))
 	}
 	if left > 0 {
 		attrs = append(attrs, slog.Int("suppressed", left))
 	}
-	q.out.LogAttrs(context.Background(), level, reason, attrs...)
+	q.out.LogAttrs(context.Background(), level, t.reason, attrs...)
 }
 
 // due reports whether a line may be logged now, and how many were left out since the last.

@@ -43,37 +43,8 @@ func TestSiege(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 4 {
-		wg.Go(func() { // silent ones, for ever
-			var open [100]net.Conn
-			for i := 0; ; i = (i + 1) % len(open) {
-				select {
-				case <-stop:
-					for _, conn := range open {
-						if conn != nil {
-							_ = conn.Close()
-						}
-					}
-					return
-				default:
-				}
-				if open[i] != nil {
-					_ = open[i].Close()
-				}
-				open[i], _ = net.Dial("tcp", address)
-			}
-		})
-		wg.Go(func() { // complete handshakes with a key of their own
-			for i := (intruder{key: testKey(99)}); ; {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if conn, _ := i.handshake(address); conn != nil {
-					_ = conn.NetConn().Close()
-				}
-			}
-		})
+		wg.Go(func() { openSilently(address, stop) })
+		wg.Go(func() { shakeHands(address, stop) })
 	}
 	r1, r2 := c.run(t, 1, nil), c.run(t, 2, nil)
 	exchange(t, r1, r3)
@@ -86,6 +57,42 @@ func TestSiege(t *testing.T) {
 	exchange(t, r1, r2)
 	if n := len(r3.log.String()); n > 64<<10 {
 		t.Errorf("the siege made a log of %d bytes", n)
+	}
+}
+
+// openSilently opens connections and says nothing, until it is told to stop.
+func openSilently(address string, stop <-chan struct{}) {
+	var open [100]net.Conn
+	closeOne := func(i int) {
+		if open[i] != nil {
+			_ = open[i].Close()
+		}
+	}
+	for i := 0; ; i = (i + 1) % len(open) {
+		select {
+		case <-stop:
+			for i := range open {
+				closeOne(i)
+			}
+			return
+		default:
+		}
+		closeOne(i)
+		open[i], _ = net.Dial("tcp", address)
+	}
+}
+
+// shakeHands completes handshakes with a key that nobody knows, until it is told to stop.
+func shakeHands(address string, stop <-chan struct{}) {
+	for i := (intruder{key: testKey(99)}); ; {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if conn, _ := i.handshake(address); conn != nil {
+			_ = conn.NetConn().Close()
+		}
 	}
 }
 

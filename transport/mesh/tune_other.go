@@ -2,11 +2,10 @@
 
 package mesh
 
-import (
-	"net"
+import "time"
 
-	"github.com/primebft/prime/transport"
-)
+// limitBuffers does nothing: this system has its own way.
+func limitBuffers(int, time.Duration) {}
 
-// tune does nothing: marks and buffer sizes are advice, and this system has its own way to take it.
-func tune(net.Conn, transport.Class, bool) {}
+// markPackets does nothing: this system has its own way.
+func markPackets(int, int) {}

@@ -3,33 +3,19 @@
 package mesh
 
 import (
-	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/primebft/prime/transport"
 )
 
-// unsent is how many bytes may wait in the kernel before it has sent them. What waits there is out of the scheduler's hands.
-const unsent = 128 << 10
+// limitBuffers limits how much and for how long the kernel keeps what it has not sent.
+func limitBuffers(fd int, patience time.Duration) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
+	limitSilence(fd, patience)
+}
 
-// tune sets what the kernel should know about a connection: how little to buffer and, if marked, the code point of its
-// class: EF (RFC 3246) for TIMELY, AF21 (RFC 2597) for BOUNDED, LE (RFC 8622) for RECON and BULK. All of it is advice, so
-// that errors do not matter.
-func tune(raw net.Conn, c transport.Class, mark bool) {
-	tcp, ok := raw.(*net.TCPConn)
-	if !ok {
-		return
-	}
-	control, err := tcp.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = control.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
-		if mark {
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TOS, trafficClass(c))
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_TCLASS, trafficClass(c))
-		}
-	})
+// markPackets sets the traffic class of IPv4 and IPv6 packets; a socket takes one of them or both.
+func markPackets(fd, trafficClass int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, trafficClass)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, trafficClass)
 }

@@ -11,24 +11,18 @@ import (
 	"github.com/primebft/prime/transport"
 )
 
-// Kinds of frames of a broadcast leg; then follows the leg (u32), and a batch's envelope or the count of batches taken (u64).
-const (
-	dataFrame = 1
-	ackFrame  = 2
-	ackSize   = 1 + 4 + 8
-)
+// A frame is a batch's envelope, or, as no envelope is so short, the leg (u32) and the number of batches taken (u64).
+const ackSize = 4 + 8
 
 // pool is how many different updates each process sends, over and over.
-const pool = 4096
+const pool = 1024
 
 // broadcast is a leg in which every process sends batches to all others.
 type broadcast struct {
 	n       *node
 	number  uint32
-	updates []wire.Update
-	batch   int
+	batches []prepared
 	window  uint64 // batches that may be on their way
-	proof   wire.Proof
 
 	taken [65]uint64    // batches taken from each peer; each is written by that peer's reader alone
 	mu    sync.Mutex    // of acked
@@ -36,41 +30,50 @@ type broadcast struct {
 	moved chan struct{} // a token when acked has risen
 }
 
-func newBroadcast(n *node, o order) leg {
-	b := &broadcast{n: n, number: o.Leg, batch: max(1, o.Batch), proof: wire.Proof{Count: 1},
-		moved: make(chan struct{}, 1)}
-	b.updates, _ = n.updates(pool, o.Payload)
+// prepared is a batch, made and hashed before the measurement: making updates is the business of clients.
+type prepared struct {
+	updates []wire.Update
+	frame   []byte
+}
+
+func newBroadcast(n *node, o order) (leg, error) {
+	b := &broadcast{n: n, number: o.Leg, moved: make(chan struct{}, 1)}
+	batch := max(1, o.Batch)
+	updates, err := n.updates(max(pool, batch), o.Payload)
+	if err != nil {
+		return nil, err
+	}
+	for len(updates) >= batch {
+		b.batches = append(b.batches, prepared{updates[:batch], n.envelope(o.Leg, updates[:batch])})
+		updates = updates[batch:]
+	}
 	// As many as a replica may have under way, but never more than the transport holds for a peer: it would drop them.
-	size := b.batch * (o.Payload + 256)
-	budget := max(1, n.cfg.Node.Network.BudgetBytes/2/size)
+	budget := n.cfg.Node.Network.BudgetBytes / 2 / len(b.batches[0].frame)
 	b.window = uint64(max(1, min(n.cfg.Cluster.Limits.InFlight, budget)))
-	return b
+	return b, nil
 }
 
 func (b *broadcast) receive(from group.ID, frame []byte) {
-	if len(frame) < 5 || binary.LittleEndian.Uint32(frame[1:]) != b.number {
+	if len(frame) == ackSize {
+		if binary.LittleEndian.Uint32(frame) == b.number {
+			b.mu.Lock()
+			b.acked[from] = max(b.acked[from], binary.LittleEndian.Uint64(frame[4:]))
+			b.mu.Unlock()
+			select {
+			case b.moved <- struct{}{}:
+			default:
+			}
+		}
 		return
 	}
-	switch frame[0] {
-	case ackFrame:
-		if len(frame) != ackSize {
-			return
-		}
-		b.mu.Lock()
-		b.acked[from] = max(b.acked[from], binary.LittleEndian.Uint64(frame[5:]))
-		b.mu.Unlock()
-		select {
-		case b.moved <- struct{}{}:
-		default:
-		}
-	case dataFrame:
-		if !b.take(frame[5:]) {
-			return
-		}
-		b.taken[from]++
-		if every := max(1, b.window/4); b.taken[from]%every == 0 {
-			b.n.mesh.Send(int(from), boundedFrame(b.n.self, appendHead(make([]byte, 0, ackSize), ackFrame, b.number, b.taken[from])))
-		}
+	if !b.take(frame) {
+		return
+	}
+	b.taken[from]++
+	if every := max(1, b.window/4); b.taken[from]%every == 0 {
+		ack := binary.LittleEndian.AppendUint32(make([]byte, 0, ackSize), b.number)
+		ack = binary.LittleEndian.AppendUint64(ack, b.taken[from])
+		b.n.mesh.Send(int(from), boundedFrame(b.n.self, ack))
 	}
 }
 
@@ -81,7 +84,7 @@ func (b *broadcast) take(raw []byte) bool {
 		return false
 	}
 	m, ok := e.Msg.(*wire.PreorderRequest)
-	if !ok || !b.verify(m.Updates) {
+	if !ok || m.Seq != uint64(b.number) || !b.verify(m.Updates) {
 		return false
 	}
 	b.n.app.handed <- m.Updates
@@ -118,9 +121,9 @@ func (b *broadcast) run(from, to int64) answer {
 	return answer{Updates: float64(app.count.Load())}
 }
 
-// send sends batches, never more than the window ahead of the slowest peer, and takes part as a receiver of its own.
+// send sends batches, never more than the window ahead of the slowest peer, and hands each over itself, verified like all
+// others.
 func (b *broadcast) send(ctx context.Context) {
-	at := 0
 	for sent := uint64(0); ctx.Err() == nil; sent++ {
 		for sent >= b.slowest()+b.window {
 			select {
@@ -129,17 +132,10 @@ func (b *broadcast) send(ctx context.Context) {
 				return
 			}
 		}
-		updates := make([]wire.Update, b.batch)
-		for i := range updates {
-			updates[i] = b.updates[at]
-			at = (at + 1) % len(b.updates)
-		}
-		e := wire.NewEnvelope(b.n.header, &wire.PreorderRequest{Seq: sent + 1, Updates: updates})
-		e.Finish(b.proof)
-		frame := appendHead(make([]byte, 0, 5+len(e.Raw)), dataFrame, b.number, 0)[:5]
-		b.n.broadcast(append(frame, e.Raw...))
-		if b.verify(updates) {
-			b.n.app.handed <- updates
+		next := &b.batches[sent%uint64(len(b.batches))]
+		b.n.broadcast(next.frame)
+		if b.verify(next.updates) {
+			b.n.app.handed <- next.updates
 		}
 	}
 }
@@ -155,11 +151,11 @@ func (b *broadcast) slowest() uint64 {
 	return least
 }
 
-// appendHead appends kind, leg and number of a frame.
-func appendHead(b []byte, kind byte, leg uint32, number uint64) []byte {
-	b = append(b, kind)
-	b = binary.LittleEndian.AppendUint32(b, leg)
-	return binary.LittleEndian.AppendUint64(b, number)
+// envelope is a batch as it travels. Nobody signs it: that is no part of the floor.
+func (n *node) envelope(leg uint32, updates []wire.Update) []byte {
+	e := wire.NewEnvelope(n.header, &wire.PreorderRequest{Seq: uint64(leg), Updates: updates})
+	e.Finish(wire.Proof{Count: 1})
+	return e.Raw
 }
 
 func boundedFrame(from group.ID, bytes []byte) transport.Frame {

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/primebft/prime/internal/group"
-	"github.com/primebft/prime/internal/wire"
 )
 
 // copier holds plain TLS connections to all peers, at the addresses that replicas have for clients.
@@ -121,17 +120,11 @@ type copying struct {
 	frame []byte
 }
 
-func (c *copier) leg(o order) leg {
+func (c *copier) leg(o order) (leg, error) {
 	l := &copying{c: c, batch: max(1, o.Batch)}
 	updates, err := c.n.updates(l.batch, o.Payload)
-	if err != nil {
-		return l
-	}
-	e := wire.NewEnvelope(c.n.header, &wire.PreorderRequest{Seq: 1, Updates: updates})
-	e.Finish(wire.Proof{Count: 1})
-	l.frame = appendHead(nil, dataFrame, o.Leg, 0)[:5]
-	l.frame = append(l.frame, e.Raw...)
-	return l
+	l.frame = c.n.envelope(o.Leg, updates)
+	return l, err
 }
 
 func (l *copying) receive(group.ID, []byte) {}

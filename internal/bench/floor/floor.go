@@ -121,7 +121,7 @@ func (m *member) take(a *answer) error {
 // Times before a measurement.
 const (
 	start  = 50 * time.Millisecond  // for every process to read the order
-	warmUp = 500 * time.Millisecond // of the load itself
+	warmUp = 500 * time.Millisecond // of the load itself, unless the measurement is shorter
 )
 
 // run has every process do the same leg at the same time.
@@ -131,7 +131,7 @@ func (f *Floor) run(ctx context.Context, o order, duration time.Duration) ([]ans
 	window := stall.Span{}
 	for _, again := range []bool{false, true} {
 		if again { // all are ready
-			window.From = f.clock.Now() + int64(start+warmUp)
+			window.From = f.clock.Now() + int64(start+min(warmUp, duration))
 			window.To = window.From + int64(duration)
 			o = order{Leg: f.leg, From: window.From, To: window.To}
 		}

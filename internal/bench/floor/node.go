@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,8 +93,12 @@ func (a *application) run() {
 	}
 }
 
+// gcPercent lets memory grow rather than spend time on collecting it: the floor is to be as fast as it can be.
+const gcPercent = 800
+
 // Serve is the process of one member of the cluster in folder dir: it takes orders from in until that ends.
 func Serve(dir string, in io.Reader, out io.Writer) error {
+	debug.SetGCPercent(gcPercent)
 	n, err := open(dir)
 	if err != nil {
 		return err
@@ -171,15 +176,17 @@ func (n *node) obey(o order, copying *copier) answer {
 		return a
 	}
 	var next leg
+	err := fmt.Errorf("unknown leg %q", o.Kind)
 	switch o.Kind {
 	case broadcastLeg:
-		next = newBroadcast(n, o)
+		next, err = newBroadcast(n, o)
 	case copyLeg:
-		next = copying.leg(o)
+		next, err = copying.leg(o)
 	case roundsLeg:
-		next = newRounds(n, o)
-	default:
-		return answer{Leg: o.Leg, Failed: fmt.Sprintf("unknown leg %q", o.Kind)}
+		next, err = newRounds(n, o)
+	}
+	if err != nil {
+		return answer{Leg: o.Leg, Failed: err.Error()}
 	}
 	n.leg.Store(&next)
 	return answer{Leg: o.Leg}

@@ -30,8 +30,8 @@ type rounds struct {
 	laps    latency.Histogram
 }
 
-func newRounds(n *node, o order) leg {
-	return &rounds{n: n, number: o.Leg, heard: map[uint64]group.Set{}}
+func newRounds(n *node, o order) (leg, error) {
+	return &rounds{n: n, number: o.Leg, heard: map[uint64]group.Set{}}, nil
 }
 
 func (r *rounds) receive(from group.ID, frame []byte) {

@@ -193,7 +193,7 @@ func TestAgainstDumbTwin(t *testing.T) {
 			}
 			return n
 		}
-		for i := range rapid.IntRange(1, 200).Draw(t, "steps") {
+		for i := range rapid.IntRange(1, 100).Draw(t, "steps") {
 			if rapid.IntRange(0, 2).Draw(t, "take") == 0 {
 				got, _ := s.Take(0, bounded, 1, nil)
 				if (len(got) == 0) != (total() == 0) {

@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/group"
+)
+
+// behaviour makes the test program a stand-in for prime run, and says which.
+const behaviour = "PRIME_TEST_REPLICA"
+
+// tried names a file that a replica makes that finds its port taken.
+const tried = "PRIME_TEST_TRIED"
+
+func TestMain(m *testing.M) {
+	if how := os.Getenv(behaviour); how != "" {
+		os.Exit(standIn(how))
+	}
+	os.Exit(m.Run())
+}
+
+// standIn does as prime run would, as far as a cluster can see.
+func standIn(how string) int {
+	switch how {
+	case "taken once":
+		if f, err := os.OpenFile(os.Getenv(tried), os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			f.Close()
+			fmt.Fprintln(os.Stderr, "prime: cannot listen:", syscall.EADDRINUSE)
+			return 1
+		}
+	case "refuses":
+		fmt.Fprintln(os.Stderr, "prime: out of order")
+		return 2
+	case "silent":
+		select {}
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	fmt.Fprintln(os.Stderr, "some log line")
+	fmt.Fprintln(os.Stderr, "ready")
+	<-stop
+	return 0
+}
+
+func start(t *testing.T, how string, ready time.Duration) (*Cluster, error) {
+	t.Helper()
+	t.Setenv(behaviour, how)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Start(t.Context(), Options{Command: []string{self}, Dir: filepath.Join(t.TempDir(), "c"), Group: group.MustNew(1, 0),
+		Auth: config.AuthReplica, Node: config.Local(), Limits: config.DefaultLimits(), Ready: ready})
+}
+
+func TestStartKillStop(t *testing.T) {
+	c, err := start(t, "normal", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Running()) != 4 || len(c.Config.Replicas) != 4 {
+		t.Fatalf("%d of %d replicas run", len(c.Running()), len(c.Config.Replicas))
+	}
+	if err := config.Check(c.Dir); err != nil {
+		t.Error(err)
+	}
+	r3 := c.Replica(3)
+	if u, err := r3.Usage(); err != nil || u.RSS == 0 {
+		t.Errorf("usage %+v, %v", u, err)
+	}
+	pid := r3.Pid()
+	if err := r3.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if r3.Running() || !r3.Killed() || len(c.Running()) != 3 || gone(pid) != nil {
+		t.Errorf("r3 runs %v, killed %v, %d others run, %v", r3.Running(), r3.Killed(), len(c.Running()), gone(pid))
+	}
+	if _, err := r3.Usage(); err == nil {
+		t.Error("a dead process uses something")
+	}
+	if err := r3.Kill(); err != nil {
+		t.Errorf("killed twice: %v", err)
+	}
+	c.Stop()
+	for _, r := range c.Replicas {
+		if err := gone(r.Pid()); err != nil || r.Running() {
+			t.Errorf("r%d: %v, running %v", r.ID, err, r.Running())
+		}
+	}
+	log, err := os.ReadFile(filepath.Join(c.Replicas[0].Folder, LogFile))
+	if err != nil || string(log) != "some log line\nready\n" {
+		t.Errorf("log %q, %v", log, err)
+	}
+	c.Stop() // again
+}
+
+// gone finds whether a process that was waited for still exists.
+func gone(pid int) error {
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("process %d still exists: %v", pid, err)
+	}
+	return nil
+}
+
+// TestTakenPort: other ports are tried, in a folder where nothing has been started.
+func TestTakenPort(t *testing.T) {
+	t.Setenv(tried, filepath.Join(t.TempDir(), "tried"))
+	c, err := start(t, "taken once", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Stop()
+	if filepath.Base(c.Dir) != "again1" || len(c.Running()) != 4 {
+		t.Errorf("%d replicas run in %s", len(c.Running()), c.Dir)
+	}
+}
+
+// TestFailedStart: the error has the replica's last words, and nothing is left running.
+func TestFailedStart(t *testing.T) {
+	if c, err := start(t, "refuses", time.Minute); err == nil || !strings.Contains(err.Error(), "out of order") {
+		t.Errorf("%v, %v", c, err)
+	}
+	if c, err := start(t, "silent", 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, %v", c, err)
+	}
+	if _, err := Attach(t.Context(), t.TempDir()); err == nil {
+		t.Error("attached to an empty folder")
+	}
+}
+
+func TestLockHolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for text, want := range map[string]int{"": 0, "123\n": 123, "x": 0, "-5": 0, "0": 0} {
+		if err := os.WriteFile(filepath.Join(dir, "lock"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := lockHolder(dir); got != want {
+			t.Errorf("lockHolder of %q = %d, want %d", text, got, want)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "lock")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if got := lockHolder(dir); got != 0 {
+		t.Errorf("lockHolder without a file = %d", got)
+	}
+}
+
+func TestFreePorts(t *testing.T) {
+	t.Parallel()
+	base, err := FreePorts(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(base+3)))
+	if err != nil {
+		t.Skip("another program was faster")
+	}
+	defer l.Close()
+	if portsAreFree(base, 4) {
+		t.Errorf("ports from %d are free, though %d is taken", base, base+3)
+	}
+}
