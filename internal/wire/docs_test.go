@@ -9,7 +9,8 @@ import (
 
 // defaults are the limits that docs/wire.md gives sizes for.
 func defaults(n int) Limits {
-	return Limits{N: n, UpdateBytes: 64 << 10, RequestBytes: 256 << 10, RequestUpdates: 1024, AckParts: 512, Wants: 64}
+	return Limits{N: n, UpdateBytes: 64 << 10, RequestBytes: 256 << 10, RequestUpdates: 1024, AckParts: 512, Wants: 64,
+		Window: 128, Recalls: 16}
 }
 
 // The page that others implement from has every kind, every domain, and sizes that are true.
@@ -24,7 +25,7 @@ func TestDocumentation(t *testing.T) {
 		fmt.Sprintf("has %d bytes besides its body", aloneSize), fmt.Sprintf("batch adds %d", MaxPath*digestSize),
 		fmt.Sprintf("`update`, %d bytes", UpdateStatementSize),
 	}
-	for _, domain := range []string{domainContent, domainIncarnations, domainUpdate} {
+	for _, domain := range []string{domainContent, domainIncarnations, domainUpdate, domainResolution, domainWindow} {
 		want = append(want, `"`+strings.TrimSuffix(domain, "\x00")+`\0"`)
 	}
 	for k := KindPreorderRequest; topLevel.has(k); k++ {

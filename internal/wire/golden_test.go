@@ -26,6 +26,11 @@ func TestGolden(t *testing.T) {
 	}
 	incarnations := HashIncarnations(3, []uint32{1, 2, 3, 4})
 	golden(t, "incarnations.hex", incarnations[:])
+	states := &sampler{n: 4}
+	resolution, bindings := states.resolution(nil)
+	window, digest := bindings.Digest(7, resolution.View, resolution.Base), resolution.Digest()
+	golden(t, "window_digest.hex", window[:])
+	golden(t, "resolution.hex", digest[:])
 	golden(t, "update_statement.hex", UpdateStatement([32]byte{1, 2, 3}, &client.request(20).Updates[0]))
 }
 

@@ -42,19 +42,9 @@ func TestMaxFrameIsReached(t *testing.T) {
 			}
 			for _, m := range []Message{
 				request, acks, s.summary(), &SummaryMatrix{1, s.rows(0)}, proposal.Msg, &Prepare{vote}, &Commit{vote}, wants,
-				&Status{1, 1, s.vector(), s.vector()}, proof, &Evidence{largest, another},
+				&Status{1, 1, 1, s.vector(), s.vector()}, proof, &Evidence{largest, another},
 			} {
-				count := uint8(64)
-				if m.Kind() == KindSummary {
-					count = 1
-				}
-				e := s.seal(1, count, m)
-				if _, err := l.Decode(e.Raw); err != nil {
-					t.Errorf("n=%d %v: %v", n, m.Kind(), err)
-				}
-				if len(e.Raw) != l.MaxFrame(m.Kind()) {
-					t.Errorf("n=%d %v: %d bytes, MaxFrame says %d", n, m.Kind(), len(e.Raw), l.MaxFrame(m.Kind()))
-				}
+				reaches(t, l, s, m)
 			}
 			if want := l.MaxFrame(KindPrePrepare); l.MaxTimely() != want {
 				t.Errorf("n=%d: MaxTimely %d, a proposal has %d", n, l.MaxTimely(), want)
@@ -63,6 +53,22 @@ func TestMaxFrameIsReached(t *testing.T) {
 	}
 	if got := limitsFor(4).MaxFrame(99); got != 0 {
 		t.Errorf("MaxFrame of an unknown kind is %d", got)
+	}
+}
+
+// reaches fails unless m is accepted and as long as MaxFrame says in the largest batch that it can be in.
+func reaches(t *testing.T, l Limits, s *sampler, m Message) {
+	t.Helper()
+	count := uint8(64)
+	if m.Kind() == KindSummary || m.Kind() == KindStateShare {
+		count = 1
+	}
+	e := s.seal(1, count, m)
+	if _, err := l.Decode(e.Raw); err != nil {
+		t.Errorf("n=%d %v: %v", l.N, m.Kind(), err)
+	}
+	if len(e.Raw) != l.MaxFrame(m.Kind()) {
+		t.Errorf("n=%d %v: %d bytes, MaxFrame says %d", l.N, m.Kind(), len(e.Raw), l.MaxFrame(m.Kind()))
 	}
 }
 
@@ -81,7 +87,7 @@ func bombs(n int) [][]byte {
 	}
 	s := &sampler{n: n}
 	e := s.seal(1, 1, &PrePrepare{1, 1, s.digest(), s.vector(), make(Rows, n)})
-	return [][]byte{
+	return append(viewBombs(n), [][]byte{
 		frame(le32(append(append(content(KindPreorderRequest), one...), 0), many)),
 		frame(zeros(le32(append(append(content(KindPreorderRequest), one...), 0), 1<<32-1), 100)),
 		frame(le32(append(le32(append(append(content(KindPreorderRequest), one...), 0), 1), make([]byte, 40)...), 1<<32-1)),
@@ -96,25 +102,30 @@ func bombs(n int) [][]byte {
 		frame(le32(content(KindEvidence), 1<<32-1)),
 		le32(nil, 1<<32-1),
 		append(le32(nil, 11), append(content(KindCommit), 64, 63)...),
+	}...)
+}
+
+// allocated is how many bytes a call of f allocates, on average.
+func allocated(rounds int, f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range rounds {
+		f()
 	}
+	runtime.ReadMemStats(&after)
+	return (after.TotalAlloc - before.TotalAlloc) / uint64(rounds)
 }
 
 // What is allocated is in proportion to what was sent, whatever it claims. Not parallel: it measures the whole process.
 func TestCountBombsDoNotAllocate(t *testing.T) {
 	const n = 64
-	l := Limits{N: n, UpdateBytes: 1 << 30, RequestBytes: 1 << 30, RequestUpdates: 1 << 30, AckParts: 1 << 30, Wants: 1 << 30}
+	l := Limits{N: n, UpdateBytes: 1 << 30, RequestBytes: 1 << 30, RequestUpdates: 1 << 30, AckParts: 1 << 30, Wants: 1 << 30,
+		Window: 1 << 30, Recalls: 1 << 30}
 	for i, raw := range bombs(n) {
 		if _, err := l.Decode(raw); err == nil {
 			t.Fatalf("bomb %d is accepted", i)
 		}
-		const rounds = 100
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		for range rounds {
-			l.Decode(raw)
-		}
-		runtime.ReadMemStats(&after)
-		each := (after.TotalAlloc - before.TotalAlloc) / rounds
+		each := allocated(100, func() { l.Decode(raw) })
 		if most := uint64(4096 + 4*len(raw)); each > most {
 			t.Errorf("bomb %d: %d bytes make %d allocated, at most %d are right", i, len(raw), each, most)
 		}

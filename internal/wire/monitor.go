@@ -49,10 +49,10 @@ func (m *NewLeaderProof) appendBody(b []byte) []byte {
 	return appendSigners(appendU64s(b, m.View), m.Votes)
 }
 
-func (l *Limits) newLeaderProof(r *Reader) *NewLeaderProof {
+func (l *Limits) newLeaderProof(r *Reader, epoch uint32) *NewLeaderProof {
 	m := &NewLeaderProof{View: view(r)}
 	m.Votes = l.signers(r, kindSet(KindNewLeader), aloneSize+8, func(e *Envelope) bool {
-		return e.Msg.(*NewLeader).View == m.View
+		return e.Msg.(*NewLeader).View == m.View && e.Epoch == epoch
 	})
 	return m
 }
@@ -113,7 +113,7 @@ func (l *Limits) viewBody(e *Envelope, r *Reader) {
 	case KindNewLeader:
 		e.Msg = &NewLeader{View: view(r)}
 	case KindNewLeaderProof:
-		e.Msg = l.newLeaderProof(r)
+		e.Msg = l.newLeaderProof(r, e.Epoch)
 	case KindReport:
 		e.Msg = l.report(r, e.Epoch)
 	case KindEcho:

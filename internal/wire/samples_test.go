@@ -9,7 +9,8 @@ import (
 
 // limitsFor are small limits for a group of n.
 func limitsFor(n int) Limits {
-	return Limits{N: n, UpdateBytes: 300, RequestBytes: 1000, RequestUpdates: 8, AckParts: 6, Wants: 5}
+	return Limits{N: n, UpdateBytes: 300, RequestBytes: 1000, RequestUpdates: 8, AckParts: 6, Wants: 5, Window: 6,
+		Recalls: 3}
 }
 
 // sampler makes valid messages of a group of n whose fields are all different, so that no two can be swapped unnoticed.
@@ -123,7 +124,7 @@ type sample struct {
 // samples has at least one envelope of every kind.
 func samples(n int, signed bool) []sample {
 	s := &sampler{n: n, signed: signed}
-	return []sample{
+	list := []sample{
 		{"preorder_request", s.seal(1, 3, s.request(5, 0, 200))},
 		{"preorder_ack", s.seal(2, 64, &PreorderAck{s.digest(), []AckPart{{s.id(), s.digest(), true}, {s.id(), s.digest(), false}}})},
 		{"summary", s.seal(3, 1, s.summary())},
@@ -133,10 +134,11 @@ func samples(n int, signed bool) []sample {
 		{"prepare", s.seal(2, 33, &Prepare{s.vote()})},
 		{"commit", s.seal(3, 32, &Commit{s.vote()})},
 		{"fetch", s.seal(4, 1, &Fetch{[]Want{{s.id(), s.digest()}, {s.id(), Digest{}}}})},
-		{"status", s.seal(1, 1, &Status{s.number(), s.number(), s.vector(), s.vector()})},
+		{"status", s.seal(1, 1, &Status{s.number(), 3, s.number(), s.vector(), s.vector()})},
 		{"certificate", s.seal(4, 4, s.certificate())},
 		{"evidence_request", s.seal(1, 1, &Evidence{s.seal(2, 9, s.request(9)), s.seal(2, 1, s.request(8))})},
 		{"evidence_summary", s.seal(1, 1, &Evidence{s.seal(2, 1, s.summary()), s.seal(2, 1, s.summary())})},
 		{"evidence_pre_prepare", s.seal(1, 1, &Evidence{s.seal(3, 1, s.prePrepare()), s.seal(3, 1, s.prePrepare())})},
 	}
+	return append(list, viewSamples(s)...)
 }

@@ -11,6 +11,8 @@ const (
 	domainContent      = "prime-content-v1\x00"
 	domainIncarnations = "prime-incarnations-v1\x00"
 	domainUpdate       = "prime-update-v1\x00"
+	domainResolution   = "prime-resolution-v1\x00"
+	domainWindow       = "prime-window-v1\x00"
 )
 
 // contentDigest is SHA-256 over the domain and content. Short contents, which are most, go through one array on the stack.

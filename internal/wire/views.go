@@ -141,13 +141,13 @@ type Recall struct{ Digests []Digest }
 
 // Digest names a resolution.
 func (s *Resolution) Digest() Digest {
-	b := append(make([]byte, 0, 128), "prime-resolution-v1\x00"...)
+	b := append(make([]byte, 0, 128), domainResolution...)
 	return sha256.Sum256(s.append(b))
 }
 
 // Digest is what Resolution.Window has to be for these bindings of a view's window.
 func (w Bindings) Digest(epoch uint32, view, base uint64) Digest {
-	b := append(make([]byte, 0, 64+len(w)*digestSize), "prime-window-v1\x00"...)
+	b := append(make([]byte, 0, 64+len(w)*digestSize), domainWindow...)
 	b = binary.LittleEndian.AppendUint32(b, epoch)
 	b = binary.LittleEndian.AppendUint64(b, view)
 	b = binary.LittleEndian.AppendUint64(b, base)

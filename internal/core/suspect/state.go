@@ -1,7 +1,6 @@
 package suspect
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -25,7 +24,7 @@ type Config struct {
 }
 
 // unknown is a duration that nobody has measured yet.
-const unknown = time.Duration(math.MaxInt64)
+const unknown = time.Duration(1<<63 - 1)
 
 // State is the state of monitoring at one replica. All of it is of one view.
 type State struct {

@@ -1,7 +1,6 @@
 package suspect
 
 import (
-	"math"
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
@@ -78,4 +77,4 @@ func (s *State) OnTurnaround(env *wire.Envelope) {
 }
 
 // duration is a peer's number of nanoseconds, whatever it is.
-func duration(nanos uint64) time.Duration { return time.Duration(min(nanos, math.MaxInt64-1)) }
+func duration(nanos uint64) time.Duration { return time.Duration(min(nanos, uint64(unknown-1))) }
