@@ -31,6 +31,8 @@ type calm struct {
 	ordinals int           // when rest began
 	end      clock.Instant // when a world with attackers has to be at rest at last
 	sessions [32]byte      // of the first replica that apart looked at
+	// firstView is the highest view that a correct replica was in when the storm was over.
+	firstView uint64
 }
 
 // Intervals of inspection, and how long the stages may take, in repetitions of the slowest replica.
@@ -59,7 +61,7 @@ func (p *plan) aftermath() clock.Instant { return p.stormEnd.Add(p.net.hiccupMax
 
 // delayBound is how long an update may take from its introduction at a correct replica to its execution at all of them, in
 // a world that is quiet and has a correct leader: the way of request, acknowledgement, summary, matrix, proposal, PREPARE and
-// COMMIT, one aggregation of each kind, and signing and verifying on every way (protocol-core.md 11.2, item 12). The matrix
+// COMMIT, one aggregation of each kind, what the leader can take without losing its place, and signing and verifying on every way (protocol-core.md 11.2, item 12). The matrix
 // is slack: the leader hears the summaries itself. An attacker can make it longer only by hiding a request that is ordered
 // before it, which then has to be fetched: from one holder, who may lie, then from others. (Reconciliation, TDSC 2011 section
 // 5.3, will take that away.)
@@ -74,7 +76,7 @@ func (p *plan) delayBound() time.Duration {
 	if p.leftovers() {
 		aggregate += 3 * (fetch + 2*p.net.latencyMax)
 	}
-	return 7*p.net.latencyMax + aggregate + 7*8*crypto + calmInspection
+	return 8*p.net.latencyMax + aggregate + 7*8*crypto + calmInspection + p.limit()
 }
 
 // demands reports whether the world has to converge: its leader is correct and lives, and no correct replica needs what the
@@ -85,7 +87,7 @@ func (w *world) demands() bool {
 			return false
 		}
 	}
-	return w.plan.leaderSound()
+	return w.plan.sound()
 }
 
 // calmDown begins the second phase of the world.
@@ -143,7 +145,7 @@ func (w *world) progress() {
 		if !n.live() {
 			continue
 		}
-		done += w.history.at[n.id.Index()]
+		done += w.history.at[n.id.Index()] + n.status().View
 		for i, lane := range n.status().Lanes {
 			if w.nodes[i].live() {
 				done += lane.Held + lane.Preordered
@@ -213,6 +215,9 @@ func (w *world) apart() string {
 		}
 		if at := w.history.at[n.id.Index()]; at != uint64(len(w.history.ordinals)) {
 			return fmt.Sprintf("%s has executed %d of %d ordinals", n.id, at, len(w.history.ordinals))
+		}
+		if why := w.views.apart(n.id); why != "" {
+			return why
 		}
 		if missing := w.unsettled(n); missing > 0 {
 			return fmt.Sprintf("%d updates that %s took are not ordered", missing, n.id)

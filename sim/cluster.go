@@ -84,6 +84,7 @@ func (w *world) build() error {
 	}
 	w.ledger = newLedger(p.group, epoch, incarnations)
 	w.promises = newPromises(w.ledger, w.fail)
+	w.views = w.promises.views
 	w.history = newHistory(w.promises, epoch, p.limits.Sessions, p.limits.SessionWindow)
 	w.history.honest = p.correct
 	return nil

@@ -15,6 +15,9 @@ type ledger struct {
 	proposals    map[proposalKey]*proposalSlot
 	requestKeys  []requestKey // of requests, in the order in which they were first mentioned
 	proposalKeys []proposalKey
+	byDigest     map[wire.Digest]*proposalVariant // of proposals of leaders
+	topView      uint64                           // the highest with a proposal
+	changes
 }
 
 // requestKey names a preorder request of the one incarnation that its origin has.
@@ -67,6 +70,7 @@ func newLedger(g group.Group, epoch uint32, incarnations []uint32) *ledger {
 	return &ledger{
 		group: g, incarnations: incarnations, membership: wire.HashIncarnations(epoch, incarnations),
 		requests: map[requestKey]*requestSlot{}, proposals: map[proposalKey]*proposalSlot{},
+		byDigest: map[wire.Digest]*proposalVariant{}, changes: newChanges(),
 	}
 }
 
@@ -145,6 +149,9 @@ func (l *ledger) said(env *wire.Envelope) {
 	case *wire.PrePrepare:
 		if v := l.proposal(proposalKey{m.View, m.Ordinal}, env.Digest); v.msg == nil {
 			v.msg, v.eligible = m, l.eligible(m)
+			if env.Sender == l.group.Leader(m.View) {
+				l.byDigest[env.Digest], l.topView = v, max(l.topView, m.View)
+			}
 		}
 	case *wire.Prepare:
 		if m.Incarnations == l.membership {
@@ -156,6 +163,8 @@ func (l *ledger) said(env *wire.Envelope) {
 			v := l.proposal(proposalKey{m.View, m.Ordinal}, m.Proposal)
 			v.committers = v.committers.With(env.Sender)
 		}
+	default:
+		l.saidView(env)
 	}
 }
 
@@ -199,6 +208,8 @@ func (l *ledger) heard(hearer group.ID, env *wire.Envelope) {
 	case *wire.Evidence:
 		l.heard(hearer, m.First)
 		l.heard(hearer, m.Second)
+	default:
+		l.heardView(hearer, env)
 	}
 }
 
@@ -237,9 +248,20 @@ func (l *ledger) certified(hearer group.ID, v *requestVariant) bool {
 	return v.acks[i].Len() >= l.group.Quorum() || v.certified[i].Len() >= l.group.OneCorrect()
 }
 
-// eligible is what a proposal makes eligible: for each origin the Q-th highest entry of its column, but never less than the
-// base (protocol-core.md 4.4). There is one incarnation, so entries of any other count as nothing.
+// eligible is what a proposal makes eligible: what its rows do, but never less than the base (protocol-core.md 4.4).
 func (l *ledger) eligible(m *wire.PrePrepare) wire.Vector {
+	out := l.ofRows(m)
+	for c := range out {
+		if out[c].Less(m.Base[c]) {
+			out[c] = m.Base[c]
+		}
+	}
+	return out
+}
+
+// ofRows is what the rows of a proposal make eligible: for each origin the Q-th highest entry of its column. There is one
+// incarnation, so entries of any other count as nothing.
+func (l *ledger) ofRows(m *wire.PrePrepare) wire.Vector {
 	n, q := l.group.N(), l.group.Quorum()
 	out := make(wire.Vector, n)
 	column := make([]uint64, n)
@@ -256,9 +278,6 @@ func (l *ledger) eligible(m *wire.PrePrepare) wire.Vector {
 		out[c] = wire.Position{Incarnation: l.incarnations[c], Seq: highest(column, q)}
 		if seq := out[c].Seq; seq == 0 {
 			out[c] = wire.Position{}
-		}
-		if out[c].Less(m.Base[c]) {
-			out[c] = m.Base[c]
 		}
 	}
 	return out

@@ -13,14 +13,20 @@ type promises struct {
 	fail       func(format string, args ...any)
 	summaries  []*wire.Summary // by replica: its last
 	introduced []uint64        // by replica: requests that it introduced, if it is correct
+	views      *views
 }
 
 func newPromises(l *ledger, fail func(string, ...any)) *promises {
-	return &promises{ledger: l, fail: fail, summaries: make([]*wire.Summary, l.group.N()), introduced: make([]uint64, l.group.N())}
+	return &promises{ledger: l, fail: fail, summaries: make([]*wire.Summary, l.group.N()), introduced: make([]uint64, l.group.N()),
+		views: newViews(l, fail)}
 }
 
-// flooded notes that by passes a proposal of another replica on.
+// flooded notes that by passes a proposal or a replay of another replica on.
 func (p *promises) flooded(by group.ID, send *effect.Send) {
+	if m, ok := send.Signed.Msg.(*wire.Replay); ok {
+		v := p.resolved(&m.Proof.Resolution)
+		v.flooded[by.Index()] = v.flooded[by.Index()].Union(send.To)
+	}
 	m, ok := send.Signed.Msg.(*wire.PrePrepare)
 	if !ok {
 		return
@@ -48,6 +54,8 @@ func (p *promises) signed(env *wire.Envelope) {
 		p.prepare(env, m)
 	case *wire.Commit:
 		p.commit(env, m)
+	default:
+		p.views.signed(env)
 	}
 }
 
@@ -158,6 +166,7 @@ func (p *promises) prePrepare(env *wire.Envelope, m *wire.PrePrepare) {
 			p.fail("%s proposes twice for view %d, ordinal %d", env.Sender, m.View, m.Ordinal)
 		}
 	}
+	p.views.begins(env.Sender, m.View, m.Ordinal, "proposes")
 	if v := p.proposal(proposalKey{m.View, m.Ordinal}, env.Digest); !p.follows(env.Sender, m) {
 		p.fail("%s proposes for ordinal %d on a base that no proposal before it made eligible", env.Sender, m.Ordinal)
 	} else if v.eligible.Covers(m.Base) && m.Base.Covers(v.eligible) {
@@ -175,6 +184,13 @@ func (p *promises) follows(who group.ID, m *wire.PrePrepare) bool {
 			}
 		}
 		return true
+	}
+	if at, ok := p.views.line(m.Ordinal - 1); ok && m.View > 1 {
+		return at.Covers(m.Base) && m.Base.Covers(at)
+	}
+	if w := p.views.window(who, m.View); w != nil && w.resolution.Start == m.Ordinal {
+		at, ok := p.views.base(who, m.View)
+		return ok && at.Covers(m.Base) && m.Base.Covers(at)
 	}
 	slot := p.proposals[proposalKey{m.View, m.Ordinal - 1}]
 	if slot == nil {
@@ -194,6 +210,7 @@ func (p *promises) prepare(env *wire.Envelope, m *wire.Prepare) {
 		p.fail("%s prepares under another membership", by)
 		return
 	}
+	p.views.begins(by, m.View, m.Ordinal, "prepares")
 	slot := p.proposalAt(proposalKey{m.View, m.Ordinal})
 	v, before := slot.find(m.Proposal), &slot.prepared[by.Index()]
 	if *before != nil && *before != v {
@@ -220,6 +237,8 @@ func (p *promises) commit(env *wire.Envelope, m *wire.Commit) {
 		p.fail("%s commits under another membership", by)
 		return
 	}
+	p.views.begins(by, m.View, m.Ordinal, "commits")
+	p.views.committing(by, m.Vote)
 	slot := p.proposalAt(proposalKey{m.View, m.Ordinal})
 	v, before := slot.find(m.Proposal), &slot.commits[by.Index()]
 	if *before != nil && *before != v {
@@ -232,20 +251,30 @@ func (p *promises) commit(env *wire.Envelope, m *wire.Commit) {
 	}
 }
 
-// ordered is the proposal for ordinal that who holds a commit certificate of; nil if there is none.
-func (p *promises) ordered(who group.ID, view, ordinal uint64) *proposalVariant {
-	for ; view > 0; view-- {
+// ordered is what who holds a certificate for at an ordinal: a proposal that was committed, or the binding of a window, of
+// which the proposal is nil if it is a no-op. normal says which of the two; ok is false if there is no certificate.
+func (p *promises) ordered(who group.ID, ordinal uint64) (v *proposalVariant, normal, ok bool) {
+	for view := p.topView; view > 0; view-- {
 		slot := p.proposals[proposalKey{view, ordinal}]
 		if slot == nil {
 			continue
 		}
 		for _, v := range slot.variants {
 			if v.holders.Has(who) && v.committed[who.Index()].Len() >= p.group.Quorum() {
-				return v
+				return v, true, true
 			}
 		}
 	}
-	return nil
+	for _, w := range p.choices {
+		if w.committed[who.Index()].Len() < p.group.Quorum() || !p.compute(w) {
+			continue
+		}
+		if digest, bound := w.binds(ordinal); bound {
+			v := p.byDigest[digest]
+			return v, false, v != nil && v.holders.Has(who) || digest == (wire.Digest{})
+		}
+	}
+	return nil, false, false
 }
 
 // unique checks that no two certificates bind one id or one place to different things. It looks at everything that anybody

@@ -46,7 +46,7 @@ func Replay(seed uint64, realSignatures bool) string {
 func (w *world) report() Report {
 	return Report{
 		Seed: w.options.Seed, World: w.plan.String(), Violation: w.violation,
-		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.leaderSound() && w.demands(),
+		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.sound() && w.demands(),
 		Events:    w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
 		Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash,
 	}
@@ -63,6 +63,9 @@ func (p *plan) String() string {
 		if r.crash != clock.Never {
 			s += fmt.Sprintf(", %s crashes", group.FromIndex(i))
 		}
+	}
+	if !p.judged {
+		s += ", leaders are not judged"
 	}
 	return s
 }

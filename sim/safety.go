@@ -28,8 +28,9 @@ type history struct {
 
 // decided is one ordinal of the history.
 type decided struct {
-	proposal wire.Digest
+	proposal wire.Digest // zero: no-op
 	delivery effect.Delivery
+	line     wire.Vector // what it and everything before it make eligible
 	chain    [32]byte
 	records  []app.Record
 	results  [][]byte // of the first application that reached it
@@ -52,11 +53,24 @@ type offer struct {
 
 func newHistory(p *promises, epoch uint32, most, window int) *history {
 	n := p.group.N()
-	return &history{
+	h := &history{
 		promises: p, epoch: epoch, table: sessions{most: uint64(most), window: uint64(window)}, executed: make(wire.Vector, n),
 		done: map[updateKey]uint64{}, settled: map[updateKey]bool{}, offered: map[offer]bool{},
 		at: make([]uint64, n),
 	}
+	p.views.line = h.lineAt
+	return h
+}
+
+// lineAt is what an ordinal of the history and everything before it make eligible; false if it is not known yet.
+func (h *history) lineAt(ordinal uint64) (wire.Vector, bool) {
+	switch {
+	case ordinal == 0:
+		return make(wire.Vector, h.group.N()), true
+	case ordinal > uint64(len(h.ordinals)):
+		return nil, false
+	}
+	return h.ordinals[ordinal-1].line, true
 }
 
 // submitted notes what a client hands to a replica.
@@ -65,32 +79,46 @@ func (h *history) submitted(to group.ID, u *wire.Update) {
 }
 
 // deliver checks what a correct replica hands to its application and returns the records of it.
-func (h *history) deliver(who group.ID, view uint64, d *effect.Delivery, latest int64) *decided {
+func (h *history) deliver(who group.ID, d *effect.Delivery, latest int64) *decided {
 	if d.Ordinal != h.at[who.Index()]+1 {
 		h.fail("%s delivers ordinal %d after ordinal %d", who, d.Ordinal, h.at[who.Index()])
 		return nil
 	}
-	h.at[who.Index()] = d.Ordinal
-	v := h.ordered(who, view, d.Ordinal)
-	if v == nil || v.msg == nil {
-		h.fail("%s executes ordinal %d without a commit certificate", who, d.Ordinal)
+	h.at[who.Index()], h.views.by[who.Index()].delivered = d.Ordinal, d.Ordinal
+	v, normal, ok := h.ordered(who, d.Ordinal)
+	if !ok || v != nil && v.msg == nil {
+		h.fail("%s executes ordinal %d without a certificate", who, d.Ordinal)
 		return nil
 	}
-	if d.Ordinal == uint64(len(h.ordinals))+1 && !h.decide(v, d, latest) {
+	if d.Ordinal == uint64(len(h.ordinals))+1 && !h.decide(v, normal, d, latest) {
 		return nil
 	}
-	o := &h.ordinals[d.Ordinal-1]
-	if o.proposal != v.digest {
-		h.fail("ordinal %d: %s executes proposal %s, another replica executed %s", d.Ordinal, who, v.digest, o.proposal)
+	o, digest := &h.ordinals[d.Ordinal-1], wire.Digest{}
+	if v != nil {
+		digest = v.digest
+	}
+	if o.proposal != digest {
+		h.fail("ordinal %d: %s executes proposal %s, another replica executed %s", d.Ordinal, who, digest, o.proposal)
 		return nil
 	}
 	h.compare(who, d, &o.delivery)
 	return o
 }
 
-// decide computes the next ordinal of the history from the proposal that was ordered. latest is the highest correct clock.
-func (h *history) decide(v *proposalVariant, d *effect.Delivery, latest int64) bool {
-	if want := h.orderedTime(v.msg.Rows); d.Time != want {
+// decide computes the next ordinal of the history from the proposal that was ordered, nil for a no-op. latest is the highest
+// correct clock.
+func (h *history) decide(v *proposalVariant, normal bool, d *effect.Delivery, latest int64) bool {
+	var rows wire.Rows
+	var eligible wire.Vector
+	next := decided{}
+	if v != nil {
+		rows, eligible, next.proposal = v.msg.Rows, h.ofRows(v.msg), v.digest
+	}
+	if normal && !(v.msg.Base.Covers(h.executed) && h.executed.Covers(v.msg.Base)) {
+		h.fail("ordinal %d is ordered with a base that the ordinal before it did not make eligible", d.Ordinal)
+		return false
+	}
+	if want := h.orderedTime(rows); d.Time != want {
 		h.fail("ordinal %d has ordered time %d, its rows give %d", d.Ordinal, d.Time, want)
 		return false
 	}
@@ -99,7 +127,7 @@ func (h *history) decide(v *proposalVariant, d *effect.Delivery, latest int64) b
 		return false
 	}
 	want := effect.Delivery{Ordinal: d.Ordinal, Time: d.Time}
-	for i, upTo := range v.eligible {
+	for i, upTo := range eligible {
 		for h.executed[i].Seq < upTo.Seq {
 			h.executed[i].Incarnation = upTo.Incarnation
 			h.executed[i].Seq++
@@ -114,7 +142,8 @@ func (h *history) decide(v *proposalVariant, d *effect.Delivery, latest int64) b
 			}
 		}
 	}
-	h.ordinals = append(h.ordinals, decided{proposal: v.digest, delivery: want, records: h.records(&want)})
+	next.delivery, next.records, next.line = want, h.records(&want), append(wire.Vector(nil), h.executed...)
+	h.ordinals = append(h.ordinals, next)
 	o, chain := &h.ordinals[len(h.ordinals)-1], app.Chain{}
 	if n := len(h.ordinals); n > 1 {
 		chain.Sum = h.ordinals[n-2].chain

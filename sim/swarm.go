@@ -24,6 +24,7 @@ type plan struct {
 	immutable bool // every message is encoded again when it arrives: nobody may have changed it
 	auth      bool // clients sign their updates
 	check     bool // core.Config.Check
+	judged    bool // leaders are judged and replaced; otherwise view 1 is the only one
 }
 
 // replicaPlan is what one replica is like.
@@ -77,6 +78,7 @@ func draw(seed uint64) *plan {
 	p.immutable = rng.IntN(4) == 0
 	p.auth = rng.IntN(4) == 0
 	p.check = rng.IntN(2) == 0
+	drawJudgement(rng, p)
 	return p
 }
 

@@ -26,6 +26,7 @@ type world struct {
 	network  *network
 	ledger   *ledger
 	promises *promises
+	views    *views
 	history  *history
 	calm     calm
 	machine  func(core.Config) (core.Machine, error)
@@ -50,6 +51,7 @@ func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, erro
 	w.wire = wire.Limits{
 		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
 		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
+		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls,
 	}
 	w.network = newNetwork(&p.net, p.group.N(), rand.New(rand.NewPCG(o.Seed, 2)))
 	if err := w.build(); err != nil {
@@ -106,6 +108,8 @@ func (w *world) run() {
 	}
 	if w.violation == nil {
 		w.promises.unique()
+		w.views.forever()
+		w.peace()
 	}
 }
 
@@ -224,6 +228,11 @@ func (w *world) noted(n *node, e *trace.Event) {
 		if w.plan.correct(e.Peer) {
 			w.fail("%s blacklists %s, which is correct", n.id, e.Peer)
 		}
+	case trace.Preinstalled:
+		w.entered(n, e.View, false)
+	case trace.Installed:
+		w.entered(n, e.View, true)
+		w.views.installed(n.id, e.View, e.Ordinal)
 	case trace.OutOfHistory:
 		if w.plan.correct(e.Peer) {
 			w.nodes[e.Peer.Index()].lost = true
@@ -234,7 +243,7 @@ func (w *world) noted(n *node, e *trace.Event) {
 // deliver checks what a correct replica executes, and lets its application have it.
 func (w *world) deliver(n *node, d *effect.Delivery) {
 	w.hash = scramble(w.hash ^ d.Ordinal ^ uint64(len(d.Updates))<<32)
-	o := w.history.deliver(n.id, n.status().View, d, latest(w.plan, w.now))
+	o := w.history.deliver(n.id, d, latest(w.plan, w.now))
 	if o != nil && n.app != nil {
 		w.history.applied(n.id, o, n.app.Deliver(o.records))
 	}

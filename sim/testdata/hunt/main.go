@@ -1,5 +1,5 @@
-// Command hunt runs simulated worlds from one seed to another and stops at the first violation, which it prints. Exit codes:
-// 0 none was found, 1 one was found. The test of the planted bugs builds it with a bug in it.
+// Command hunt runs simulated worlds from one seed to another and stops at the first violation, which it prints; with -all it
+// goes on. Exit codes: 0 none was found, 1 one was found. The test of the planted bugs builds it with a bug in it.
 package main
 
 import (
@@ -15,11 +15,23 @@ func main() {
 	from := flag.Uint64("from", 1, "first seed")
 	to := flag.Uint64("to", 500, "last seed")
 	timeout := flag.Duration("timeout", time.Minute, "how long one world may take")
+	all := flag.Bool("all", false, "go on after a violation")
+	trace := flag.Bool("trace", false, "print what happens")
 	flag.Parse()
+	found := false
 	for seed := *from; seed <= *to; seed++ {
-		if r := sim.Run(sim.Options{Seed: seed, Timeout: *timeout}); r.Violation != nil {
-			fmt.Printf("seed %d (%s) at %v: %s\n", seed, r.World, r.Violation.At, r.Violation.What)
-			os.Exit(1)
+		o := sim.Options{Seed: seed, Timeout: *timeout}
+		if *trace {
+			o.Trace = os.Stdout
 		}
+		if r := sim.Run(o); r.Violation != nil {
+			fmt.Printf("seed %d (%s) at %v: %s\n", seed, r.World, r.Violation.At, r.Violation.What)
+			if found = true; !*all {
+				break
+			}
+		}
+	}
+	if found {
+		os.Exit(1)
 	}
 }
