@@ -186,13 +186,13 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 }
 
 // signing is what the egress signs with. The verifier learns what we have signed, so that it costs nothing when peers embed
-// it or pass it on: every summary, which is signed alone, and one message for the rest of the batch.
+// it or pass it on: every one that is signed alone, and one message for the rest of the batch.
 func (n *Node) signing(signer *sign.Signer) func([]*wire.Envelope) {
 	return func(batch []*wire.Envelope) {
 		signer.Sign(batch)
 		known := false
 		for _, env := range batch {
-			if env.Kind == wire.KindSummary {
+			if env.Kind.Alone() {
 				n.verifier.Remember(env)
 			} else if !known {
 				n.verifier.Remember(env)

@@ -32,6 +32,12 @@ func (c *cluster) samples() (all []*wire.Envelope) {
 		&wire.Evidence{First: c.one(2, c.request(8)), Second: c.one(2, c.request(9))},
 	)...)
 	all = append(all, c.sign(4, c.statuses(2)...)...)
+	proof := c.proof(4, 1, 2, 3)
+	all = append(all, c.sign(4,
+		&wire.NewLeader{View: 2}, c.votes(2, 1, 3, 4), c.report(3, 2), &proof, &wire.Replay{Proof: proof}, c.window(2, 1, 3, 4),
+		&wire.Evidence{First: c.one(4, c.replay(4)), Second: c.one(4, &wire.Replay{Proof: proof})},
+		&wire.StateShare{Resolution: c.resolution(3)}, &wire.Recall{Digests: []wire.Digest{p.Digest}},
+	)...)
 	return append(all, certificate.Commits...)
 }
 
@@ -54,6 +60,9 @@ func FuzzVerify(f *testing.F) {
 		case *wire.Evidence:
 			note(m.First)
 			note(m.Second)
+		}
+		for _, part := range partsOf(e.Msg) {
+			note(part)
 		}
 	}
 	v := c.verifier()
@@ -83,4 +92,24 @@ func FuzzVerify(f *testing.F) {
 			t.Error("the message was altered")
 		}
 	})
+}
+
+// partsOf is what a message of election or view change embeds.
+func partsOf(m wire.Message) (list []*wire.Envelope) {
+	switch m := m.(type) {
+	case *wire.NewLeaderProof:
+		return m.Votes
+	case *wire.StateProof:
+		return m.Shares
+	case *wire.Replay:
+		return m.Proof.Shares
+	case *wire.Window:
+		return m.Commits
+	case *wire.Report:
+		list = append(list, m.Carried.Prepares...)
+		for i := range m.Prepared {
+			list = append(list, m.Prepared[i].Prepares...)
+		}
+	}
+	return list
 }

@@ -10,7 +10,7 @@ import (
 type item struct {
 	raw     []byte         // as received; nil once its proofs are checked
 	env     *wire.Envelope // once its proofs are checked; nil if it was refused
-	at      int            // while its updates are being checked: the next one
+	at      int            // while its parts are being checked: the next one
 	size    int            // what it takes of the lane's budget
 	checked bool           // wholly
 }
@@ -88,7 +88,7 @@ func (l *lane) read() (position uint64, i item) {
 	return position, *l.at(position)
 }
 
-// pause puts an item back whose updates are checked up to at.
+// pause puts an item back whose parts are checked up to at.
 func (l *lane) pause(position uint64, env *wire.Envelope, at int) {
 	i := l.at(position)
 	i.raw, i.env, i.at = nil, env, at

@@ -44,8 +44,8 @@ type classLanes struct {
 // quanta is what a lane of each class may spend in a round, in signature verifications.
 var quanta = [wire.Classes]int{16, 16, 4, 4}
 
-// slice is how many signatures a worker verifies for one message before others get their turn. Only updates are cut into
-// slices: everything else that a message can hold is bounded by the size of the group.
+// slice is how many signatures a worker verifies for one message before others get their turn. Only updates and the
+// certificates of a REPORT are cut into slices: everything else that a message can hold is bounded by the size of the group.
 const slice = 16
 
 // byteCost is how many bytes cost as much to decode and hash as a signature to verify.
@@ -172,7 +172,7 @@ func (p *Pool) run() {
 		p.mu.Unlock()
 		env, at, why := p.check(i, l, from, position, &what)
 		p.mu.Lock()
-		if why == 0 && at != allUpdates {
+		if why == 0 && at != whole {
 			l.pause(position, env, at)
 		} else {
 			l.finish(position, env)
@@ -224,7 +224,7 @@ func (p *Pool) spend(c *classLanes, from group.ID, cost int) {
 	}
 }
 
-// check checks one message without the lock, or the next slice of one with many updates; at is where to go on.
+// check checks one message without the lock, or the next slice of a long one; at is where to go on.
 func (p *Pool) check(i *inspection, l *lane, from group.ID, position uint64, what *item) (
 	e *wire.Envelope, at int, why Reason) {
 	i.cost = 0
@@ -233,13 +233,13 @@ func (p *Pool) check(i *inspection, l *lane, from group.ID, position uint64, wha
 			return nil, 0, why
 		}
 	}
-	if at, why = i.clients(e, what.at, slice); why != 0 {
+	if at, why = i.parts(e, what.at, slice); why != 0 {
 		return nil, 0, why
 	}
 	return e, at, 0
 }
 
-// open decodes a message and checks everything but its updates.
+// open decodes a message and checks everything but its parts.
 func (p *Pool) open(i *inspection, l *lane, from group.ID, at uint64, raw []byte) (*wire.Envelope, Reason) {
 	e, err := p.limits.Decode(raw)
 	if err != nil {
@@ -258,9 +258,13 @@ func (p *Pool) open(i *inspection, l *lane, from group.ID, at uint64, raw []byte
 }
 
 // mayBring reports whether a peer may send us e: what it has signed itself, and what replicas pass on for others, which is
-// PRE-PREPAREs (flooded) and PO-REQUESTs (fetched from any holder).
+// PRE-PREPAREs and REPLAYs (flooded, and the former recalled), PO-REQUESTs (fetched from any holder) and REPORTs (recalled).
 func mayBring(from group.ID, e *wire.Envelope) bool {
-	return e.Sender == from || e.Kind == wire.KindPrePrepare || e.Kind == wire.KindPreorderRequest
+	switch e.Kind {
+	case wire.KindPrePrepare, wire.KindPreorderRequest, wire.KindReport, wire.KindReplay:
+		return true
+	}
+	return e.Sender == from
 }
 
 // settle brings what the sets say of a lane up to date.

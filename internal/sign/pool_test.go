@@ -330,8 +330,16 @@ func TestWhoMayBringWhat(t *testing.T) {
 	p.Offer(2, wire.Bounded, c.one(2, c.certificate(1, 1, 3, 4)).Raw)
 	p.Offer(2, wire.Bounded, c.one(3, c.status(1)).Raw)
 	p.Offer(2, wire.Bounded, c.summary(3, 1).Raw)
-	collect(t, p, 3)
-	until(t, "two misdirected", func() bool { return p.Stats()[1].Refused[Misdirected] == 2 })
+	p.Offer(2, wire.Bounded, c.one(3, c.report(3, 1)).Raw)
+	p.Offer(2, wire.Bounded, c.one(4, c.replay(4)).Raw)
+	p.Offer(2, wire.Bounded, c.one(2, c.votes(2, 1, 3, 4)).Raw)
+	p.Offer(2, wire.Bounded, c.one(2, c.window(2, 1, 3, 4)).Raw)
+	p.Offer(2, wire.Bounded, c.one(3, c.votes(2, 1, 3, 4)).Raw)
+	p.Offer(2, wire.Bounded, c.one(3, c.window(2, 1, 3, 4)).Raw)
+	p.Offer(2, wire.Bounded, c.one(3, &wire.NewLeader{View: 2}).Raw)
+	p.Offer(2, wire.Bounded, c.one(3, &wire.StateShare{Resolution: c.resolution(2)}).Raw)
+	collect(t, p, 7)
+	until(t, "six misdirected", func() bool { return p.Stats()[1].Refused[Misdirected] == 6 })
 }
 
 func TestWaitingDuplicatesAreDropped(t *testing.T) {

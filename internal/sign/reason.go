@@ -11,7 +11,7 @@ const (
 	WrongEpoch                         // made under another configuration
 	WrongIncarnation                   // made by another incarnation of its sender
 	BadSignature                       // the proof is not the sender's over this content
-	WrongLeader                        // a PRE-PREPARE that is not by the leader of its view
+	WrongLeader                        // not by the leader of its view, or by it though it must not be
 	BadMember                          // an embedded message is not valid
 	NoQuorum                           // a certificate with too few distinct signers
 	UnknownClient                      // an update of a client that is not admitted, or of a replica that did not introduce it

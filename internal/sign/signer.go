@@ -38,18 +38,18 @@ func NewSigner(k *Keyring, s Scheme, self group.ID, key ed25519.PrivateKey) (*Si
 	}, nil
 }
 
-// Sign signs and finishes every envelope of batch, in order, with one signature per wire.MaxBatch envelopes. Summaries are
-// signed alone, because they are embedded in other messages.
+// Sign signs and finishes every envelope of batch, in order, with one signature per wire.MaxBatch envelopes. Kinds whose
+// proofs others carry are signed alone.
 func (s *Signer) Sign(batch []*wire.Envelope) {
 	for _, e := range batch {
-		if e.Kind == wire.KindSummary {
+		if e.Kind.Alone() {
 			s.batch = append(s.batch[:0], e)
 			s.seal()
 		}
 	}
 	s.batch = s.batch[:0]
 	for _, e := range batch {
-		if e.Kind == wire.KindSummary {
+		if e.Kind.Alone() {
 			continue
 		}
 		if s.batch = append(s.batch, e); len(s.batch) == wire.MaxBatch {

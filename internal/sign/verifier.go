@@ -86,14 +86,14 @@ func (v *Verifier) newInspection() *inspection {
 
 // message checks a whole message.
 func (i *inspection) message(e *wire.Envelope) Reason {
-	if why := i.proofs(e); why != 0 {
-		return why
+	why := i.proofs(e)
+	for at := 0; why == 0 && at != whole; {
+		at, why = i.parts(e, at, math.MaxInt)
 	}
-	_, why := i.clients(e, 0, math.MaxInt)
 	return why
 }
 
-// proofs checks everything that replicas have signed in e. Its own proof comes first: only who signed a message can make its
+// proofs checks what replicas have signed in e, but for what parts checks. Its own proof comes first: only who signed a message can make its
 // embedded ones cost us.
 func (i *inspection) proofs(e *wire.Envelope) Reason {
 	if why := i.envelope(e); why != 0 {
@@ -109,17 +109,25 @@ func (i *inspection) proofs(e *wire.Envelope) Reason {
 	case *wire.Evidence:
 		return i.evidence(m)
 	}
-	return 0
+	return i.viewProofs(e)
 }
 
-// allUpdates is what clients returns when nothing is left to check.
-const allUpdates = -1
+// whole is what parts returns when nothing is left to check.
+const whole = -1
 
-// clients checks the updates in e from number at on, until it has verified limit signatures. It returns where to go on.
-func (i *inspection) clients(e *wire.Envelope, at, limit int) (int, Reason) {
+// partsAtOnce is how many updates, or messages inside one, are checked before others get their turn, if each costs nothing
+// because it is known.
+const partsAtOnce = 256
+
+// parts checks what can be too much of e to be checked at once, updates and the certificates of a REPORT, from part at on. It
+// stops after about limit signatures, or partsAtOnce, and returns where to go on.
+func (i *inspection) parts(e *wire.Envelope, at, limit int) (int, Reason) {
+	if m, ok := e.Msg.(*wire.Report); ok {
+		return i.reported(m, at, limit)
+	}
 	introducer, first, second := updatesIn(e)
-	for ; at < len(first)+len(second); at++ {
-		if i.cost >= limit {
+	for until := at + partsAtOnce; at < len(first)+len(second); at++ {
+		if i.cost >= limit || at >= until {
 			return at, 0
 		}
 		rest, n := first, at
@@ -130,7 +138,7 @@ func (i *inspection) clients(e *wire.Envelope, at, limit int) (int, Reason) {
 			return at, why
 		}
 	}
-	return allUpdates, 0
+	return whole, 0
 }
 
 // updatesIn is all updates in e, in two parts, and the replica that introduced them.
@@ -167,7 +175,7 @@ func (i *inspection) envelope(e *wire.Envelope) Reason {
 		return i.summary(s, m.Number, e)
 	}
 	root, ok := rootOf(&e.Digest, &e.Proof)
-	if !ok {
+	if !ok || (e.Kind.Alone() && e.Proof.Count != 1) {
 		return Malformed
 	}
 	i.batch = batch{root: root, count: e.Proof.Count, sig: e.Proof.Sig}
@@ -307,5 +315,5 @@ func (i *inspection) evidence(m *wire.Evidence) Reason {
 // convicts reports whether two messages of kind k can be evidence. None of these kinds holds evidence in turn, which bounds
 // the depth of the check.
 func convicts(k wire.Kind) bool {
-	return k == wire.KindPreorderRequest || k == wire.KindSummary || k == wire.KindPrePrepare
+	return k == wire.KindPreorderRequest || k == wire.KindSummary || k == wire.KindPrePrepare || k == wire.KindReplay
 }

@@ -27,7 +27,7 @@ func pathLen(count uint8) int { return bits.Len8(count - 1) }
 func NewEnvelope(h Header, m Message) *Envelope {
 	h.Kind = m.Kind()
 	length, room := headerSize+m.size(), sealRoom
-	if h.Kind == KindSummary || h.Kind == KindStateShare {
+	if h.Kind.Alone() {
 		room = proofSize
 	}
 	b := make([]byte, lengthSize, lengthSize+length+room)

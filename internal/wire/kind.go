@@ -5,6 +5,9 @@ var kindNames = [...]string{"", "PO-REQUEST", "PO-ACK", "PO-SUMMARY", "SUMMARY-M
 	"NEW-LEADER-PROOF", "REPORT", "RB-ECHO", "RB-READY", "VC-LIST", "VC-PARTIAL-SIG", "VC-PROOF", "REPLAY", "REPLAY-PREPARE",
 	"REPLAY-COMMIT", "WINDOW", "RECALL"}
 
+// Alone reports whether messages of this kind are signed alone and never in a batch, because others carry their proofs.
+func (k Kind) Alone() bool { return k == KindSummary || k == KindStateShare }
+
 // String is the name that the papers use, or "unknown".
 func (k Kind) String() string {
 	if k > 0 && int(k) < len(kindNames) {

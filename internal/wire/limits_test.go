@@ -60,7 +60,7 @@ func TestMaxFrameIsReached(t *testing.T) {
 func reaches(t *testing.T, l Limits, s *sampler, m Message) {
 	t.Helper()
 	count := uint8(64)
-	if m.Kind() == KindSummary || m.Kind() == KindStateShare {
+	if m.Kind().Alone() {
 		count = 1
 	}
 	e := s.seal(1, count, m)
