@@ -95,15 +95,19 @@ func (o *options) connect(cfg Config) (transport.Transport, error) {
 // to stop floods, and must never demote a correct leader.
 const timelySlack = 4
 
-// timelyContract is what one source may send in class TIMELY over one link: a PRE-PREPARE in each Propose interval and a
-// SUMMARY-MATRIX in each Matrix interval, all of the largest size, with slack. Without intervals there is no limit.
+// timelyContract is what one source may send in class TIMELY over one link: a PRE-PREPARE in each Propose interval, a
+// SUMMARY-MATRIX in each Matrix interval, an RTT-PING and an RTT-PONG in each Ping interval, and in a view change a VC-PROOF or
+// REPLAY in each Retransmit interval, all of the largest size, with slack. Without intervals there is no limit.
 func timelyContract(cfg Config) mesh.Contract {
 	t := cfg.Node.Timing
 	if t.Propose <= 0 || t.Matrix <= 0 {
 		return mesh.Contract{}
 	}
 	frame := float64(node.MaxFrame(cfg.Cluster)(transport.Timely))
-	perSecond := frame * (1/t.Propose.Seconds() + 1/t.Matrix.Seconds())
+	perSecond := frame * (1/t.Propose.Seconds() + 1/t.Matrix.Seconds() + 1/t.Retransmit.Seconds())
+	if ping := cfg.Node.Suspect.Ping; ping > 0 {
+		perSecond += frame * 2 / ping.Seconds()
+	}
 	return mesh.Contract{
 		BytesPerSecond: int(timelySlack * perSecond),
 		Burst:          int(timelySlack * frame * float64(2*cfg.Cluster.Limits.OrdinalWindow)),

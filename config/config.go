@@ -71,6 +71,7 @@ type Node struct {
 	ListenClients string // host:port to listen on, if not ClientAddress
 	App           App
 	Timing        Timing
+	Suspect       Suspect
 	Network       Network
 	Queues        Queues
 	Crypto        Crypto
@@ -93,6 +94,18 @@ type Timing struct {
 	Retransmit time.Duration // before what is not superseded is repeated, with jitter
 	Fetch      time.Duration // before a missing request is asked for, and between askings
 	Drain      time.Duration // how long a stop waits for accepted work
+}
+
+// Suspect is how this replica judges the leader: it votes to replace one whose turnaround is longer than
+// KLat x max(Floor, what a correct leader would need by the round trips measured) + Delta.
+type Suspect struct {
+	KLat     float64       // acceptable variability of the latency of urgent messages: longest over shortest
+	Delta    time.Duration // longest pause that a correct leader makes between proposals; more than Timing.Propose + Check
+	Floor    time.Duration // least turnaround that a correct leader is taken to need
+	Ping     time.Duration // between two measurements of round trips; 0: leaders are not judged, and never replaced
+	Check    time.Duration // how often what the leader owes is looked at
+	Window   time.Duration // how long a turnaround counts at least; twice as long at most
+	MaxStall time.Duration // own standstill that may be taken out of the measurements in a Window
 }
 
 // Network is this replica's use of its links.

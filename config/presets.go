@@ -48,6 +48,15 @@ func LAN() Node {
 			Fetch:      20 * time.Millisecond,
 			Drain:      5 * time.Second,
 		},
+		Suspect: Suspect{
+			KLat:     2.5,
+			Delta:    25 * time.Millisecond,
+			Floor:    20 * time.Millisecond,
+			Ping:     100 * time.Millisecond,
+			Check:    10 * time.Millisecond,
+			Window:   10 * time.Second,
+			MaxStall: 2 * time.Second,
+		},
 		Network: Network{
 			ReconShare:      0.2,
 			BudgetBytes:     16 * mib,
@@ -85,16 +94,26 @@ func WAN() Node {
 		Fetch:      200 * time.Millisecond,
 		Drain:      5 * time.Second,
 	}
+	n.Suspect.Delta = 50 * time.Millisecond
+	n.Suspect.Floor = 100 * time.Millisecond
+	n.Suspect.Ping = 500 * time.Millisecond
+	n.Suspect.Check = 20 * time.Millisecond
 	n.Network.DialMin = 200 * time.Millisecond
 	n.Network.DialMax = 10 * time.Second
 	n.Network.Handshake = 10 * time.Second
 	return n
 }
 
-// Local is a Node for replicas on one machine.
+// Local is a Node for replicas on one machine. They share its processors and stand still with it, so leaders are judged more
+// leniently than between machines.
 func Local() Node {
 	n := LAN()
 	n.Preset = PresetLocal
+	n.Suspect.Delta = 50 * time.Millisecond
+	n.Suspect.Floor = 100 * time.Millisecond
+	n.Suspect.Ping = 200 * time.Millisecond
+	n.Suspect.Check = 20 * time.Millisecond
+	n.Suspect.MaxStall = 5 * time.Second
 	n.Network.DSCP = false
 	return n
 }

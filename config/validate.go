@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/primebft/prime/internal/group"
 )
@@ -69,6 +70,8 @@ func (c Config) checkRoom() []*Problem {
 	const header = 256 // more than what a request adds to each update
 	limits := c.Cluster.Limits
 	message := 2 * (limits.RequestBytes + header*limits.RequestUpdates) // evidence carries two requests
+	n := len(c.Cluster.Replicas)
+	message = max(message, (2*limits.OrdinalWindow+2)*(n+1)*384) // a report carries as many certificates of n signers each
 	var problems []*Problem
 	for _, q := range []struct {
 		field       string
@@ -126,7 +129,30 @@ func (n Node) Validate() error {
 		problems = append(problems, fault("network.dial_max", "make it at least dial_min", "%s is less than dial_min, %s",
 			spanText(n.Network.DialMax), spanText(n.Network.DialMin)))
 	}
-	return join(problems)
+	return join(append(problems, n.checkSuspect()...))
+}
+
+// checkSuspect finds where the judgement of the leader does not fit the periods with which a correct one works.
+func (n Node) checkSuspect() []*Problem {
+	var problems []*Problem
+	s := n.Suspect
+	if s.Ping == 0 {
+		return nil // nobody is judged
+	}
+	least := func(field string, got time.Duration, ok bool, remedy, what string) {
+		if !ok {
+			problems = append(problems, fault("suspect."+field, remedy, "%s is %s", spanText(got), what))
+		}
+	}
+	least("delta", s.Delta, s.Delta > n.Timing.Propose+s.Check, "make it more than "+spanText(n.Timing.Propose+s.Check)+
+		", or shorten timing.propose or suspect.check", "not more than timing.propose and suspect.check together: correct "+
+		"leaders would be replaced")
+	least("ping", s.Ping, s.Ping >= s.Check, "make it at least suspect.check, or 0s so that leaders are not judged",
+		"less than suspect.check, "+spanText(s.Check))
+	least("window", s.Window, s.Window >= s.Ping, "make it at least suspect.ping", "less than suspect.ping, "+spanText(s.Ping))
+	least("max_stall", s.MaxStall, s.MaxStall <= s.Window, "make it at most suspect.window",
+		"more than suspect.window, "+spanText(s.Window)+": a standstill could be without end")
+	return problems
 }
 
 // checkAll checks every setting by itself.

@@ -58,12 +58,39 @@ func (c *statusCmd) Run(g *globals) error {
 	return printStatus(g.out, &s)
 }
 
+// changing says that a view is not installed.
+func changing(s *prime.Status) string {
+	if s.Installed {
+		return ""
+	}
+	return " and being changed"
+}
+
+// leaderText is what the replica thinks of the leader.
+func leaderText(s *prime.Status) string {
+	j := s.Judgement
+	text := fmt.Sprintf("turnaround %.1f ms", j.TurnaroundMS)
+	if j.AcceptableMS != nil && j.LimitMS != nil {
+		text += fmt.Sprintf(", acceptable %.1f ms, limit %.1f ms", *j.AcceptableMS, *j.LimitMS)
+	} else {
+		text += ", limit not known yet"
+	}
+	if j.StalledMS > 0 {
+		text += fmt.Sprintf("; this replica stood still for %.0f ms", j.StalledMS)
+	}
+	if j.Suspected {
+		text += "; SUSPECTED"
+	}
+	return text
+}
+
 // printStatus shows the status to people.
 func printStatus(out io.Writer, s *prime.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	row("replica", "r%d, %s, up %s", s.Replica, s.State, time.Duration(s.UptimeS*float64(time.Second)).Round(time.Second))
-	row("view", "%d, led by r%d", s.View, s.Leader)
+	row("view", "%d, led by r%d%s, %d view changes", s.View, s.Leader, changing(s), s.ViewChanges)
+	row("leader", "%s", leaderText(s))
 	row("epoch", "%d", s.Epoch)
 	row("ordinal", "%d (executed %d, ordered %d, proposed %d)", s.Ordinal, s.Executed, s.Ordered, s.Proposed)
 	row("delivered", "%d records; held from ordinal %d", s.Delivered, s.Oldest)

@@ -3,6 +3,7 @@ package node
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
@@ -28,6 +29,8 @@ type outlet struct {
 	eventAt      int
 	convicted    group.Set // people have been told that these are faulty
 	lost         group.Set // people have been told that these are too far behind
+	views        viewLog
+	installed    atomic.Uint64 // views; anybody may read it
 
 	mu    sync.Mutex // of what follows
 	drops map[dropKey]uint64
@@ -111,7 +114,10 @@ func (o *outlet) event(now clock.Instant, e *trace.Event) {
 		o.mu.Unlock()
 	case trace.OutOfHistory:
 		o.sayLost(e)
+	case trace.Installed:
+		o.installed.Add(1)
 	}
+	o.views.note(e)
 	if o.observe != nil {
 		o.observe(now, *e)
 	}

@@ -49,12 +49,19 @@ func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall
 		},
 		Timing: core.Timing{
 			Request: t.Request, Ack: t.Ack, Summary: t.Summary, Matrix: t.Matrix, Propose: t.Propose, Retransmit: t.Retransmit,
-			Fetch: t.Fetch,
+			Fetch: t.Fetch, Suspect: suspectConfig(cfg.Node.Suspect),
 		},
 		Wall: wall, Check: check,
 	}
 	_, _ = rand.Read(c.Seed[:]) // never fails
 	return c
+}
+
+func suspectConfig(s config.Suspect) core.Suspect {
+	return core.Suspect{
+		KLat: int(s.KLat * 1000), Delta: s.Delta, Floor: s.Floor, Ping: s.Ping, Check: s.Check, Window: s.Window,
+		MaxStall: s.MaxStall,
+	}
 }
 
 // submitLimit is how many bytes of own clients' updates may wait: as configured, and room for one of the largest.
@@ -67,6 +74,7 @@ func wireLimits(c config.Cluster, g group.Group) wire.Limits {
 	return wire.Limits{
 		N: g.N(), UpdateBytes: c.Limits.UpdateBytes, RequestBytes: c.Limits.RequestBytes, RequestUpdates: c.Limits.RequestUpdates,
 		AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: c.Auth == config.AuthClient,
+		Window: core.ViewWindow(core.Limits{OrdinalWindow: c.Limits.OrdinalWindow}), Recalls: core.MaxRecalls,
 	}
 }
 
@@ -78,7 +86,7 @@ func MaxFrame(c config.Cluster) func(transport.Class) int {
 	}
 	l := wireLimits(c, g)
 	all := 0
-	for k := wire.KindPreorderRequest; k <= wire.KindEvidence; k++ {
+	for k := wire.KindPreorderRequest; k <= wire.KindRecall; k++ {
 		all = max(all, l.MaxFrame(k))
 	}
 	timely := l.MaxTimely()

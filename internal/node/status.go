@@ -18,6 +18,8 @@ type Status struct {
 	State        string  `json:"state"` // see Node.State
 	View         uint64  `json:"view"`
 	Leader       int     `json:"leader"`
+	Installed    bool    `json:"installed"`    // the view is; otherwise it is being changed
+	ViewChanges  uint64  `json:"view_changes"` // views that this replica has installed since it started
 	Epoch        uint32  `json:"epoch"`
 	Ordinal      uint64  `json:"ordinal"`       // last one in the stream of records
 	Delivered    uint64  `json:"delivered"`     // records since ordinal 1 of the epoch, no-ops included
@@ -34,8 +36,18 @@ type Status struct {
 	Proposed    uint64           `json:"proposed"` // highest ordinal with a proposal
 	Sessions    int              `json:"sessions"`
 	Blacklist   []int            `json:"blacklist"` // replicas proven faulty
+	Judgement   Judgement        `json:"judgement"`
 	Queues      Queues           `json:"queues"`
 	Counters    Counters         `json:"counters"`
+}
+
+// Judgement is what this replica thinks of the leader, in milliseconds. What it does not know yet is left out.
+type Judgement struct {
+	TurnaroundMS float64  `json:"turnaround_ms"`           // the leader's, as a quorum sees it
+	AcceptableMS *float64 `json:"acceptable_ms,omitempty"` // what a correct leader would need
+	LimitMS      *float64 `json:"limit_ms,omitempty"`      // a leader whose turnaround is longer is suspected
+	StalledMS    float64  `json:"stalled_ms"`              // own standstill that was taken out of the measurements, since the start
+	Suspected    bool     `json:"suspected"`               // this replica votes to replace the leader
 }
 
 // Application is how far this replica's application is.
@@ -94,7 +106,8 @@ func (n *Node) Status() Status {
 		Ordinal: p.Ordinal, Delivered: p.Count, StreamDigest: hex.EncodeToString(p.Digest[:]), Oldest: n.records.Oldest(),
 		UptimeS: time.Since(n.started).Seconds(), Application: n.application(), Peers: n.Peers(), Lanes: []Lane{},
 		Executed: c.Executed, Ordered: c.Ordered, Proposed: c.Proposed, Sessions: c.Sessions, Blacklist: []int{},
-		Queues: n.queues(), Counters: n.counters(),
+		Queues: n.queues(), Counters: n.counters(), Installed: c.Installed, ViewChanges: n.outlet.installed.Load(),
+		Judgement: judgement(c.Judgement),
 	}
 	s.Queues.SubmitUpdates += c.Pending
 	s.Queues.SubmitBytes += c.Bytes
@@ -106,6 +119,24 @@ func (n *Node) Status() Status {
 		s.Blacklist = append(s.Blacklist, int(id))
 	}
 	return s
+}
+
+func judgement(j core.Judgement) Judgement {
+	return Judgement{
+		TurnaroundMS: milliseconds(j.Turnaround), AcceptableMS: known(j.Acceptable), LimitMS: known(j.Limit),
+		StalledMS: milliseconds(j.Stalled), Suspected: j.Voted,
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// known is d in milliseconds, nil if it stands for what is not known: no measurement is as long as a day.
+func known(d time.Duration) *float64 {
+	if d > 24*time.Hour {
+		return nil
+	}
+	ms := milliseconds(d)
+	return &ms
 }
 
 // coreStatus asks the loop where the machine is, or, when the loop has ended, what it said last.
