@@ -42,7 +42,14 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 func (r *Replica) advanceOrder(now clock.Instant, out *effect.Output) {
 	shown := r.order.Advance(now, r.preorder.Rows(), r.preorder.Version(), out)
 	if shown != nil {
-		r.suspect.Challenge(now, shown, slices.Clone(r.preorder.Rows()))
+		rows := slices.Clone(r.preorder.Rows())
+		if r.blacklist != 0 { // the leader may hold others of theirs, see suspect.Discount
+			for id := range r.blacklist.All() {
+				rows[id.Index()] = nil
+			}
+			shown = r.order.Eligibility(rows)
+		}
+		r.suspect.Challenge(now, shown, rows)
 	}
 	r.suspect.Proposed(now, r.order.Accepted())
 }

@@ -49,8 +49,11 @@ type Replica struct {
 
 	early    [][]*wire.Envelope // messages of the next view, by sender
 	recallAt clock.Instant      // when to ask for what a view change needs; Never if nothing is missing
-	now      clock.Instant      // of the last step
-	due      clock.Instant      // deadline after the last step
+	// recallCredit is how many bytes of each peer's recalls may still be answered, until recallRefill.
+	recallCredit []int
+	recallRefill []clock.Instant
+	now          clock.Instant // of the last step
+	due          clock.Instant // deadline after the last step
 }
 
 var _ Machine = (*Replica)(nil)
@@ -92,11 +95,12 @@ func New(cfg Config) (*Replica, error) {
 			Self: cfg.Self, Group: cfg.Group, Epoch: cfg.Epoch, Membership: membership,
 			Window: uint64(ViewWindow(cfg.Limits)),
 		}),
-		behindAt: clock.Never,
-		recallAt: clock.Never,
-		early:    make([][]*wire.Envelope, n),
-		helpAt:   make([]clock.Instant, n),
-		rounds:   make([]int, n),
+		behindAt:     clock.Never,
+		recallAt:     clock.Never,
+		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),
+		early:  make([][]*wire.Envelope, n),
+		helpAt: make([]clock.Instant, n),
+		rounds: make([]int, n),
 	}
 	r.repeatAt = r.jittered(0)
 	r.suspect.Start(0, 1, true)

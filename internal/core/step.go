@@ -24,9 +24,9 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 
 // notice finds out that this replica itself stood still: it is stepped later than it asked to be.
 func (r *Replica) notice(now clock.Instant, out *effect.Output) {
-	late := now.Sub(max(r.due, r.now))
+	first, late := r.now == 0, now.Sub(max(r.due, r.now))
 	r.now = max(r.now, now)
-	if r.monitors() && late > r.cfg.Timing.Suspect.Check {
+	if !first && r.monitors() && late > r.cfg.Timing.Suspect.Check {
 		if taken := r.suspect.Stalled(late); taken > 0 {
 			out.Emit(trace.Event{Kind: trace.Stalled, Seq: uint64(taken.Milliseconds())})
 		}
@@ -71,7 +71,7 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 	case *wire.Evidence:
 		r.onEvidence(m, out)
 	case *wire.Recall:
-		r.onRecall(env, m, out)
+		r.onRecall(now, env, m, out)
 	case *wire.Window:
 		r.onWindow(now, env, m, out)
 

@@ -8,12 +8,15 @@ import (
 	"github.com/primebft/prime/internal/wire"
 )
 
-// maxEarly is how many messages of the next view are kept of each sender until it is preinstalled here; maxRecalls how many
+// maxEarly is how many messages of the next view are kept of each sender until it is preinstalled here; MaxRecalls how many
 // messages are asked for at a time.
 const (
 	maxEarly   = 256
 	MaxRecalls = 16
 )
+
+// recallBytes is how much one peer's recalls are answered with in a Fetch interval.
+const recallBytes = 1 << 20
 
 // judge measures the leader and votes against one that is too slow, or proven faulty.
 func (r *Replica) judge(now clock.Instant, out *effect.Output) {
@@ -110,8 +113,11 @@ func (r *Replica) takeEarly(now clock.Instant, view uint64, out *effect.Output) 
 	r.early = make([][]*wire.Envelope, r.cfg.Group.N())
 	for _, list := range early {
 		for _, env := range list {
-			if viewOf(env.Msg) == view {
+			switch viewOf(env.Msg) {
+			case view:
 				r.receive(now, env, out)
+			case view + 1:
+				r.keepEarly(env)
 			}
 		}
 	}
@@ -120,6 +126,8 @@ func (r *Replica) takeEarly(now clock.Instant, view uint64, out *effect.Output) 
 // viewOf is the view whose preinstallation a message has to wait for, 0 if it is of use in any.
 func viewOf(m wire.Message) uint64 {
 	switch m := m.(type) {
+	case *wire.SummaryMatrix:
+		return m.View
 	case *wire.PrePrepare:
 		return m.View
 	case *wire.Prepare:
@@ -143,6 +151,8 @@ func viewOf(m wire.Message) uint64 {
 	case *wire.ReplayPrepare:
 		return m.View
 	case *wire.ReplayCommit:
+		return m.View
+	case *wire.Ping:
 		return m.View
 	case *wire.Bound:
 		return m.View
@@ -171,14 +181,23 @@ func (r *Replica) recall(now clock.Instant, out *effect.Output) {
 	out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: m})
 }
 
-// onRecall answers with what is here.
-func (r *Replica) onRecall(env *wire.Envelope, m *wire.Recall, out *effect.Output) {
+// onRecall answers with what is here, so many bytes to each peer in a Fetch interval, and one message more.
+func (r *Replica) onRecall(now clock.Instant, env *wire.Envelope, m *wire.Recall, out *effect.Output) {
+	i := env.Sender.Index()
+	if now >= r.recallRefill[i] {
+		r.recallCredit[i], r.recallRefill[i] = recallBytes, now.Add(r.cfg.Timing.Fetch)
+	}
 	for _, digest := range m.Digests[:min(len(m.Digests), MaxRecalls)] {
+		if r.recallCredit[i] <= 0 {
+			out.Emit(trace.Event{Kind: trace.Dropped, Peer: env.Sender, Reason: "recalls faster than is answered"})
+			return
+		}
 		held := r.order.Holds(digest)
 		if held == nil {
 			held = r.reports.Holds(digest)
 		}
 		if held != nil && env.Sender != r.cfg.Self {
+			r.recallCredit[i] -= len(held.Raw)
 			out.Sends = append(out.Sends, effect.Send{To: group.SetOf(env.Sender), Class: wire.Bounded, Signed: held})
 		}
 	}

@@ -1,6 +1,9 @@
 package order
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
@@ -20,7 +23,7 @@ func (s *State) Preinstall(view uint64) {
 		if r.prepared {
 			at.best = s.prepareCertificate(r)
 		}
-		if r.proposal != nil {
+		if p := r.proposal; p != nil && (r.announced || r.prepared || p.Sender == s.cfg.Self) {
 			at.known = append(at.known, r.proposal)
 			at.known = at.known[max(0, len(at.known)-maxKnown):]
 		}
@@ -72,12 +75,23 @@ func (s *State) Bind(now clock.Instant, w *wire.Window) {
 		at.ordered, at.bound, at.binding, at.proposal = true, true, digest, at.find(digest)
 		s.high, s.known = max(s.high, o), max(s.known, o)
 	}
+	s.keep(w)
+}
+
+// keep keeps a window as long as somebody may need it: the newest always, and older ones for what only they prove.
+func (s *State) keep(w *wire.Window) {
 	for _, old := range s.windows {
 		if old.Resolution.View == w.Resolution.View {
 			return
 		}
 	}
 	s.windows = append(s.windows, w)
+	slices.SortFunc(s.windows, func(a, b *wire.Window) int { return cmp.Compare(a.Resolution.View, b.Resolution.View) })
+	newest := &s.windows[len(s.windows)-1].Resolution
+	s.windows = slices.DeleteFunc(s.windows, func(old *wire.Window) bool {
+		r := &old.Resolution
+		return r.View < newest.View && (r.Start <= max(r.Base, s.slots.Base())+1 || r.Base >= newest.Base)
+	})
 }
 
 // find is a proposal that is here, by digest.
@@ -101,12 +115,12 @@ func (s *State) Install(now clock.Instant, w *wire.Window, out *effect.Output) {
 	}
 	s.Bind(now, w)
 	s.installed, s.start = true, w.Resolution.Start
-	s.high = max(s.high, s.start-1)
+	s.high = s.highest()
 	s.next = max(s.start, s.executed+1)
 	s.retreat(s.executed + 1)
 	s.shown = append(wire.Vector(nil), s.chain...)
 	s.matrix, s.propose = clock.Pacer{Interval: s.cfg.Matrix}, clock.Pacer{Interval: s.cfg.Propose}
-	for o := s.executed + 1; o <= s.high; o++ {
+	for o := s.executed + 1; o <= s.executed+2*uint64(s.cfg.OrdinalWindow); o++ {
 		at := s.slots.At(o)
 		if at == nil {
 			continue
@@ -116,6 +130,19 @@ func (s *State) Install(now clock.Instant, w *wire.Window, out *effect.Output) {
 			s.certify(at, p.Msg.(*wire.PrePrepare), out)
 		}
 	}
+}
+
+// highest is the highest ordinal that is ordered, bound, or proposed in this view, as far as the window reaches; what was only
+// proposed in older views is forgotten.
+func (s *State) highest() uint64 {
+	last := s.executed + 2*uint64(s.cfg.OrdinalWindow)
+	high := min(max(s.executed, s.start-1), last)
+	for o := last; o > high; o-- {
+		if at := s.slots.At(o); at != nil && (at.ordered || at.round.proposal != nil) {
+			return o
+		}
+	}
+	return high
 }
 
 // Installed is the highest view that is installed: the current one, or the one that it is to replace.

@@ -36,6 +36,7 @@ type State struct {
 	proof      clock.Instant
 	pings      [16]ping
 	pinged     uint64        // number of the last ping
+	answered   uint64        // number of the last ping that counts as answered by the leader
 	unanswered clock.Instant // when the oldest ping was sent that the leader has not answered; Never if it has answered all
 
 	longest  time.Duration // turnaround in the current window
@@ -78,13 +79,13 @@ func (s *State) Start(now clock.Instant, view uint64, normal bool) {
 		cfg: s.cfg, view: view, normal: normal, proof: clock.Never, unanswered: clock.Never, total: s.total, stalled: s.stalled,
 		windowAt: now.Add(s.cfg.Window), reported: make([]time.Duration, n), trips: slices.Repeat([]time.Duration{unknown}, n),
 		bounds: slices.Repeat([]time.Duration{unknown}, n), sentBound: unknown, pingAt: now, checkAt: now.Add(s.cfg.Check),
-		pinged: s.pinged,
+		pinged: s.pinged, answered: s.pinged,
 	}
 	s.trips[s.cfg.Self.Index()] = 0
 }
 
-// Normal says that ordering is on.
-func (s *State) Normal() { s.normal, s.proof = true, clock.Never }
+// Normal says that ordering is on. Pings of before do not count: the leader may not have been in the view yet.
+func (s *State) Normal() { s.normal, s.proof, s.answered = true, clock.Never, s.pinged }
 
 func (s *State) leader() group.ID { return s.cfg.Group.Leader(s.view) }
 

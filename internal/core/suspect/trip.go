@@ -14,7 +14,7 @@ func (s *State) sendPing(now clock.Instant, out *effect.Output) {
 	s.pingAt = now.Add(s.cfg.Ping)
 	s.pinged++
 	s.pings[s.pinged%uint64(len(s.pings))] = ping{seq: s.pinged, at: now}
-	if s.leader() != s.cfg.Self {
+	if s.normal && s.leader() != s.cfg.Self {
 		s.unanswered = min(s.unanswered, now)
 	}
 	to := s.cfg.Group.Others(s.cfg.Self)
@@ -39,11 +39,9 @@ func (s *State) OnPong(now clock.Instant, env *wire.Envelope, out *effect.Output
 		return
 	}
 	trip := max(0, now.Sub(p.at))
-	if env.Sender == s.leader() {
-		if s.unanswered != clock.Never {
-			s.measure(trip)
-		}
-		s.unanswered = clock.Never
+	if s.normal && env.Sender == s.leader() && m.Seq > s.answered { // the first answer to each, and none out of order
+		s.measure(trip)
+		s.answered, s.unanswered = m.Seq, clock.Never
 		if m.Seq < s.pinged {
 			s.unanswered = s.pings[(m.Seq+1)%uint64(len(s.pings))].at
 		}
