@@ -12,7 +12,7 @@ import (
 // another replica.
 func agree() Behaviour {
 	return Behaviour{
-		Name: "agree", Does: "acknowledges all conflicting PO-REQUESTs, and prepares and commits all conflicting PRE-PREPAREs",
+		Name: "agree", Does: "acknowledges all conflicting PO-REQUESTs, and votes for all conflicting PRE-PREPAREs, REPLAYs and REPORTs",
 		Wrap: func(h *Host, inner core.Machine) core.Machine {
 			var pending []effect.Send
 			hear := func(env *wire.Envelope) {
@@ -55,6 +55,18 @@ func (h *Host) endorse(env *wire.Envelope) []effect.Send {
 		vote := wire.Vote{View: m.View, Ordinal: m.Ordinal, Proposal: env.Digest, Incarnations: membership}
 		return []effect.Send{
 			{To: to, Class: wire.Bounded, Msg: &wire.Prepare{Vote: vote}}, {To: to, Class: wire.Bounded, Msg: &wire.Commit{Vote: vote}},
+		}
+	case *wire.Replay:
+		vote := wire.ReplayVote{View: m.Proof.Resolution.View, Replay: m.Proof.Resolution.Digest()}
+		return []effect.Send{
+			{To: to, Class: wire.Bounded, Msg: &wire.ReplayPrepare{ReplayVote: vote}},
+			{To: to, Class: wire.Bounded, Msg: &wire.ReplayCommit{ReplayVote: vote}},
+		}
+	case *wire.Report:
+		receipt := wire.Receipt{View: m.View, Origin: env.Sender, Report: env.Digest}
+		return []effect.Send{
+			{To: to, Class: wire.Bounded, Msg: &wire.Echo{Receipt: receipt}},
+			{To: to, Class: wire.Bounded, Msg: &wire.Ready{Receipt: receipt}},
 		}
 	}
 	return nil
