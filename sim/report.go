@@ -26,6 +26,8 @@ type Report struct {
 	Virtual   time.Duration // how long the world lasted, in its own time
 	Ordinals  int           // ordinals executed
 	Updates   int           // updates that took effect
+	Views     uint64        // the highest view that a correct replica was in
+	Bound     int           // ordinals that view changes bound, no-ops included
 	Refused   uint64        // updates that correct replicas refused
 	Forged    uint64        // messages of attackers that receivers refused
 	Hash      uint64        // of everything that happened, in order: equal for equal seeds
@@ -48,7 +50,7 @@ func (w *world) report() Report {
 		Seed: w.options.Seed, World: w.plan.String(), Violation: w.violation,
 		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.sound() && w.demands(),
 		Events:    w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
-		Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash,
+		Views: w.views.highest(), Bound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash,
 	}
 }
 

@@ -179,9 +179,9 @@ func (c *views) report(env *wire.Envelope, m *wire.Report) {
 // signed checks a message of a view change that a correct replica signs.
 func (c *views) signed(env *wire.Envelope) {
 	by, at := env.Sender, &c.by[env.Sender.Index()]
-	open := func(view uint64) {
-		if view != at.view || at.installed >= view && env.Kind != wire.KindReplayCommit {
-			c.fail("%s signs a %s for view %d; it is in view %d and has installed %d", by, env.Kind, view, at.view, at.installed)
+	current := func(view uint64) {
+		if view != at.view {
+			c.fail("%s signs a %s for view %d; it is in view %d", by, env.Kind, view, at.view)
 		}
 	}
 	switch m := env.Msg.(type) {
@@ -200,14 +200,15 @@ func (c *views) signed(env *wire.Envelope) {
 			c.fail("%s lists %s, which is no quorum", by, m.Members)
 		}
 	case *wire.StateShare:
+		current(m.Resolution.View)
 		if v := c.resolved(&m.Resolution); m.Resolution.Members.Len() < c.group.Quorum() || !c.compute(v) {
 			c.fail("%s signs what does not follow from any reports of %s", by, m.Resolution.Members)
 		}
 	case *wire.ReplayPrepare:
-		open(m.View)
+		current(m.View)
 		c.answer(by, &at.prepared, m.ReplayVote)
 	case *wire.ReplayCommit:
-		open(m.View)
+		current(m.View)
 		c.answer(by, &at.committed, m.ReplayVote)
 		if have := c.replay(m.View, m.Replay).prepares[by.Index()]; have.Len() < c.group.Quorum() {
 			c.fail("%s commits to a replay with %d REPLAY-PREPAREs (%s)", by, have.Len(), have)
@@ -248,6 +249,24 @@ func (c *views) apart(who group.ID) string {
 		return who.String() + " has not installed its view"
 	}
 	return ""
+}
+
+// highest is the highest view that a correct replica was in.
+func (c *views) highest() (view uint64) {
+	for i := range c.by {
+		view = max(view, c.by[i].view)
+	}
+	return view
+}
+
+// bound is how many ordinals view changes bound.
+func (c *views) bound() (count int) {
+	for _, v := range c.choices {
+		if v.committers.Len() >= c.group.Quorum() && c.compute(v) {
+			count += len(v.bindings)
+		}
+	}
+	return count
 }
 
 // decision is what some certificate binds an ordinal to.

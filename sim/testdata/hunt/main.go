@@ -19,17 +19,26 @@ func main() {
 	trace := flag.Bool("trace", false, "print what happens")
 	flag.Parse()
 	found := false
+	var worlds, changed, views, bound, updates uint64
 	for seed := *from; seed <= *to; seed++ {
 		o := sim.Options{Seed: seed, Timeout: *timeout}
 		if *trace {
 			o.Trace = os.Stdout
 		}
-		if r := sim.Run(o); r.Violation != nil {
+		r := sim.Run(o)
+		worlds, views, bound, updates = worlds+1, views+r.Views-1, bound+uint64(r.Bound), updates+uint64(r.Updates)
+		if r.Views > 1 {
+			changed++
+		}
+		if r.Violation != nil {
 			fmt.Printf("seed %d (%s) at %v: %s\n", seed, r.World, r.Violation.At, r.Violation.What)
 			if found = true; !*all {
 				break
 			}
 		}
+	}
+	if *all {
+		fmt.Printf("%d worlds, %d with %d view changes, which bound %d ordinals; %d updates\n", worlds, changed, views, bound, updates)
 	}
 	if found {
 		os.Exit(1)
