@@ -10,8 +10,8 @@ import (
 	"github.com/primebft/prime/internal/trace"
 )
 
-// viewLog tells people how leaders are judged and replaced, and when this replica stood still: ten lines of each kind, then one
-// each ten seconds, which says how many were left out. The zero viewLog tells nothing.
+// viewLog tells people how leaders are judged and replaced, and when this replica stood still for long: ten lines of each kind,
+// then one a minute, which says how many were left out. The zero viewLog tells nothing.
 type viewLog struct {
 	log    *slog.Logger
 	group  group.Group
@@ -24,10 +24,13 @@ type topic struct {
 	skipped int // lines left out since the last one
 }
 
+// longStall is the shortest standstill that is worth a line, in milliseconds. Status adds up all of them.
+const longStall = 100
+
 func newViewLog(log *slog.Logger, g group.Group) viewLog {
 	v := viewLog{log: log, group: g, topics: map[trace.Kind]*topic{}}
 	for _, kind := range []trace.Kind{trace.Suspected, trace.Preinstalled, trace.Installed, trace.Stalled} {
-		v.topics[kind] = &topic{limit: rate.NewLimiter(rate.Every(10*time.Second), 10)}
+		v.topics[kind] = &topic{limit: rate.NewLimiter(rate.Every(time.Minute), 10)}
 	}
 	return v
 }
@@ -35,7 +38,7 @@ func newViewLog(log *slog.Logger, g group.Group) viewLog {
 // note tells of e if it is of one of the kinds.
 func (v *viewLog) note(e *trace.Event) {
 	t := v.topics[e.Kind]
-	if t == nil {
+	if t == nil || (e.Kind == trace.Stalled && e.Seq < longStall) {
 		return
 	}
 	if !t.limit.Allow() {

@@ -111,9 +111,19 @@ type process struct {
 // spawn starts a command, which is killed when the test ends if it still runs.
 func spawn(t *testing.T, command string, args ...string) *process {
 	t.Helper()
+	return spawnWith(t, nil, command, args...)
+}
+
+// spawnWith is spawn with something to read, which is closed here.
+func spawnWith(t *testing.T, in *os.File, command string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, name: command + " " + strings.Join(args, " "), ended: make(chan struct{}), changed: make(chan struct{})}
 	p.cmd = exec.Command(filepath.Join(binaries, command), args...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if in != nil {
+		p.cmd.Stdin = in
+		defer in.Close()
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -250,6 +260,8 @@ type status struct {
 	Replica   int             `json:"replica"`
 	State     string          `json:"state"`
 	View      uint64          `json:"view"`
+	Installed bool            `json:"installed"`
+	Changes   uint64          `json:"view_changes"`
 	Leader    int             `json:"leader"`
 	Epoch     uint32          `json:"epoch"`
 	Ordinal   uint64          `json:"ordinal"`
