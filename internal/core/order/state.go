@@ -210,6 +210,7 @@ func (s *State) Advance(now clock.Instant, rows wire.Rows, version uint64, out *
 		Eligible(s.cfg.Group, rows, s.eligible)
 	}
 	s.accept(out)
+	s.next = max(s.next, s.accepted+1) // a leader that was replaced learns what others ordered in its place
 	if s.propose.Due(now) && s.toPropose() {
 		s.sendProposal(now, rows, out)
 	}
