@@ -216,6 +216,9 @@ func (w *world) transmit(n *node, s *effect.Send, env *wire.Envelope, departs cl
 			continue
 		}
 		departs++ // copies leave one after the other, so a crash can come in between
+		if w.storm && w.network.missed(w.now, env.Kind, to) {
+			continue
+		}
 		w.arrivals = w.network.arrivals(w.arrivals[:0], departs, n.id, to, s.Class, w.storm)
 		for _, at := range w.arrivals {
 			at = at.Add(w.nodes[to.Index()].plan.verifyCost)

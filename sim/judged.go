@@ -6,6 +6,7 @@ import (
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/wire"
 )
 
 // drawJudgement decides whether leaders are judged in this world, and how; and where they are, it makes trouble for those that
@@ -14,7 +15,7 @@ func drawJudgement(rng *rand.Rand, p *plan) {
 	if p.judged = rng.IntN(8) > 0; !p.judged {
 		return
 	}
-	drawLeaders(rng, p)
+	drawBadLeaders(rng, p)
 	wide := p.net.latencyMax > 5*time.Millisecond
 	ping, window, stall := 20*time.Millisecond, span(rng, time.Second, 5*time.Second), choose(rng, 0, 200*time.Millisecond, 2*time.Second)
 	if wide {
@@ -25,15 +26,20 @@ func drawJudgement(rng *rand.Rand, p *plan) {
 		s := &p.replicas[i].timing.Suspect
 		s.KLat, s.Window, s.MaxStall = klat, window, stall
 		s.Ping, s.Check = span(rng, ping, 4*ping), span(rng, time.Millisecond, ping/2)
+		t := &p.replicas[i].timing
+		t.Fetch = min(t.Fetch, span(rng, time.Millisecond, ping))
 	}
 	floor, delta := p.honest()
 	for i := range p.replicas {
 		p.replicas[i].timing.Suspect.Floor, p.replicas[i].timing.Suspect.Delta = floor, delta
 	}
+	if rng.IntN(2) == 0 {
+		drawUnrest(rng, p)
+	}
 }
 
-// drawLeaders lets replicas that are to crash, freeze or attack lead early, and cuts early leaders off.
-func drawLeaders(rng *rand.Rand, p *plan) {
+// drawBadLeaders lets replicas that are to crash, freeze or attack lead early.
+func drawBadLeaders(rng *rand.Rand, p *plan) {
 	for i := range p.replicas {
 		r := &p.replicas[i]
 		if len(r.attacks) > 0 && rng.IntN(2) == 0 {
@@ -44,10 +50,32 @@ func drawLeaders(rng *rand.Rand, p *plan) {
 			p.replicas[i], p.replicas[j] = p.replicas[j], p.replicas[i]
 		}
 	}
-	for view := uint64(1); view <= 4 && rng.IntN(3) == 0; view++ {
-		c := cut{from: moment(rng, p.stormEnd), side: group.SetOf(p.group.Leader(view)), oneWay: rng.IntN(3) == 0}
-		c.until = min(p.stormEnd, c.from.Add(span(rng, 10*time.Millisecond, 2*time.Second)))
+}
+
+// drawUnrest cuts one leader after the other off, so that view changes follow each other and fall into each other, and lets
+// replicas miss messages that just then are needed.
+func drawUnrest(rng *rand.Rand, p *plan) {
+	limit, at := p.limit(), clock.Instant(rng.Int64N(int64(p.stormEnd)/2))
+	for view := range uint64(1 + rng.IntN(2*p.group.N())) {
+		c := cut{from: at, until: at.Add(span(rng, limit/2, 2*limit)), side: group.SetOf(p.group.Leader(view + 1)),
+			oneWay: rng.IntN(3) == 0}
 		p.net.cuts = append(p.net.cuts, c)
+		at = at.Add(span(rng, limit/4, limit+6*p.net.latencyMax))
+		p.stormEnd = max(p.stormEnd, c.until)
+	}
+	if rng.IntN(3) == 0 {
+		return
+	}
+	for range 1 + rng.IntN(4) {
+		t := target{kind: choose(rng, wire.KindPrePrepare, wire.KindPrepare, wire.KindCommit, wire.KindCommit, wire.KindCertificate,
+			wire.KindNewLeaderProof, wire.KindReport, wire.KindReady, wire.KindReplay, wire.KindReplayPrepare, wire.KindReplayCommit,
+			wire.KindReplayCommit, wire.KindWindow, wire.KindWindow), to: group.Set(rng.Uint64()).Intersect(p.group.All()),
+			chance: choose(rng, 0.5, 0.9, 1), until: p.stormEnd}
+		if rng.IntN(2) == 0 {
+			t.from = moment(rng, p.stormEnd)
+			t.until = min(p.stormEnd, t.from.Add(span(rng, limit, 4*limit)))
+		}
+		p.net.targets = append(p.net.targets, t)
 	}
 }
 
@@ -90,7 +118,7 @@ func (p *plan) viewChange() time.Duration { return 12*p.net.latencyMax + 2*p.lim
 // message is lost or very late, and whoever freezes does not lead, never with more than f+k others, and for no longer than it
 // may discount.
 func (p *plan) peaceful() bool {
-	if !p.judged || p.leftovers() || p.net.loss > 0 || p.net.hiccup > 0 || len(p.net.cuts) > 0 {
+	if !p.judged || p.leftovers() || p.net.loss > 0 || p.net.hiccup > 0 || len(p.net.cuts) > 0 || len(p.net.targets) > 0 {
 		return false
 	}
 	frozen := 0

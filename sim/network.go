@@ -20,6 +20,15 @@ type netPlan struct {
 	fifo                   bool // keep the order per link and class, as a connection does
 	hold                   bool // messages across a cut wait for its end, as in a queue; otherwise they are lost
 	cuts                   []cut
+	targets                []target
+}
+
+// target is a kind of message that some replicas do not get for a while, in most cases.
+type target struct {
+	kind        wire.Kind
+	to          group.Set
+	chance      float64
+	from, until clock.Instant
 }
 
 // cut separates side from everybody else for a while. A one-way cut lets messages out of side, but not into it.
@@ -74,6 +83,17 @@ func (w *network) arrivals(out []clock.Instant, departs clock.Instant, from, to 
 		out = append(out, at)
 	}
 	return out
+}
+
+// missed reports whether a message is one of a target.
+func (w *network) missed(now clock.Instant, kind wire.Kind, to group.ID) bool {
+	for i := range w.plan.targets {
+		t := &w.plan.targets[i]
+		if t.kind == kind && t.to.Has(to) && t.from <= now && now < t.until && w.rng.Float64() < t.chance {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *network) latency(class wire.Class, storm bool) time.Duration {

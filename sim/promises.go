@@ -175,33 +175,28 @@ func (p *promises) prePrepare(env *wire.Envelope, m *wire.PrePrepare) {
 }
 
 // follows reports whether the base of a proposal is what some proposal for the ordinal before it, known to who, made
-// eligible.
+// eligible, or, where a view begins, its window; or else what was decided.
 func (p *promises) follows(who group.ID, m *wire.PrePrepare) bool {
+	equal := func(at wire.Vector) bool { return at.Covers(m.Base) && m.Base.Covers(at) }
 	if m.Ordinal == 1 {
-		for _, at := range m.Base {
-			if at != (wire.Position{}) {
-				return false
+		return equal(make(wire.Vector, p.group.N()))
+	}
+	if slot := p.proposals[proposalKey{m.View, m.Ordinal - 1}]; slot != nil {
+		for _, v := range slot.variants {
+			if v.holders.Has(who) && equal(v.eligible) {
+				return true
 			}
 		}
-		return true
 	}
-	if at, ok := p.views.line(m.Ordinal - 1); ok && m.View > 1 {
-		return at.Covers(m.Base) && m.Base.Covers(at)
+	if m.View == 1 {
+		return false
 	}
 	if w := p.views.window(who, m.View); w != nil && w.resolution.Start == m.Ordinal {
 		at, ok := p.views.base(who, m.View)
-		return ok && at.Covers(m.Base) && m.Base.Covers(at)
+		return ok && equal(at)
 	}
-	slot := p.proposals[proposalKey{m.View, m.Ordinal - 1}]
-	if slot == nil {
-		return false
-	}
-	for _, v := range slot.variants {
-		if v.holders.Has(who) && v.eligible.Covers(m.Base) && m.Base.Covers(v.eligible) {
-			return true
-		}
-	}
-	return false
+	at, ok := p.views.line(m.Ordinal - 1)
+	return ok && equal(at)
 }
 
 func (p *promises) prepare(env *wire.Envelope, m *wire.Prepare) {

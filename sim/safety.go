@@ -114,7 +114,7 @@ func (h *history) decide(v *proposalVariant, normal bool, d *effect.Delivery, la
 	if v != nil {
 		rows, eligible, next.proposal = v.msg.Rows, h.ofRows(v.msg), v.digest
 	}
-	if normal && !(v.msg.Base.Covers(h.executed) && h.executed.Covers(v.msg.Base)) {
+	if normal && !h.views.rebound(d.Ordinal) && !(v.msg.Base.Covers(h.executed) && h.executed.Covers(v.msg.Base)) {
 		h.fail("ordinal %d is ordered with a base that the ordinal before it did not make eligible", d.Ordinal)
 		return false
 	}

@@ -269,6 +269,19 @@ func (c *views) bound() (count int) {
 	return count
 }
 
+// rebound reports whether a view change bound an ordinal: then it may follow a no-op, whatever its proposal says of the ordinal
+// before it (addendum A13).
+func (c *views) rebound(ordinal uint64) bool {
+	for _, v := range c.choices {
+		if v.committers.Len() >= c.group.Quorum() && c.compute(v) {
+			if _, bound := v.binds(ordinal); bound {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // decision is what some certificate binds an ordinal to.
 type decision struct {
 	view, ordinal uint64
