@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // edit changes one file of a folder: every old becomes new; an empty old appends.
@@ -30,11 +31,34 @@ func edit(t *testing.T, file, old, new string) {
 	}
 }
 
+// broken is one place of a good folder that is edited, the field whose fault it makes, and what has to be said of it.
+type broken struct{ file, old, new, field, says string }
+
+func (c broken) check(t *testing.T) {
+	t.Run(c.file+" "+c.new, func(t *testing.T) {
+		t.Parallel()
+		dir := filepath.Join(create(t, 1, 0), "r1")
+		file := filepath.Join(dir, c.file)
+		edit(t, file, c.old, c.new)
+		_, err := Load(dir)
+		for _, p := range Problems(err) {
+			if p.File != file || p.Field != c.field || !strings.Contains(p.What+"; "+p.Remedy, c.says) {
+				continue
+			}
+			if p.Remedy == "" || p.Line == 0 && c.new != "\n" {
+				t.Errorf("no remedy or no line: %v", p)
+			}
+			return
+		}
+		t.Errorf("the fault was not named: %v", err)
+	})
+}
+
 // TestFaultsAreNamed breaks a good folder in one place and expects the fault to be named: file, field, what, remedy, and the
 // line on which the mended text is.
 func TestFaultsAreNamed(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ file, old, new, field, says string }{
+	for _, c := range []broken{
 		{ClusterFile, "id = 2\n", "id = 9\n", "replica[2].id", "9 is not the id of any of 4 replicas; number the replicas 1 to 4"},
 		{ClusterFile, "id = 2\n", "id = 1\n", "replica[2].id", "1 is the id of replica[1] too"},
 		{ClusterFile, "id = 2\n", "id = \"2\"\n", "replica[2].id", `"2" is not a whole number; write a whole number`},
@@ -82,23 +106,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{NodeFile, "#listen_clients = \"\"", "listen_clients = \"127.0.0.1:7100\"", "listen_clients", "both to be served at 127.0.0.1:7100"},
 		{NodeFile, "[crypto]", "[[crypto]]", "crypto", "write [crypto] on a line of its own"},
 	} {
-		t.Run(c.file+" "+c.new, func(t *testing.T) {
-			t.Parallel()
-			dir := filepath.Join(create(t, 1, 0), "r1")
-			file := filepath.Join(dir, c.file)
-			edit(t, file, c.old, c.new)
-			_, err := Load(dir)
-			for _, p := range Problems(err) {
-				if p.File != file || p.Field != c.field || !strings.Contains(p.What+"; "+p.Remedy, c.says) {
-					continue
-				}
-				if p.Remedy == "" || p.Line == 0 && c.new != "\n" {
-					t.Errorf("no remedy or no line: %v", p)
-				}
-				return
-			}
-			t.Errorf("the fault was not named: %v", err)
-		})
+		c.check(t)
 	}
 }
 
@@ -247,5 +255,40 @@ func TestHostileFilesAreRefusedInTime(t *testing.T) {
 		if _, err := ParseNode(name, []byte(text)); len(Problems(err)) == 0 || len(err.Error()) > 100_000 {
 			t.Errorf("%s: %d faults", name, len(Problems(err)))
 		}
+	}
+}
+
+// TestLeadersAreJudgedFairly: settings by which correct leaders would be replaced, or no leader, are faults.
+func TestLeadersAreJudgedFairly(t *testing.T) {
+	t.Parallel()
+	for _, c := range []broken{
+		{NodeFile, "#delta = \"50ms\"", "delta = \"22ms\"", "suspect.delta",
+			"22ms is not more than timing.propose and suspect.check together: correct leaders would be replaced; make it more than 22ms"},
+		{NodeFile, "#propose = \"2ms\"", "propose = \"40ms\"", "suspect.delta", "make it more than 60ms, or shorten timing.propose"},
+		{NodeFile, "#ping = \"200ms\"", "ping = \"5ms\"", "suspect.ping", "make it at least suspect.check"},
+		{NodeFile, "#window = \"10s\"", "window = \"100ms\"", "suspect.window", "100ms is less than suspect.ping, 200ms"},
+		{NodeFile, "#max_stall = \"5s\"", "max_stall = \"11s\"", "suspect.max_stall", "make it at most suspect.window"},
+		{NodeFile, "#k_lat = 2.5", "k_lat = 0.9", "suspect.k_lat", "write a value from 1 to 100"},
+	} {
+		c.check(t)
+	}
+	n := LAN()
+	n.ID, n.Suspect.Ping, n.Suspect.Delta = 1, 0, time.Millisecond
+	if err := n.Validate(); err != nil {
+		t.Errorf("leaders are not judged at all: %v", err)
+	}
+}
+
+// TestRoomForReports: what a replica reports in a view change is as long as the window and the group are large.
+func TestRoomForReports(t *testing.T) {
+	t.Parallel()
+	cfg, err := Load(filepath.Join(create(t, 1, 0), "r1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Cluster.Limits.OrdinalWindow, cfg.Cluster.Limits.History = 4096, 4096
+	problems := Problems(cfg.Validate())
+	if len(problems) != 1 || problems[0].Field != "queues.ingress_bytes" || !strings.Contains(problems[0].What, "the largest message") {
+		t.Errorf("a window of 4096 ordinals: %v", problems)
 	}
 }

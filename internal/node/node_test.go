@@ -41,7 +41,7 @@ func TestOrder(t *testing.T) {
 				if err := n.Close(); err != nil {
 					t.Errorf("r%d: %v", id+1, err)
 				}
-				if s := n.Status(); s.State != StateClosed || s.Delivered < uint64(60*len(ids)) || s.View != 1 || s.Leader != 1 {
+				if s := n.Status(); s.State != StateClosed || s.Delivered < uint64(60*len(ids)) || s.Leader != leaderOf(c, s.View) {
 					t.Errorf("r%d after its end: %+v", id+1, s)
 				}
 			}
