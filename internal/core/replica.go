@@ -47,8 +47,9 @@ type Replica struct {
 	rounds    []int // statuses received from each peer, to share the work of helping
 	blacklist group.Set
 
-	early    [][]*wire.Envelope // messages of the next view, by sender
-	recallAt clock.Instant      // when to ask for what a view change needs; Never if nothing is missing
+	early      [][]*wire.Envelope // messages of the next view, by sender
+	earlyBytes []int              // of these, by sender
+	recallAt   clock.Instant      // when to ask for what a view change needs; Never if nothing is missing
 	// recallCredit is how many bytes of each peer's recalls may still be answered, until recallRefill.
 	recallCredit []int
 	recallRefill []clock.Instant
@@ -98,7 +99,7 @@ func New(cfg Config) (*Replica, error) {
 		behindAt:     clock.Never,
 		recallAt:     clock.Never,
 		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),
-		early:  make([][]*wire.Envelope, n),
+		early: make([][]*wire.Envelope, n), earlyBytes: make([]int, n),
 		helpAt: make([]clock.Instant, n),
 		rounds: make([]int, n),
 	}

@@ -15,6 +15,9 @@ const (
 	MaxRecalls = 16
 )
 
+// maxEarlyBytes is how many bytes they may have, of each sender, besides the last: a REPORT can be large.
+const maxEarlyBytes = 4 << 20
+
 // recallBytes is how much one peer's recalls are answered with in a Fetch interval.
 const recallBytes = 1 << 20
 
@@ -101,8 +104,9 @@ func (r *Replica) keepEarly(env *wire.Envelope) bool {
 	if viewOf(env.Msg) != r.order.View()+1 {
 		return false
 	}
-	if i := env.Sender.Index(); len(r.early[i]) < maxEarly {
+	if i := env.Sender.Index(); len(r.early[i]) < maxEarly && r.earlyBytes[i] < maxEarlyBytes {
 		r.early[i] = append(r.early[i], env)
+		r.earlyBytes[i] += len(env.Raw)
 	}
 	return true
 }
@@ -110,7 +114,7 @@ func (r *Replica) keepEarly(env *wire.Envelope) bool {
 // takeEarly looks at the messages that came early. Those of a view that was left out are dropped.
 func (r *Replica) takeEarly(now clock.Instant, view uint64, out *effect.Output) {
 	early := r.early
-	r.early = make([][]*wire.Envelope, r.cfg.Group.N())
+	r.early, r.earlyBytes = make([][]*wire.Envelope, r.cfg.Group.N()), make([]int, r.cfg.Group.N())
 	for _, list := range early {
 		for _, env := range list {
 			switch viewOf(env.Msg) {
