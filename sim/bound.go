@@ -30,6 +30,8 @@ type calm struct {
 	done     uint64        // how far everybody was when it last rose
 	ordinals int           // when rest began
 	end      clock.Instant // when a world with attackers has to be at rest at last
+	since    clock.Instant // when rest began
+	sends    []int         // by replica: sends since then
 	sessions [32]byte      // of the first replica that apart looked at
 }
 
@@ -41,6 +43,7 @@ const (
 	restLimit       = 100
 	restRounds      = 6
 	windRounds      = 6
+	mostAtRest      = 4    // messages of a replica at rest in one interval of retransmission
 	probeClient     = 1000 // number of the client whose updates measure the delay bound
 )
 
@@ -160,6 +163,7 @@ func (w *world) progress() {
 func (w *world) rest(late bool) {
 	w.over = late
 	if len(w.history.ordinals) == w.calm.ordinals {
+		w.silence()
 		return
 	}
 	w.over = false
@@ -167,6 +171,19 @@ func (w *world) rest(late bool) {
 		w.fail("ordinal %d orders something although there is nothing to order", len(w.history.ordinals))
 	}
 	w.calm.ordinals, w.calm.until = len(w.history.ordinals), w.now.Add(restRounds*w.plan.round())
+}
+
+// silence expects that replicas at rest send no more than what they repeat: how much that is must not depend on history.
+func (w *world) silence() {
+	if !w.over || w.plan.leftovers() {
+		return
+	}
+	for _, n := range w.nodes {
+		intervals := int(w.now.Sub(w.calm.since)/n.plan.timing.Retransmit) + 2
+		if sent := w.calm.sends[n.id.Index()]; sent > mostAtRest*intervals {
+			w.fail("%s sends %d messages in %d intervals of retransmission, although nothing happens", n.id, sent, intervals)
+		}
+	}
 }
 
 // limits checks what a replica says that it holds against what it may hold (protocol-core.md 11.1, item 7, and 11.3).
@@ -277,7 +294,8 @@ func (w *world) converged() {
 func (w *world) nextProbe() {
 	if len(w.calm.probes) == 0 {
 		w.calm.stage, w.calm.until, w.calm.ordinals = resting, w.now.Add(restRounds*w.plan.round()), len(w.history.ordinals)
-		w.calm.end = w.now.Add(restLimit * w.plan.round())
+		w.calm.end, w.calm.since = w.now.Add(restLimit*w.plan.round()), w.now
+		w.calm.sends = make([]int, len(w.nodes))
 		if w.noisy() {
 			w.calm.stage = winding
 		}

@@ -138,6 +138,9 @@ func (w *world) carryOut(n *node) {
 	if n.correct() {
 		w.observe(n)
 	}
+	if w.calm.stage == resting {
+		w.calm.sends[n.id.Index()] += len(n.out.Sends)
+	}
 	departs := w.sign(n)
 	signed := 0
 	for i := range n.out.Sends {
