@@ -19,11 +19,13 @@ import (
 // benchCmd is prime bench.
 type benchCmd struct {
 	loadFlags
+	profileFlag
 	Dir     string `help:"Folder of a cluster that runs on this machine; by default one is made for the measurement."`
 	Floor   bool   `help:"Compare with what this machine does with the same updates when nobody orders them, in alternation."`
 	Rounds  int    `default:"2" help:"With --floor: how many times to alternate."`
 	Profile string `placeholder:"DIR" help:"Write a CPU profile of each replica of an own cluster to DIR."`
-	Table   bool   `help:"Measure the table of docs/performance.md and print it; takes --duration, --rounds and --replicas."`
+	Through string `enum:",socket,port" default:"" hidden:"" help:"How updates enter: by the replicas' control sockets, or by their client ports."`
+	Table   bool   `help:"Measure the table of docs/performance.md and print it; it takes --duration, --rounds, --replicas and --payload."`
 }
 
 // Help is shown below the flags.
@@ -48,6 +50,11 @@ func (c *benchCmd) Run(g *globals) error {
 	if c.Rounds < 1 || c.Rounds > 1000 {
 		return usageError(fmt.Errorf("--rounds %d: from 1 to 1000 are possible", c.Rounds))
 	}
+	stop, err := c.profileFlag.start()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if c.Table {
 		return c.table(g)
 	}
@@ -73,7 +80,10 @@ func (c *benchCmd) bench(g *globals) (*bench.Report, string, error) {
 	ctx, cancel := lab.guard(g.ctx)
 	defer cancel()
 	through := bench.ThroughFor(lab.cluster.Config.Auth)
-	if !lab.cluster.Config.AnyClient {
+	switch {
+	case c.Through != "":
+		through = bench.Through(c.Through)
+	case !lab.cluster.Config.AnyClient: // then only the replicas' own keys are ours to use
 		through = bench.Socket
 	}
 	session, err := bench.Open(ctx, lab.cluster, c.Clients, through, lab.detector)
