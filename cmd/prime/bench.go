@@ -88,25 +88,25 @@ func (c *benchCmd) bench(g *globals) (*bench.Report, string, error) {
 	}
 	session, err := bench.Open(ctx, lab.cluster, c.Clients, through, lab.detector)
 	if err != nil {
-		return nil, "", errors.Join(err, context.Cause(ctx))
+		return nil, "", because(ctx, err)
 	}
 	defer session.Close()
 	report := c.report(lab.cluster)
-	m := &measurement{g: g, lab: lab, session: session, load: c.load(report.Replicas), rounds: 1}
+	m := &measurement{g: g, lab: lab, session: session, load: c.load(len(lab.cluster.Replicas)), rounds: 1}
 	m.load.WarmUp = benchWarmUp
 	if c.Floor {
 		m.rounds = c.Rounds
 		if err := m.openFloor(ctx); err != nil {
-			return nil, "", errors.Join(err, context.Cause(ctx))
+			return nil, "", because(ctx, err)
 		}
 		defer m.closeFloor()
 	}
 	if err := m.run(ctx); err != nil {
-		return nil, "", errors.Join(err, context.Cause(ctx))
+		return nil, "", because(ctx, err)
 	}
 	outcome, err := session.Settle(ctx)
 	if err != nil {
-		return nil, "", errors.Join(err, context.Cause(ctx))
+		return nil, "", because(ctx, err)
 	}
 	report.Fill(bench.Merge(m.legs))
 	report.Settle(outcome)

@@ -93,7 +93,7 @@ func (f *loadFlags) check(n int, limits config.Limits, duration time.Duration) e
 	return nil
 }
 
-// load is what the flags ask of a cluster of n replicas.
+// load is what the flags ask of a cluster of which n replicas run here.
 func (f *loadFlags) load(n int) bench.Load {
 	return bench.Load{PayloadBytes: f.Payload, InFlight: f.Outstanding * n, Rate: f.Rate, Duration: f.Duration}
 }
@@ -189,6 +189,14 @@ func (l *lab) guard(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { cancel(nil) }
 }
 
+// because is why something was given up: the end of the context, if it has ended, else err.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
 // verdict is the error of a report that is not what it should be.
 func verdict(r *bench.Report, why string) error {
 	if r.Agreed && r.Lost == 0 {
@@ -242,6 +250,9 @@ func printReport(w io.Writer, r *bench.Report) {
 	}
 	if r.Failed > 0 || r.Late > 0 {
 		row("failed", "%d updates without an acknowledgement, %d never sent", r.Failed, r.Late)
+		for why, count := range r.Failures {
+			row("", "%d: %s", count, why)
+		}
 	}
 	row("view", "%d, after %d view changes", r.View, r.ViewChanges)
 	if r.Agreed {

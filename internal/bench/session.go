@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -209,7 +210,7 @@ func (s *Session) Run(ctx context.Context, l Load) (*Leg, error) {
 	defer s.recorder.mu.Unlock()
 	leg.Updates, leg.Late = s.recorder.count, s.recorder.late
 	leg.Histogram.Merge(&s.recorder.latency)
-	leg.Failed, leg.Failures = s.recorder.failed, s.recorder.failures
+	leg.Failed, leg.Failures = s.recorder.failed, maps.Clone(s.recorder.failures)
 	leg.PerRequest = Ratio(float64(leg.Updates), float64(leg.Requests))
 	return leg, nil
 }
