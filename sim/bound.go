@@ -83,12 +83,31 @@ func (p *plan) delayBound() time.Duration {
 // demands reports whether the world has to converge: its leader is correct and lives, and no correct replica needs what the
 // others have forgotten.
 func (w *world) demands() bool {
+	if !w.plan.leaderSound() {
+		return false
+	}
 	for _, n := range w.nodes {
-		if n.live() && n.lost {
+		if n.live() && w.lost(n) {
 			return false
 		}
 	}
-	return w.plan.leaderSound()
+	return true
+}
+
+// lost reports whether every live correct replica that executed the next ordinal of n has forgotten it: in this version,
+// without catch-up, such a replica stays behind for ever.
+func (w *world) lost(n *node) (lost bool) {
+	next := w.history.at[n.id.Index()] + 1
+	for _, other := range w.nodes {
+		if !other.live() || w.history.at[other.id.Index()] < next {
+			continue
+		}
+		if other.status().Collected < next {
+			return false
+		}
+		lost = true
+	}
+	return lost
 }
 
 // calmDown begins the second phase of the world.

@@ -34,7 +34,6 @@ type node struct {
 	out      effect.Output
 	batch    []*wire.Envelope
 	accepted map[updateKey]bool // updates of clients that it took, and has not refused since
-	lost     bool               // it needs ordinals that others no longer hold
 }
 
 // local is the instant that the node's own clock shows.

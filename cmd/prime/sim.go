@@ -22,7 +22,7 @@ import (
 type simCmd struct {
 	Seeds          string        `required:"" placeholder:"A-B" help:"Which worlds to run: a range of seeds, both ends included, or one seed."`
 	RealSignatures bool          `help:"Sign everything with Ed25519 instead of a checksum: slower, and nothing else should change."`
-	SeedTimeout    time.Duration `default:"2m" help:"How long one world may take, in real time, before that is a violation; 0: for ever."`
+	SeedTimeout    time.Duration `default:"10m" help:"How long one world may take, in real time, before that is a violation; 0: for ever."`
 	For            time.Duration `help:"Begin no further world after this long; 0: run all."`
 	Trace          bool          `help:"Print everything that happens on standard error, one world after the other."`
 	JSON           bool          `name:"json" help:"End with one JSON object on standard output."`

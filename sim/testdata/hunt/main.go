@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/primebft/prime/sim"
 )
@@ -14,10 +13,9 @@ import (
 func main() {
 	from := flag.Uint64("from", 1, "first seed")
 	to := flag.Uint64("to", 500, "last seed")
-	timeout := flag.Duration("timeout", time.Minute, "how long one world may take")
 	flag.Parse()
 	for seed := *from; seed <= *to; seed++ {
-		if r := sim.Run(sim.Options{Seed: seed, Timeout: *timeout}); r.Violation != nil {
+		if r := sim.Run(sim.Options{Seed: seed}); r.Violation != nil {
 			fmt.Printf("seed %d (%s) at %v: %s\n", seed, r.World, r.Violation.At, r.Violation.What)
 			os.Exit(1)
 		}
