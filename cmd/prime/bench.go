@@ -43,12 +43,16 @@ Example:
 const (
 	benchDuration = 10 * time.Second
 	benchWarmUp   = time.Second
+	benchRetry    = 20 * time.Second // a full queue is what is measured, not clients who lose patience with it
 )
 
 // Run measures.
 func (c *benchCmd) Run(g *globals) error {
 	if c.Rounds < 1 || c.Rounds > 1000 {
 		return usageError(fmt.Errorf("--rounds %d: from 1 to 1000 are possible", c.Rounds))
+	}
+	if c.WAN != "" && (c.Floor || c.Table) {
+		return errFloorHasNoWAN
 	}
 	stop, err := c.profileFlag.start()
 	if err != nil {
@@ -86,7 +90,7 @@ func (c *benchCmd) bench(g *globals) (*bench.Report, string, error) {
 	case !lab.cluster.Config.AnyClient: // then only the replicas' own keys are ours to use
 		through = bench.Socket
 	}
-	session, err := bench.Open(ctx, lab.cluster, c.Clients, through, lab.detector)
+	session, err := bench.Open(ctx, lab.cluster, bench.Clients{Count: c.Clients, Through: through, Retry: benchRetry}, lab.detector)
 	if err != nil {
 		return nil, "", because(ctx, err)
 	}
@@ -135,10 +139,10 @@ func (c *benchCmd) lab(g *globals) (*lab, error) {
 				return []string{"--cpuprofile", filepath.Join(c.Profile, fmt.Sprintf("r%d.pprof", id))}
 			}
 		}
-		return newLab(g, "", sizes, config.Auth(c.Auth), profile)
+		return newLab(g, "", sizes, &c.loadFlags, profile)
 	}
-	if c.Replicas != 0 || c.F != nil || c.K != nil || c.Profile != "" {
-		return nil, usageError(errors.New("--dir: the cluster is what it is: leave out --replicas, --f, --k and --profile"))
+	if c.Replicas != 0 || c.F != nil || c.K != nil || c.Profile != "" || c.WAN != "" {
+		return nil, usageError(errors.New("--dir: the cluster is what it is: leave out --replicas, --f, --k, --wan and --profile"))
 	}
 	l, err := attachLab(g, c.Dir)
 	if err != nil {

@@ -31,6 +31,7 @@ submit updates to them, and ends with a summary. It exits 1 if running replicas 
 
 Example:
   prime demo --kill r3@7s
+  prime demo --wan us-wide --rate 100
   prime demo --replicas 7 --outstanding 10 --duration 5s --json`
 }
 
@@ -59,14 +60,14 @@ func (c *demoCmd) Run(g *globals) (err error) {
 	if !c.JSON {
 		fmt.Fprintf(g.err, "starting %d replicas\n", sizes.N())
 	}
-	lab, err := newLab(g, c.Dir, sizes, config.Auth(c.Auth), nil)
+	lab, err := newLab(g, c.Dir, sizes, &c.loadFlags, nil)
 	if err != nil {
 		return err
 	}
 	defer lab.close()
 	ctx, cancel := lab.guard(g.ctx)
 	defer cancel()
-	session, err := bench.Open(ctx, lab.cluster, c.Clients, bench.Port, lab.detector)
+	session, err := bench.Open(ctx, lab.cluster, bench.Clients{Count: c.Clients, Through: bench.Port}, lab.detector)
 	if err != nil {
 		return because(ctx, err)
 	}

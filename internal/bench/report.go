@@ -19,6 +19,7 @@ type Report struct {
 	Rate                    float64         `json:"rate,omitempty"`
 	Auth                    config.Auth     `json:"auth"`
 	Storage                 string          `json:"storage"`
+	WAN                     string          `json:"wan,omitempty"` // profile of emulated links
 	DurationS               float64         `json:"duration_s"`
 	ThroughputPerS          float64         `json:"throughput_per_s"`
 	ThroughputPerSUnstalled float64         `json:"throughput_per_s_unstalled"`
