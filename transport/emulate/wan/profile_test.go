@@ -131,6 +131,30 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// TestDocumentedFile: the example of docs/testing.md is what it says.
+func TestDocumentedFile(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, found := strings.Cut(string(page), "\n    name = ")
+	example, _, ended := strings.Cut(example, "\n\nThe emulator")
+	if !found || !ended {
+		t.Fatal("the example is not where it was")
+	}
+	p, err := Parse("example", []byte("name = "+strings.ReplaceAll(example, "\n    ", "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Validate(4); err != nil {
+		t.Fatal(err)
+	}
+	if p.between(1, 2).Delay != 100e3 || p.between(4, 1).Delay != 35e6 || len(p.plan(3, 1, 0).steps) != 2 || p.Uplink.Bits != 20e6 {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestFaults: every fault names its field and what to do about it.
 func TestFaults(t *testing.T) {
 	t.Parallel()
