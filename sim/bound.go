@@ -27,6 +27,8 @@ type calm struct {
 	until    clock.Instant // when the stage has to be over
 	probes   []group.ID    // who still has to introduce a probe
 	probe    updateKey
+	asked    clock.Instant // when it was submitted
+	slowest  time.Duration // the longest that a probe took, to an inspection
 	done     uint64        // how far everybody was when it last rose
 	ordinals int           // when rest began
 	end      clock.Instant // when a world with attackers has to be at rest at last
@@ -146,6 +148,7 @@ func (w *world) inspect() {
 		}
 	case probing:
 		if w.executedEverywhere(w.calm.probe) {
+			w.calm.slowest = max(w.calm.slowest, w.now.Sub(w.calm.asked))
 			w.nextProbe()
 		} else if late {
 			w.fail("an update takes more than %v without a fault of the network or the leader", w.plan.delayBound())
@@ -325,6 +328,7 @@ func (w *world) nextProbe() {
 	updates := []wire.Update{{Client: clientID(probeClient), Seq: w.freshSeq(), Payload: []byte("probe")}}
 	w.signUpdates(updates)
 	w.calm.probe, w.calm.until = updateKey{updates[0].Client, updates[0].Seq}, w.now.Add(w.plan.delayBound())
+	w.calm.asked = w.now
 	w.submit(n, updates)
 	if n.status().Lanes != nil && !n.accepted[w.calm.probe] {
 		w.fail("%s refuses an update although nothing is pending", n.id)

@@ -22,6 +22,8 @@ type Report struct {
 	World     string // its size and its attackers, for people
 	Violation *Violation
 	Converged bool          // convergence and the delay bound were demanded, and reached
+	Slowest   time.Duration // the longest that an update took after the storm, from its client to execution everywhere
+	Bound     time.Duration // the longest that it may take in this world
 	Events    uint64        // inputs of replicas
 	Virtual   time.Duration // how long the world lasted, in its own time
 	Ordinals  int           // ordinals executed
@@ -47,7 +49,8 @@ func (w *world) report() Report {
 	return Report{
 		Seed: w.options.Seed, World: w.plan.String(), Violation: w.violation,
 		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.leaderSound() && w.demands(),
-		Events:    w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
+		Slowest:   w.calm.slowest, Bound: w.plan.delayBound(),
+		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
 		Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash,
 	}
 }
