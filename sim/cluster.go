@@ -219,6 +219,10 @@ func (w *world) transmit(n *node, s *effect.Send, env *wire.Envelope, departs cl
 		departs++ // copies leave one after the other, so a crash can come in between
 		w.arrivals = w.network.arrivals(w.arrivals[:0], departs, n.id, to, s.Class, w.storm)
 		for _, at := range w.arrivals {
+			if w.links != nil {
+				w.queue.push(event{at: at, kind: depart, node: to, from: n.id, env: env, departs: departs, arg: int(s.Class)})
+				continue
+			}
 			at = at.Add(w.nodes[to.Index()].plan.verifyCost)
 			w.queue.push(event{at: at, kind: arrive, node: to, from: n.id, env: env, departs: departs})
 		}

@@ -24,6 +24,7 @@ type world struct {
 	header   []wire.Header
 	nodes    []*node // by group.ID.Index
 	network  *network
+	links    *links // nil: the network has latencies of its own
 	ledger   *ledger
 	promises *promises
 	history  *history
@@ -50,7 +51,15 @@ func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, erro
 		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
 		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
 	}
-	w.network = newNetwork(&p.net, p.group.N(), rand.New(rand.NewPCG(o.Seed, 2)))
+	net := &p.net
+	if o.WAN != nil {
+		net = p.net.instant()
+		var err error
+		if w.links, err = newLinks(w, *o.WAN, o.Seed); err != nil {
+			return nil, err
+		}
+	}
+	w.network = newNetwork(net, p.group.N(), rand.New(rand.NewPCG(o.Seed, 2)))
 	if err := w.build(); err != nil {
 		return nil, err
 	}
@@ -115,6 +124,14 @@ func (w *world) run() {
 // handle does what an event says.
 func (w *world) handle(e *event) {
 	w.hash = scramble(w.hash ^ uint64(e.at)<<8 ^ uint64(e.kind)<<4 ^ uint64(e.node))
+	switch e.kind {
+	case depart:
+		w.links.depart(e)
+		return
+	case transit:
+		w.links.transit(e)
+		return
+	}
 	var n *node
 	if e.node != 0 {
 		n = w.nodes[e.node.Index()]

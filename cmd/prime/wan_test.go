@@ -47,6 +47,7 @@ func TestWrongWideArea(t *testing.T) {
 		says string
 	}{
 		{[]string{"demo", "--wan", "moon"}, "four-sites"},
+		{[]string{"sim", "--seeds", "1", "--wan", "moon"}, "four-sites"},
 		{[]string{"demo", "--wan", wrong}, "wrong.toml:2: link.delay"},
 		{[]string{"bench", "--wan", few}, "replica 4 is at no site"},
 		{[]string{"bench", "--wan", "lan", "--floor"}, "leave out --floor"},
@@ -56,6 +57,9 @@ func TestWrongWideArea(t *testing.T) {
 		if r := command(c.args...); r.code != exitUsage || !strings.Contains(r.err, c.says) {
 			t.Errorf("%v: exit %d, want %d and %q\n%s", c.args, r.code, exitUsage, c.says, r.err)
 		}
+	}
+	if r := command("sim", "--seeds", "1", "--wan", "us-wide"); r.code != exitDone {
+		t.Errorf("sim: exit %d\n%s%s", r.code, r.out, r.err)
 	}
 	cluster := filepath.Join(dir, "cluster")
 	if r := command("init", "--dir", cluster); r.code != exitDone {

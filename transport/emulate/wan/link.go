@@ -22,6 +22,7 @@ package wan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/primebft/prime/config"
@@ -63,6 +64,14 @@ type Jitter struct {
 	Uniform     time.Duration   // from 0 to this
 	Mean, Sigma time.Duration   // normal, clipped at 0
 	Table       []time.Duration // one of these, each as likely as the others
+}
+
+// most is the largest that jitter is, but for the tail of a normal one.
+func (j *Jitter) most() time.Duration {
+	if len(j.Table) > 0 {
+		return slices.Max(j.Table)
+	}
+	return max(j.Uniform, j.Mean+6*j.Sigma)
 }
 
 // Loss is the model of Gilbert and Elliott: a link is in a good or a bad state, and loses packets with a probability that

@@ -203,13 +203,15 @@ func (p *Profile) plan(from, to int, start clock.Instant) plan {
 	return result
 }
 
-// Slowest is the longest constant delay between any two of n replicas before any event, for whoever chooses timers.
+// Slowest is the longest delay between any two of n replicas before any event, for whoever chooses timers: with all jitter, of
+// which a normal one is hardly ever above six sigma.
 func (p *Profile) Slowest(n int) time.Duration {
 	var most time.Duration
 	for from := 1; from <= min(n, group.MaxReplicas); from++ {
 		for to := 1; to <= n; to++ {
 			if to != from {
-				most = max(most, p.between(from, to).Delay)
+				l := p.between(from, to)
+				most = max(most, l.Delay+l.Jitter.most())
 			}
 		}
 	}
