@@ -311,3 +311,19 @@ func TestDeterminism(t *testing.T) {
 		t.Error("another seed, or another link, gives the same")
 	}
 }
+
+// BenchmarkPort is a frame over a link with a bottleneck and a delay.
+func BenchmarkPort(b *testing.B) {
+	p, _ := Preset("us-wide")
+	p.Uplink.Bits = 1e9
+	port, err := NewPort(p, 1, 7, 1, 0, func(clock.Instant, int, int) {})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	now := clock.Instant(0)
+	for i := 0; b.Loop(); i++ {
+		now += 20_000
+		port.Offer(now, 2+i%6, wire.Bounded, 1000, i)
+	}
+}
