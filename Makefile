@@ -44,3 +44,7 @@ lint:
 nightly: test cross
 	$(MAKE) fuzz FUZZTIME=60s
 	$(MAKE) sim SIMSEEDS=1-20000 SIMTIME=3600
+
+# The table of docs/performance.md, about a quarter of an hour on an idle machine.
+bench-table: build
+	bin/prime bench --table

@@ -16,6 +16,7 @@ type Option func(*options)
 
 type options struct {
 	transport transport.Transport
+	wrap      func(transport.Transport) (transport.Transport, error)
 	log       *slog.Logger
 	noClients bool
 	check     bool
@@ -26,6 +27,12 @@ type options struct {
 // WithTransport connects the replica with its peers by t instead of TLS links; the replica starts and closes it. Tests use
 // transport/memory.
 func WithTransport(t transport.Transport) Option { return func(o *options) { o.transport = t } }
+
+// WithWrappedTransport makes the replica use what wrap returns in place of its transport, for example one that emulates other
+// links. If wrap fails, the replica does not start; otherwise what it returns owns what it was given.
+func WithWrappedTransport(wrap func(transport.Transport) (transport.Transport, error)) Option {
+	return func(o *options) { o.wrap = wrap }
+}
 
 // WithLogger makes the replica log to l. The default logs nothing.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.log = l } }
@@ -75,8 +82,21 @@ func listenError(whom, address string, err error) error {
 		"replicas find this one by cluster.toml)", whom, address, err, whom)
 }
 
-// connect makes the transport, of TLS links unless one was given.
+// connect makes the transport, and wraps it if that was asked for.
 func (o *options) connect(cfg Config) (transport.Transport, error) {
+	t, err := o.links(cfg)
+	if err != nil || o.wrap == nil {
+		return t, err
+	}
+	wrapped, err := o.wrap(t)
+	if err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return wrapped, nil
+}
+
+// links makes the transport, of TLS links unless one was given.
+func (o *options) links(cfg Config) (transport.Transport, error) {
 	if o.transport != nil {
 		return o.transport, nil
 	}

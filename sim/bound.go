@@ -27,9 +27,13 @@ type calm struct {
 	until    clock.Instant // when the stage has to be over
 	probes   []group.ID    // who still has to introduce a probe
 	probe    updateKey
+	asked    clock.Instant // when it was submitted
+	slowest  time.Duration // the longest that a probe took, to an inspection
 	done     uint64        // how far everybody was when it last rose
 	ordinals int           // when rest began
 	end      clock.Instant // when a world with attackers has to be at rest at last
+	since    clock.Instant // when rest began
+	sends    []int         // by replica: sends since then
 	sessions [32]byte      // of the first replica that apart looked at
 	// firstView is the highest view that a correct replica was in when the storm was over.
 	firstView uint64
@@ -43,6 +47,7 @@ const (
 	restLimit       = 100
 	restRounds      = 6
 	windRounds      = 6
+	mostAtRest      = 4    // messages of a replica at rest in one interval of retransmission
 	probeClient     = 1000 // number of the client whose updates measure the delay bound
 )
 
@@ -79,15 +84,34 @@ func (p *plan) delayBound() time.Duration {
 	return 8*p.net.latencyMax + aggregate + 7*8*crypto + calmInspection + p.limit()
 }
 
-// demands reports whether the world has to converge: its leader is correct and lives, and no correct replica needs what the
+// demands reports whether the world has to converge: its leader is correct and lives, or can be replaced, and no correct replica needs what the
 // others have forgotten.
 func (w *world) demands() bool {
+	if !w.plan.sound() {
+		return false
+	}
 	for _, n := range w.nodes {
-		if n.live() && n.lost {
+		if n.live() && w.lost(n) {
 			return false
 		}
 	}
-	return w.plan.sound()
+	return true
+}
+
+// lost reports whether every live correct replica that executed the next ordinal of n has forgotten it: in this version,
+// without catch-up, such a replica stays behind for ever.
+func (w *world) lost(n *node) (lost bool) {
+	next := w.history.at[n.id.Index()] + 1
+	for _, other := range w.nodes {
+		if !other.live() || w.history.at[other.id.Index()] < next {
+			continue
+		}
+		if other.status().Collected < next {
+			return false
+		}
+		lost = true
+	}
+	return lost
 }
 
 // calmDown begins the second phase of the world.
@@ -126,6 +150,7 @@ func (w *world) inspect() {
 		}
 	case probing:
 		if w.executedEverywhere(w.calm.probe) {
+			w.calm.slowest = max(w.calm.slowest, w.now.Sub(w.calm.asked))
 			w.nextProbe()
 		} else if late {
 			w.fail("an update takes more than %v without a fault of the network or the leader", w.plan.delayBound())
@@ -162,6 +187,7 @@ func (w *world) progress() {
 func (w *world) rest(late bool) {
 	w.over = late
 	if len(w.history.ordinals) == w.calm.ordinals {
+		w.silence()
 		return
 	}
 	w.over = false
@@ -169,6 +195,23 @@ func (w *world) rest(late bool) {
 		w.fail("ordinal %d orders something although there is nothing to order", len(w.history.ordinals))
 	}
 	w.calm.ordinals, w.calm.until = len(w.history.ordinals), w.now.Add(restRounds*w.plan.round())
+}
+
+// silence expects that replicas at rest send no more than what they repeat: how much that is must not depend on history.
+func (w *world) silence() {
+	if !w.over || w.plan.leftovers() {
+		return
+	}
+	for _, n := range w.nodes {
+		intervals := int(w.now.Sub(w.calm.since)/n.plan.timing.Retransmit) + 2
+		most := mostAtRest * intervals
+		if ping := n.plan.timing.Suspect.Ping; ping > 0 { // a PING, a PONG and a measurement for each peer, and what they amount to
+			most += (2*w.plan.group.N() + 2) * (int(w.now.Sub(w.calm.since)/ping) + 2)
+		}
+		if sent := w.calm.sends[n.id.Index()]; sent > most {
+			w.fail("%s sends %d messages in %d intervals of retransmission, although nothing happens", n.id, sent, intervals)
+		}
+	}
 }
 
 // limits checks what a replica says that it holds against what it may hold (protocol-core.md 11.1, item 7, and 11.3).
@@ -282,7 +325,8 @@ func (w *world) converged() {
 func (w *world) nextProbe() {
 	if len(w.calm.probes) == 0 {
 		w.calm.stage, w.calm.until, w.calm.ordinals = resting, w.now.Add(restRounds*w.plan.round()), len(w.history.ordinals)
-		w.calm.end = w.now.Add(restLimit * w.plan.round())
+		w.calm.end, w.calm.since = w.now.Add(restLimit*w.plan.round()), w.now
+		w.calm.sends = make([]int, len(w.nodes))
 		if w.noisy() {
 			w.calm.stage = winding
 		}
@@ -293,6 +337,7 @@ func (w *world) nextProbe() {
 	updates := []wire.Update{{Client: clientID(probeClient), Seq: w.freshSeq(), Payload: []byte("probe")}}
 	w.signUpdates(updates)
 	w.calm.probe, w.calm.until = updateKey{updates[0].Client, updates[0].Seq}, w.now.Add(w.plan.delayBound())
+	w.calm.asked = w.now
 	w.submit(n, updates)
 	if n.status().Lanes != nil && !n.accepted[w.calm.probe] {
 		w.fail("%s refuses an update although nothing is pending", n.id)

@@ -34,7 +34,6 @@ type node struct {
 	out      effect.Output
 	batch    []*wire.Envelope
 	accepted map[updateKey]bool // updates of clients that it took, and has not refused since
-	lost     bool               // it needs ordinals that others no longer hold
 }
 
 // local is the instant that the node's own clock shows.
@@ -139,6 +138,9 @@ func (w *world) carryOut(n *node) {
 	if n.correct() {
 		w.observe(n)
 	}
+	if w.calm.stage == resting {
+		w.calm.sends[n.id.Index()] += len(n.out.Sends)
+	}
 	departs := w.sign(n)
 	signed := 0
 	for i := range n.out.Sends {
@@ -221,6 +223,10 @@ func (w *world) transmit(n *node, s *effect.Send, env *wire.Envelope, departs cl
 		}
 		w.arrivals = w.network.arrivals(w.arrivals[:0], departs, n.id, to, s.Class, w.storm)
 		for _, at := range w.arrivals {
+			if w.links != nil {
+				w.queue.push(event{at: at, kind: depart, node: to, from: n.id, env: env, departs: departs, arg: int(s.Class)})
+				continue
+			}
 			at = at.Add(w.nodes[to.Index()].plan.verifyCost)
 			w.queue.push(event{at: at, kind: arrive, node: to, from: n.id, env: env, departs: departs})
 		}

@@ -17,6 +17,8 @@ const (
 	quieten                      // the storm is over
 	inspect                      // the checkers look at the whole world
 	probe                        // the updates that measure the delay bound are submitted
+	depart                       // env comes to the link from from to node; its class is arg
+	transit                      // something happens at the links of from
 )
 
 // event is one thing that will happen. Two events at one instant happen in the order in which they were scheduled.

@@ -22,12 +22,14 @@ type Report struct {
 	World     string // its size and its attackers, for people
 	Violation *Violation
 	Converged bool          // convergence and the delay bound were demanded, and reached
+	Slowest   time.Duration // the longest that an update took after the storm, from its client to execution everywhere
+	Bound     time.Duration // the longest that it may take in this world
 	Events    uint64        // inputs of replicas
 	Virtual   time.Duration // how long the world lasted, in its own time
 	Ordinals  int           // ordinals executed
 	Updates   int           // updates that took effect
 	Views     uint64        // the highest view that a correct replica was in
-	Bound     int           // ordinals that view changes bound, no-ops included
+	Rebound   int           // ordinals that view changes bound, no-ops included
 	Refused   uint64        // updates that correct replicas refused
 	Forged    uint64        // messages of attackers that receivers refused
 	Hash      uint64        // of everything that happened, in order: equal for equal seeds
@@ -49,8 +51,9 @@ func (w *world) report() Report {
 	return Report{
 		Seed: w.options.Seed, World: w.plan.String(), Violation: w.violation,
 		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.sound() && w.demands(),
-		Events:    w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
-		Views: w.views.highest(), Bound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash,
+		Slowest:   w.calm.slowest, Bound: w.plan.delayBound(),
+		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
+		Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash,
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/primebft/prime/app"
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/transport/emulate/wan"
 )
 
 // Options say which world to run.
@@ -30,6 +31,9 @@ type Options struct {
 	Payload func(random uint64) []byte
 	// RealSignatures signs everything with Ed25519 instead of a checksum.
 	RealSignatures bool
+	// WAN gives the world the links of a profile instead of latencies that the seed draws, and replicas the timers for them. The
+	// storm's troubles stay. The profile must fit any number of replicas. nil: the seed decides.
+	WAN *wan.Profile
 	// Trace receives one line for everything that happens. nil: nothing is written.
 	Trace io.Writer
 	// Timeout is how long, in real time, the world may take before that counts as a violation. 0: for ever.
@@ -44,6 +48,9 @@ func newReplica(cfg core.Config) (core.Machine, error) { return core.New(cfg) }
 
 // run runs a planned world of any machines.
 func run(o *Options, p *plan, machine func(core.Config) (core.Machine, error)) Report {
+	if o.WAN != nil {
+		p.emulate(o.WAN)
+	}
 	p.work.fill(o.Payload, p.limits.UpdateBytes)
 	w, err := newWorld(o, p, machine)
 	if err != nil {

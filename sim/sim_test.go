@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 var seeds = flag.Int("seeds", 40, "worlds that TestSeeds runs")
@@ -20,7 +19,7 @@ func TestSeeds(t *testing.T) {
 		last = min(last, 8)
 	}
 	for seed := uint64(1); seed <= last; seed++ {
-		r := Run(Options{Seed: seed, Timeout: time.Minute})
+		r := Run(Options{Seed: seed})
 		if r.Violation != nil {
 			t.Errorf("seed %d (%s) at %v: %s\n%s", seed, r.World, r.Violation.At, r.Violation.What, r.Replay())
 		}
@@ -62,7 +61,7 @@ func TestRegressions(t *testing.T) {
 		if worlds++; underRace && worlds > 3 {
 			break
 		}
-		if r := Run(Options{Seed: seed, Timeout: time.Minute}); r.Violation != nil {
+		if r := Run(Options{Seed: seed}); r.Violation != nil {
 			t.Errorf("seed %d, which once failed because %s: %s", seed, why, r.Violation.What)
 		}
 	}

@@ -60,9 +60,15 @@ func draw(seed uint64) *plan {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	fk := choose(rng, [2]int{1, 0}, [2]int{1, 0}, [2]int{1, 0}, [2]int{1, 1}, [2]int{1, 1}, [2]int{0, 1}, [2]int{0, 1},
 		[2]int{0, 0}, [2]int{2, 0}, [2]int{1, 2}, [2]int{0, 2}, [2]int{2, 1})
+	if rng.IntN(60) == 0 {
+		fk = choose(rng, [2]int{3, 1}, [2]int{4, 0}, [2]int{0, 5})
+	}
 	p := &plan{group: group.MustNew(fk[0], fk[1])}
 	wide := rng.IntN(4) == 0
 	p.stormEnd = clock.Instant(span(rng, 100*time.Millisecond, 3*time.Second))
+	if p.group.N() > 9 {
+		p.stormEnd /= 4 // a large group has trouble enough in a short storm
+	}
 	p.net = drawNetwork(rng, wide)
 	p.limits = drawLimits(rng)
 	n := p.group.N()

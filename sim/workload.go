@@ -43,6 +43,9 @@ func drawWork(rng *rand.Rand, p *plan) workPlan {
 		clients[i] = client{id: clientID(i), gaps: rng.IntN(4) == 0, next: firstSeq(rng)}
 	}
 	total := choose(rng, 3, 10, 30, 100, 100, 200, 400, 1000)
+	if p.group.N() > 9 {
+		total = min(total, 60) // a large group has work enough with few updates
+	}
 	twice, twoFaced, batch := 0.0, 0.0, choose(rng, 1, 1, 1, 4, 20)
 	if rng.IntN(2) == 0 {
 		twice = choose(rng, 0.05, 0.5)

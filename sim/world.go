@@ -24,6 +24,7 @@ type world struct {
 	header   []wire.Header
 	nodes    []*node // by group.ID.Index
 	network  *network
+	links    *links // nil: the network has latencies of its own
 	ledger   *ledger
 	promises *promises
 	views    *views
@@ -42,7 +43,6 @@ type world struct {
 	refusals      uint64 // updates that correct replicas refused
 	hash          uint64
 	violation     *Violation
-	evicted       bool // a replica fell out of the others' history, and there is no catch-up in this version
 }
 
 // newWorld makes the world of a seed.
@@ -53,7 +53,15 @@ func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, erro
 		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
 		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls,
 	}
-	w.network = newNetwork(&p.net, p.group.N(), rand.New(rand.NewPCG(o.Seed, 2)))
+	net := &p.net
+	if o.WAN != nil {
+		net = p.net.instant()
+		var err error
+		if w.links, err = newLinks(w, *o.WAN, o.Seed); err != nil {
+			return nil, err
+		}
+	}
+	w.network = newNetwork(net, p.group.N(), rand.New(rand.NewPCG(o.Seed, 2)))
 	if err := w.build(); err != nil {
 		return nil, err
 	}
@@ -80,6 +88,10 @@ func (w *world) schedule() {
 	w.queue.push(event{at: w.plan.stormEnd, kind: quieten})
 }
 
+// mostTurns is how many events a world may have, ten times what the largest has: the limit that does not depend on how fast
+// the machine is.
+const mostTurns = 5_000_000
+
 // run lets the world run until it is over. A panic of a replica is a violation: to the others it would be a crash, but
 // correct replicas do not crash of their own accord.
 func (w *world) run() {
@@ -99,7 +111,7 @@ func (w *world) run() {
 			w.fail("the world has come to a standstill")
 			return
 		}
-		if turns%4096 == 4095 && !deadline.IsZero() && time.Now().After(deadline) {
+		if turns == mostTurns || turns%4096 == 4095 && !deadline.IsZero() && time.Now().After(deadline) {
 			w.fail("the world does not end: %d events, %v of its time", w.events, time.Duration(w.now))
 			return
 		}
@@ -116,6 +128,14 @@ func (w *world) run() {
 // handle does what an event says.
 func (w *world) handle(e *event) {
 	w.hash = scramble(w.hash ^ uint64(e.at)<<8 ^ uint64(e.kind)<<4 ^ uint64(e.node))
+	switch e.kind {
+	case depart:
+		w.links.depart(e)
+		return
+	case transit:
+		w.links.transit(e)
+		return
+	}
 	var n *node
 	if e.node != 0 {
 		n = w.nodes[e.node.Index()]
@@ -233,10 +253,6 @@ func (w *world) noted(n *node, e *trace.Event) {
 	case trace.Installed:
 		w.entered(n, e.View, true)
 		w.views.installed(n.id, e.View, e.Ordinal)
-	case trace.OutOfHistory:
-		if w.plan.correct(e.Peer) {
-			w.nodes[e.Peer.Index()].lost = true
-		}
 	}
 }
 

@@ -19,11 +19,13 @@ import (
 // benchCmd is prime bench.
 type benchCmd struct {
 	loadFlags
+	profileFlag
 	Dir     string `help:"Folder of a cluster that runs on this machine; by default one is made for the measurement."`
 	Floor   bool   `help:"Compare with what this machine does with the same updates when nobody orders them, in alternation."`
 	Rounds  int    `default:"2" help:"With --floor: how many times to alternate."`
 	Profile string `placeholder:"DIR" help:"Write a CPU profile of each replica of an own cluster to DIR."`
-	Table   bool   `help:"Measure the table of docs/performance.md and print it; takes --duration, --rounds and --replicas."`
+	Through string `enum:",socket,port" default:"" hidden:"" help:"How updates enter: by the replicas' control sockets, or by their client ports."`
+	Table   bool   `help:"Measure the table of docs/performance.md and print it; it takes --duration, --rounds, --replicas and --payload."`
 }
 
 // Help is shown below the flags.
@@ -41,6 +43,7 @@ Example:
 const (
 	benchDuration = 10 * time.Second
 	benchWarmUp   = time.Second
+	benchRetry    = 20 * time.Second // a full queue is what is measured, not clients who lose patience with it
 )
 
 // Run measures.
@@ -48,6 +51,14 @@ func (c *benchCmd) Run(g *globals) error {
 	if c.Rounds < 1 || c.Rounds > 1000 {
 		return usageError(fmt.Errorf("--rounds %d: from 1 to 1000 are possible", c.Rounds))
 	}
+	if c.WAN != "" && (c.Floor || c.Table) {
+		return errFloorHasNoWAN
+	}
+	stop, err := c.profileFlag.start()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if c.Table {
 		return c.table(g)
 	}
@@ -73,30 +84,33 @@ func (c *benchCmd) bench(g *globals) (*bench.Report, string, error) {
 	ctx, cancel := lab.guard(g.ctx)
 	defer cancel()
 	through := bench.ThroughFor(lab.cluster.Config.Auth)
-	if !lab.cluster.Config.AnyClient {
+	switch {
+	case c.Through != "":
+		through = bench.Through(c.Through)
+	case !lab.cluster.Config.AnyClient: // then only the replicas' own keys are ours to use
 		through = bench.Socket
 	}
-	session, err := bench.Open(ctx, lab.cluster, c.Clients, through, lab.detector)
+	session, err := bench.Open(ctx, lab.cluster, bench.Clients{Count: c.Clients, Through: through, Retry: benchRetry}, lab.detector)
 	if err != nil {
-		return nil, "", errors.Join(err, context.Cause(ctx))
+		return nil, "", because(ctx, err)
 	}
 	defer session.Close()
 	report := c.report(lab.cluster)
-	m := &measurement{g: g, lab: lab, session: session, load: c.load(report.Replicas), rounds: 1}
+	m := &measurement{g: g, lab: lab, session: session, load: c.load(len(lab.cluster.Replicas)), rounds: 1}
 	m.load.WarmUp = benchWarmUp
 	if c.Floor {
 		m.rounds = c.Rounds
 		if err := m.openFloor(ctx); err != nil {
-			return nil, "", errors.Join(err, context.Cause(ctx))
+			return nil, "", because(ctx, err)
 		}
 		defer m.closeFloor()
 	}
 	if err := m.run(ctx); err != nil {
-		return nil, "", errors.Join(err, context.Cause(ctx))
+		return nil, "", because(ctx, err)
 	}
 	outcome, err := session.Settle(ctx)
 	if err != nil {
-		return nil, "", errors.Join(err, context.Cause(ctx))
+		return nil, "", because(ctx, err)
 	}
 	report.Fill(bench.Merge(m.legs))
 	report.Settle(outcome)
@@ -125,10 +139,10 @@ func (c *benchCmd) lab(g *globals) (*lab, error) {
 				return []string{"--cpuprofile", filepath.Join(c.Profile, fmt.Sprintf("r%d.pprof", id))}
 			}
 		}
-		return newLab(g, "", sizes, config.Auth(c.Auth), profile)
+		return newLab(g, "", sizes, &c.loadFlags, profile)
 	}
-	if c.Replicas != 0 || c.F != nil || c.K != nil || c.Profile != "" {
-		return nil, usageError(errors.New("--dir: the cluster is what it is: leave out --replicas, --f, --k and --profile"))
+	if c.Replicas != 0 || c.F != nil || c.K != nil || c.Profile != "" || c.WAN != "" {
+		return nil, usageError(errors.New("--dir: the cluster is what it is: leave out --replicas, --f, --k, --wan and --profile"))
 	}
 	l, err := attachLab(g, c.Dir)
 	if err != nil {

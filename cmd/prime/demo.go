@@ -31,6 +31,7 @@ submit updates to them, and ends with a summary. It exits 1 if running replicas 
 
 Example:
   prime demo --kill r3@7s
+  prime demo --wan us-wide --rate 100
   prime demo --replicas 7 --outstanding 10 --duration 5s --json`
 }
 
@@ -56,21 +57,24 @@ func (c *demoCmd) Run(g *globals) (err error) {
 	if err != nil {
 		return err
 	}
-	lab, err := newLab(g, c.Dir, sizes, config.Auth(c.Auth), nil)
+	if !c.JSON {
+		fmt.Fprintf(g.err, "starting %d replicas\n", sizes.N())
+	}
+	lab, err := newLab(g, c.Dir, sizes, &c.loadFlags, nil)
 	if err != nil {
 		return err
 	}
 	defer lab.close()
 	ctx, cancel := lab.guard(g.ctx)
 	defer cancel()
-	session, err := bench.Open(ctx, lab.cluster, c.Clients, bench.Port, lab.detector)
+	session, err := bench.Open(ctx, lab.cluster, bench.Clients{Count: c.Clients, Through: bench.Port}, lab.detector)
 	if err != nil {
-		return errors.Join(err, context.Cause(ctx))
+		return because(ctx, err)
 	}
 	defer session.Close()
 	report, why, err := c.show(ctx, g, lab, session, kills)
 	if err != nil {
-		return errors.Join(err, context.Cause(ctx))
+		return because(ctx, err)
 	}
 	if c.JSON {
 		err = g.printLine(report)
@@ -107,7 +111,7 @@ func (c *demoCmd) show(ctx context.Context, g *globals, lab *lab, s *bench.Sessi
 		p := &picture{out: out, title: c.title(lab.cluster.Config), duration: c.Duration, begin: begin, session: s, victims: victims}
 		busy.Go(func() { p.run(showing) })
 	}
-	leg, err := s.Run(ctx, c.load(report.Replicas))
+	leg, err := s.Run(ctx, c.load(len(lab.cluster.Replicas)))
 	stop()
 	busy.Wait()
 	if err != nil {
@@ -125,7 +129,7 @@ func (c *demoCmd) show(ctx context.Context, g *globals, lab *lab, s *bench.Sessi
 }
 
 func (c *demoCmd) title(cl config.Cluster) string {
-	return fmt.Sprintf("Prime: %d replicas (f=%d, k=%d), %d clients, updates of %d bytes vouched for by %s",
+	return fmt.Sprintf("Prime: %d replicas (f=%d, k=%d), %d clients, updates of %d bytes, auth %s",
 		len(cl.Replicas), cl.F, cl.K, c.Clients, c.Payload, cl.Auth)
 }
 

@@ -45,7 +45,7 @@ func TestDemoSurvivesAKill(t *testing.T) {
 	if len(report.Killed) != 1 || report.Killed[0].Replica != 3 || report.Killed[0].After == 0 {
 		t.Errorf("killed %+v: want r3, and updates acknowledged since", report.Killed)
 	}
-	if report.ViewChanges != report.View-1 || report.ThroughputPerS <= 0 || report.LatencyMS.Max < report.LatencyMS.P50 {
+	if report.ViewChanges != report.View-1 || report.LatencyMS.Max < report.LatencyMS.P50 {
 		t.Errorf("report %+v", report)
 	}
 	if strings.Count(r.out, "\n") != 1 {
@@ -70,7 +70,7 @@ func TestBenchClientsAndFloor(t *testing.T) {
 	if !report.Agreed || report.Lost != 0 || report.Replicas != 6 || report.K != 1 || report.Auth != "client" || report.Clients != 12 {
 		t.Errorf("report %+v", report)
 	}
-	if f := report.FloorReport; f == nil || f.ThroughputPerS <= 0 || f.RoundMS <= 0 || f.LoneMS <= 0 || f.TLSPerS <= 0 || f.LatencyRatio <= 0 {
+	if f := report.FloorReport; f == nil || f.ThroughputPerS <= 0 || f.RoundMS <= 0 || f.TLSPerS <= 0 {
 		t.Errorf("floor %+v", f)
 	}
 	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/primebft/prime/config"
@@ -29,6 +30,7 @@ type loadFlags struct {
 	Duration    time.Duration `placeholder:"TIME" help:"How long to measure."`
 	Auth        string        `enum:"replica,client" default:"replica" help:"Who vouches for updates: the replica that introduces them, or each client by signature."`
 	JSON        bool          `name:"json" help:"End with one JSON object on standard output."`
+	wanFlag
 }
 
 // Limits of what can be asked for.
@@ -93,7 +95,7 @@ func (f *loadFlags) check(n int, limits config.Limits, duration time.Duration) e
 	return nil
 }
 
-// load is what the flags ask of a cluster of n replicas.
+// load is what the flags ask of a cluster of which n replicas run here.
 func (f *loadFlags) load(n int) bench.Load {
 	return bench.Load{PayloadBytes: f.Payload, InFlight: f.Outstanding * n, Rate: f.Rate, Duration: f.Duration}
 }
@@ -102,7 +104,7 @@ func (f *loadFlags) load(n int) bench.Load {
 func (f *loadFlags) report(c *cluster.Cluster) bench.Report {
 	return bench.Report{
 		Replicas: len(c.Config.Replicas), F: c.Config.F, K: c.Config.K, PayloadBytes: f.Payload, Clients: f.Clients,
-		Outstanding: f.Outstanding, Rate: f.Rate, Auth: c.Config.Auth, Storage: "none",
+		Outstanding: f.Outstanding, Rate: f.Rate, Auth: c.Config.Auth, Storage: "none", WAN: f.WAN,
 	}
 }
 
@@ -117,10 +119,20 @@ type lab struct {
 const readyLimit = 60 * time.Second
 
 // newLab makes and starts a cluster in dir, or in a folder that is removed at the end.
-func newLab(g *globals, dir string, sizes group.Group, auth config.Auth, runArgs func(id int) []string) (*lab, error) {
+func newLab(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs func(id int) []string) (*lab, error) {
+	node, wanArgs, err := f.replicas(sizes)
+	if err != nil {
+		return nil, err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
+	}
+	args := func(id int) []string {
+		if runArgs == nil {
+			return wanArgs
+		}
+		return slices.Concat(runArgs(id), wanArgs)
 	}
 	l := &lab{}
 	if dir == "" {
@@ -130,8 +142,8 @@ func newLab(g *globals, dir string, sizes group.Group, auth config.Auth, runArgs
 		dir = filepath.Join(l.remove, "cluster")
 	}
 	l.cluster, err = cluster.Start(g.ctx, cluster.Options{
-		Command: []string{self, "--log-level", "warn"}, Dir: dir, Group: sizes, Auth: auth, Node: config.Local(),
-		Limits: config.DefaultLimits(), RunArgs: runArgs, Ready: readyLimit,
+		Command: []string{self, "--log-level", "warn"}, Dir: dir, Group: sizes, Auth: config.Auth(f.Auth), Node: node,
+		Limits: config.DefaultLimits(), RunArgs: args, Ready: readyLimit,
 	})
 	if err == nil {
 		l.detector, err = stall.Start(self, "stall-watch")
@@ -189,6 +201,14 @@ func (l *lab) guard(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { cancel(nil) }
 }
 
+// because is why something was given up: the end of the context, if it has ended, else err.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
 // verdict is the error of a report that is not what it should be.
 func verdict(r *bench.Report, why string) error {
 	if r.Agreed && r.Lost == 0 {
@@ -224,6 +244,9 @@ func printReport(w io.Writer, r *bench.Report) {
 	}
 	fmt.Fprintf(w, "%d replicas (f=%d, k=%d), updates of %d bytes vouched for by %s, %d clients, %s, %.1f s\n",
 		r.Replicas, r.F, r.K, r.PayloadBytes, r.Auth, r.Clients, load, r.DurationS)
+	if r.WAN != "" {
+		row("links", "emulated between replicas: %s", r.WAN)
+	}
 	row("throughput", "%s updates/s; %s in the time in which the machine ran (it stood still for %.1f s, %.0f %%)",
 		thousands(r.ThroughputPerS), thousands(r.ThroughputPerSUnstalled), r.StalledS, 100*r.HostStallShare)
 	l := r.LatencyMS
@@ -242,6 +265,9 @@ func printReport(w io.Writer, r *bench.Report) {
 	}
 	if r.Failed > 0 || r.Late > 0 {
 		row("failed", "%d updates without an acknowledgement, %d never sent", r.Failed, r.Late)
+		for why, count := range r.Failures {
+			row("", "%d: %s", count, why)
+		}
 	}
 	row("view", "%d, after %d view changes", r.View, r.ViewChanges)
 	if r.Agreed {

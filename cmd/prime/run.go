@@ -19,6 +19,7 @@ import (
 type runCmd struct {
 	Dir string `required:"" help:"The replica's folder, for example demo/r1."`
 	profileFlag
+	wanFlag
 }
 
 // Help is shown below the flags.
@@ -39,6 +40,10 @@ func (c *runCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
+	links, err := c.options(cfg)
+	if err != nil {
+		return err
+	}
 	if err := c.inspect(cfg); err != nil {
 		return err
 	}
@@ -48,7 +53,10 @@ func (c *runCmd) Run(g *globals) error {
 	}
 	defer stop()
 	application, socket := application(cfg, g.log)
-	r, err := prime.Open(cfg, application, prime.WithLogger(g.log))
+	if len(links) > 0 {
+		g.log.Warn("the links to other replicas are emulated", "profile", c.WAN)
+	}
+	r, err := prime.Open(cfg, application, append(links, prime.WithLogger(g.log))...)
 	if err != nil {
 		return err
 	}

@@ -16,16 +16,18 @@ import (
 	"golang.org/x/term"
 
 	"github.com/primebft/prime/sim"
+	"github.com/primebft/prime/transport/emulate/wan"
 )
 
 // simCmd is prime sim.
 type simCmd struct {
 	Seeds          string        `required:"" placeholder:"A-B" help:"Which worlds to run: a range of seeds, both ends included, or one seed."`
 	RealSignatures bool          `help:"Sign everything with Ed25519 instead of a checksum: slower, and nothing else should change."`
-	SeedTimeout    time.Duration `default:"2m" help:"How long one world may take, in real time, before that is a violation; 0: for ever."`
+	SeedTimeout    time.Duration `default:"10m" help:"How long one world may take, in real time, before that is a violation; 0: for ever."`
 	For            time.Duration `help:"Begin no further world after this long; 0: run all."`
 	Trace          bool          `help:"Print everything that happens on standard error, one world after the other."`
 	JSON           bool          `name:"json" help:"End with one JSON object on standard output."`
+	wanFlag
 }
 
 // Help is shown below the flags.
@@ -60,7 +62,11 @@ func (c *simCmd) Run(g *globals) error {
 	if err != nil {
 		return usageError(err)
 	}
-	report := c.runAll(g, first, last)
+	links, err := c.profile(1)
+	if err != nil {
+		return err
+	}
+	report := c.runAll(g, first, last, links)
 	slices.SortFunc(report.Violations, func(a, b simViolation) int { return cmp.Compare(a.Seed, b.Seed) })
 	if c.JSON {
 		if err := g.printJSON(report); err != nil {
@@ -96,7 +102,7 @@ func parseSeeds(text string) (first, last uint64, err error) {
 }
 
 // runAll runs the worlds on all processors; with a trace one after the other.
-func (c *simCmd) runAll(g *globals, first, last uint64) simReport {
+func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simReport {
 	ctx := g.ctx
 	if c.For > 0 {
 		var cancel context.CancelFunc
@@ -125,7 +131,7 @@ func (c *simCmd) runAll(g *globals, first, last uint64) simReport {
 	for range workers {
 		running.Go(func() {
 			for seed := range seeds {
-				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout}
+				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links}
 				if c.Trace {
 					o.Trace = g.err
 				}
@@ -156,6 +162,9 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		}
 		if v := r.Violation; v != nil {
 			replay := sim.Replay(r.Seed, c.RealSignatures)
+			if c.WAN != "" {
+				replay += " --wan " + c.WAN
+			}
 			sum.Violations = append(sum.Violations, simViolation{Seed: r.Seed, What: v.What, Replay: replay})
 			fmt.Fprintf(w, "\rseed %d, %s, at %v: %s\n  replay: %s\n", r.Seed, r.World, v.At, v.What, replay)
 		}

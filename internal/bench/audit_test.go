@@ -117,7 +117,7 @@ func session(t *testing.T) (*Session, [2]*replica) {
 		t.Cleanup(func() { server.Close() })
 		c.Replicas = append(c.Replicas, &cluster.Replica{ID: i + 1, Folder: folder})
 	}
-	s, err := Open(t.Context(), c, 0, Socket, nil)
+	s, err := Open(t.Context(), c, Clients{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ type Report struct {
 	Rate                    float64         `json:"rate,omitempty"`
 	Auth                    config.Auth     `json:"auth"`
 	Storage                 string          `json:"storage"`
+	WAN                     string          `json:"wan,omitempty"` // profile of emulated links
 	DurationS               float64         `json:"duration_s"`
 	ThroughputPerS          float64         `json:"throughput_per_s"`
 	ThroughputPerSUnstalled float64         `json:"throughput_per_s_unstalled"`
@@ -40,6 +41,8 @@ type Report struct {
 	Failed            int     `json:"failed"`              // updates whose outcome is not known, or that were refused
 	Late              int     `json:"late"`                // with a fixed rate: not sent before the end
 	Unfinished        bool    `json:"unfinished,omitempty"`
+
+	Failures map[string]int `json:"failures,omitempty"` // how often, by reason
 
 	*FloorReport
 	Killed []KillReport `json:"killed,omitempty"`
@@ -76,7 +79,7 @@ func (r *Report) Fill(l *Leg) {
 	r.CPUUsPerUpdate = Round(Ratio(float64(l.CPU.Microseconds()), float64(l.Updates)), 1)
 	r.BytesSentPerUpdate = Round(Ratio(float64(l.SentBytes), float64(l.Updates)), 1)
 	r.UpdatesPerRequest = Round(l.PerRequest, 2)
-	r.Failed, r.Late, r.Unfinished = l.Failed, l.Late, l.Unfinished
+	r.Failed, r.Failures, r.Late, r.Unfinished = l.Failed, l.Failures, l.Late, l.Unfinished
 	r.RSSMiB = map[int]float64{}
 	for id, bytes := range l.RSS {
 		r.RSSMiB[id] = Round(float64(bytes)/(1<<20), 1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -25,8 +26,15 @@ type Session struct {
 	firstView uint64
 }
 
+// Clients says which clients a session has.
+type Clients struct {
+	Count   int
+	Through Through
+	Retry   time.Duration // through the client port, without an answer: then another replica is asked; 0: as package client does
+}
+
 // Open connects clients to the cluster and begins to follow every running replica.
-func Open(ctx context.Context, c *cluster.Cluster, clients int, through Through, d *stall.Detector) (*Session, error) {
+func Open(ctx context.Context, c *cluster.Cluster, clients Clients, d *stall.Detector) (*Session, error) {
 	s := &Session{Cluster: c, Detector: d, clock: stall.NewClock()}
 	s.recorder = newRecorder(s.clock)
 	for _, r := range c.Running() {
@@ -43,8 +51,8 @@ func Open(ctx context.Context, c *cluster.Cluster, clients int, through Through,
 		}
 		s.streams = append(s.streams, stream)
 	}
-	for i := range clients {
-		client, err := connect(ctx, c, through, i)
+	for i := range clients.Count {
+		client, err := connect(ctx, c, clients.Through, clients.Retry, i)
 		if err != nil {
 			s.Close()
 			return nil, fmt.Errorf("client %d: %w", i+1, err)
@@ -209,7 +217,7 @@ func (s *Session) Run(ctx context.Context, l Load) (*Leg, error) {
 	defer s.recorder.mu.Unlock()
 	leg.Updates, leg.Late = s.recorder.count, s.recorder.late
 	leg.Histogram.Merge(&s.recorder.latency)
-	leg.Failed, leg.Failures = s.recorder.failed, s.recorder.failures
+	leg.Failed, leg.Failures = s.recorder.failed, maps.Clone(s.recorder.failures)
 	leg.PerRequest = Ratio(float64(leg.Updates), float64(leg.Requests))
 	return leg, nil
 }

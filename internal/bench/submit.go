@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/primebft/prime/client"
 	"github.com/primebft/prime/config"
@@ -51,8 +52,9 @@ func ThroughFor(auth config.Auth) Through {
 	return Socket
 }
 
-// connect makes client number i (from 0); clients are spread over the running replicas.
-func connect(ctx context.Context, c *cluster.Cluster, through Through, i int) (Submitter, error) {
+// connect makes client number i (from 0); clients are spread over the running replicas. By the client port, an update without an
+// answer goes to another replica after retry.
+func connect(ctx context.Context, c *cluster.Cluster, through Through, retry time.Duration, i int) (Submitter, error) {
 	running := c.Running()
 	if len(running) == 0 {
 		return nil, errors.New("no replica is running")
@@ -73,7 +75,7 @@ func connect(ctx context.Context, c *cluster.Cluster, through Through, i int) (S
 		return nil, err
 	}
 	cfg := client.FromCluster(c.Config, key)
-	cfg.Home = home.ID
+	cfg.Home, cfg.Retry = home.ID, retry
 	conn, err := client.Dial(ctx, cfg)
 	if err != nil {
 		return nil, err

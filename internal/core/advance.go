@@ -27,7 +27,7 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 	if now >= r.repeatAt {
 		r.repeatAt = r.jittered(now)
 		before := now - clock.Instant(r.cfg.Timing.Retransmit/2)
-		r.preorder.Repeat(now, before, out)
+		r.preorder.Repeat(now, r.cfg.Timing.Retransmit, out)
 		r.order.Repeat(before, r.preorder.Rows(), out)
 		r.repeatView(now, out)
 		r.sendStatus(out)

@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"internal/wire":          {"internal/group"},
 	"internal/trace":         {"internal/wire", "internal/group", "internal/clock"},
 	"internal/sign":          {"internal/wire", "internal/group", "config"},
+	"transport/emulate/wan":  {"internal/wire", "internal/group", "internal/clock", "config"},
 	"internal/core/window":   {},
 	"internal/core/effect":   {"internal/wire", "internal/group", "internal/trace"},
 	"internal/core/session":  coreRoom,

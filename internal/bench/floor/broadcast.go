@@ -47,9 +47,8 @@ func newBroadcast(n *node, o order) (leg, error) {
 		b.batches = append(b.batches, prepared{updates[:batch], n.envelope(o.Leg, updates[:batch])})
 		updates = updates[batch:]
 	}
-	// As many as a replica may have under way, but never more than the transport holds for a peer: it would drop them.
-	budget := n.cfg.Node.Network.BudgetBytes / 2 / len(b.batches[0].frame)
-	b.window = uint64(max(1, min(n.cfg.Cluster.Limits.InFlight, budget)))
+	// As many as the transport holds for a peer without dropping any: processes that take turns must not wait for each other.
+	b.window = uint64(max(1, n.cfg.Node.Network.BudgetBytes/2/len(b.batches[0].frame)))
 	return b, nil
 }
 

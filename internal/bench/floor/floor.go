@@ -158,35 +158,42 @@ func (f *Floor) Copy(ctx context.Context, batch, payload int, d time.Duration) (
 	return f.updates(ctx, order{Kind: copyLeg, Batch: batch, Payload: payload}, d)
 }
 
-func (f *Floor) updates(ctx context.Context, o order, d time.Duration) (float64, stall.Span, error) {
-	answers, window, err := f.run(ctx, o, d)
-	if err != nil {
-		return 0, window, err
+// tries is how often a leg in which some process has got nothing done, as on a machine that stands still, is done again, each
+// time for twice as long.
+const tries = 6
+
+func (f *Floor) updates(ctx context.Context, o order, d time.Duration) (least float64, window stall.Span, err error) {
+	for try := 0; try < tries && least == 0 && err == nil; try++ {
+		var answers []answer
+		answers, window, err = f.run(ctx, o, d<<try)
+		for i, a := range answers {
+			if i == 0 || a.Updates < least {
+				least = a.Updates
+			}
+		}
 	}
-	least := answers[0].Updates
-	for _, a := range answers {
-		least = min(least, a.Updates)
-	}
-	return least, window, nil
+	return least, window, err
 }
 
 // Rounds is how long six rounds take: the median over the processes of each one's median.
 func (f *Floor) Rounds(ctx context.Context, d time.Duration) (time.Duration, error) {
-	answers, _, err := f.run(ctx, order{Kind: roundsLeg}, d)
-	if err != nil {
-		return 0, err
-	}
-	var medians []int64
-	for _, a := range answers {
-		if a.Laps > 0 {
-			medians = append(medians, a.LapNS)
+	for try := range tries {
+		answers, _, err := f.run(ctx, order{Kind: roundsLeg}, d<<try)
+		if err != nil {
+			return 0, err
+		}
+		var medians []int64
+		for _, a := range answers {
+			if a.Laps > 0 {
+				medians = append(medians, a.LapNS)
+			}
+		}
+		if len(medians) > 0 {
+			slices.Sort(medians)
+			return time.Duration(medians[len(medians)/2]), nil
 		}
 	}
-	if len(medians) == 0 {
-		return 0, errors.New("floor: no process has finished six rounds")
-	}
-	slices.Sort(medians)
-	return time.Duration(medians[len(medians)/2]), nil
+	return 0, errors.New("floor: no process has finished six rounds")
 }
 
 // Close ends all processes and returns what they have said on standard error.

@@ -32,7 +32,7 @@ func TestLegs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	f, err := Start(ctx, filepath.Join(t.TempDir(), "c"), group.MustNew(1, 0), config.AuthClient, config.DefaultLimits(), self)
 	if err != nil {
@@ -41,7 +41,7 @@ func TestLegs(t *testing.T) {
 	const d = 200 * time.Millisecond
 	for range 2 {
 		updates, window, err := f.Broadcast(ctx, 3, 50, d)
-		if err != nil || updates < 3 || window.To-window.From != int64(d) {
+		if err != nil || updates < 3 || window.To-window.From < int64(d) {
 			t.Errorf("broadcast: %v updates in %v, %v", updates, window, err)
 		}
 		lap, err := f.Rounds(ctx, d)

@@ -44,8 +44,8 @@ type State struct {
 	next     uint64      // ordinal of the next proposal, when leading
 	proposed wire.Vector // what the last proposal makes eligible
 	propose  clock.Pacer
-	shown    wire.Vector // what the leader has been shown to be eligible, by our matrices or evidently
-	matrix   clock.Pacer
+	shown    wire.Vector   // what the leader has been shown to be eligible, by our matrices or evidently
+	showAt   clock.Instant // when the leader is shown more, if it has not proposed it by then; Never if there is nothing to show
 }
 
 // slot is one ordinal. Once it is ordered, by a commit certificate or because an installed view bound it, it stays so.
@@ -84,7 +84,7 @@ func New(cfg Config) *State {
 	return &State{
 		cfg: cfg, view: 1, installed: true, start: 1, next: 1, chain: make(wire.Vector, n), eligible: make(wire.Vector, n),
 		proposed: make(wire.Vector, n), shown: make(wire.Vector, n),
-		propose: clock.Pacer{Interval: cfg.Propose}, matrix: clock.Pacer{Interval: cfg.Matrix},
+		propose: clock.Pacer{Interval: cfg.Propose}, showAt: clock.Never,
 	}
 }
 
@@ -196,10 +196,7 @@ func (s *State) Deadline() clock.Instant {
 	if s.toPropose() {
 		first = min(first, s.propose.Next())
 	}
-	if s.toShow() {
-		first = min(first, s.matrix.Next())
-	}
-	return first
+	return min(first, s.showAt)
 }
 
 // Advance accepts proposals in order and sends what is due. rows is the newest summary of each replica, version changes with
@@ -214,8 +211,13 @@ func (s *State) Advance(now clock.Instant, rows wire.Rows, version uint64, out *
 	if s.propose.Due(now) && s.toPropose() {
 		s.sendProposal(now, rows, out)
 	}
-	if s.matrix.Due(now) && s.toShow() {
-		s.matrix.Done(now)
+	switch {
+	case !s.toShow():
+		s.showAt = clock.Never
+	case s.showAt == clock.Never && s.cfg.Matrix > 0:
+		s.showAt = now.Add(s.cfg.Matrix)
+	case s.showAt == clock.Never || now >= s.showAt:
+		s.showAt = clock.Never
 		s.shown = raise(s.shown, s.eligible)
 		s.sendMatrix(rows, out)
 		return s.shown
@@ -250,7 +252,8 @@ func (s *State) sendProposal(now clock.Instant, rows wire.Rows, out *effect.Outp
 	out.Emit(trace.Event{Kind: trace.Proposed, View: m.View, Ordinal: m.Ordinal})
 }
 
-// toShow: a matrix goes to the leader when it shows more to be eligible than the leader is known to know.
+// toShow: a matrix goes to the leader when it shows more to be eligible than the leader is known to know. It waits for the
+// Matrix interval, in which a leader that got the same summaries proposes by itself: then none is needed.
 func (s *State) toShow() bool { return !s.leads() && s.installed && !s.shown.Covers(s.eligible) }
 
 func (s *State) sendMatrix(rows wire.Rows, out *effect.Output) {

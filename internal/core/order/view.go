@@ -119,7 +119,7 @@ func (s *State) Install(now clock.Instant, w *wire.Window, out *effect.Output) {
 	s.next = max(s.start, s.executed+1)
 	s.retreat(s.executed + 1)
 	s.shown = append(wire.Vector(nil), s.chain...)
-	s.matrix, s.propose = clock.Pacer{Interval: s.cfg.Matrix}, clock.Pacer{Interval: s.cfg.Propose}
+	s.showAt, s.propose = clock.Never, clock.Pacer{Interval: s.cfg.Propose}
 	for o := s.executed + 1; o <= s.executed+2*uint64(s.cfg.OrdinalWindow); o++ {
 		at := s.slots.At(o)
 		if at == nil {

@@ -1,6 +1,8 @@
 package preorder
 
 import (
+	"time"
+
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
@@ -8,16 +10,18 @@ import (
 	"github.com/primebft/prime/internal/wire"
 )
 
-// Repeat sends again what is not superseded and at least age old: own requests, to those who have not acknowledged them; acks
-// of what is not preordered here; our newest summary (protocol of lost messages; the original does so every 2 s).
-func (s *State) Repeat(now clock.Instant, before clock.Instant, out *effect.Output) {
+// Repeat sends again what is not superseded and has waited for half an interval: own requests, to those who have not
+// acknowledged them; acks of what is not preordered here; our newest summary. Repetitions of one request back off, so that a
+// group that is slow because it has too much to do is not given more (the original repeats everything every 2 s).
+func (s *State) Repeat(now clock.Instant, interval time.Duration, out *effect.Output) {
 	self := s.cfg.Self.Index()
 	for seq := s.lanes[self].executed + 1; seq <= s.sent; seq++ {
 		at := s.lanes[self].slots.At(seq)
-		if at == nil || at.request == nil || at.seen > before {
+		if at == nil || at.request == nil {
 			continue
 		}
-		if to := s.cfg.Group.Others(s.cfg.Self).Minus(at.voted).Minus(s.covering(self, seq)); to != 0 {
+		to := s.cfg.Group.Others(s.cfg.Self).Minus(at.voted).Minus(s.covering(self, seq))
+		if to != 0 && at.resend.due(now, at.seen, interval) {
 			out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Bounded, Signed: at.request})
 		}
 	}
@@ -25,7 +29,7 @@ func (s *State) Repeat(now clock.Instant, before clock.Instant, out *effect.Outp
 	for i := range s.lanes {
 		l := &s.lanes[i]
 		for seq := l.preordered + 1; seq <= l.acked; seq++ {
-			if l.slots.At(seq).seen <= before {
+			if at := l.slots.At(seq); at.reack.due(now, at.seen, interval) {
 				parts = append(parts, s.part(i, seq))
 			}
 		}
@@ -34,6 +38,23 @@ func (s *State) Repeat(now clock.Instant, before clock.Instant, out *effect.Outp
 	if own := s.rows[self]; own != nil {
 		out.Sends = append(out.Sends, effect.Send{To: s.cfg.Group.Others(s.cfg.Self), Class: wire.Bounded, Signed: own})
 	}
+}
+
+// backoff spaces the repetitions of one thing.
+type backoff struct {
+	quiet clock.Instant // until when it is not repeated
+	times uint8         // how often it was, as far as it matters
+}
+
+// due reports whether something that began at since is to be repeated now, and counts it if so: first after half an interval,
+// then after one, two and at most four more.
+func (b *backoff) due(now, since clock.Instant, interval time.Duration) bool {
+	if now < max(b.quiet, since.Add(interval/2)) {
+		return false
+	}
+	b.quiet = now.Add(interval<<b.times - interval/2)
+	b.times = min(b.times+1, 2)
+	return true
 }
 
 // covering is who says in its newest summary that it has preordered a request.

@@ -72,6 +72,8 @@ type slot struct {
 	seen    clock.Instant  // when anything was first known of this number
 	asked   uint8          // how many replicas were asked for it
 	askAt   clock.Instant  // when the next may be asked, if it is missing
+	resend  backoff        // of the request, if it is ours
+	reack   backoff        // of our ack
 	bound   bool           // a certificate for digest exists
 	digest  wire.Digest    // of the bound request
 	tallies []tally        // one per digest; nearly always one

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/primebft/prime/sim"
 )
@@ -26,7 +25,7 @@ func main() {
 			o.Trace = os.Stdout
 		}
 		r := sim.Run(o)
-		worlds, views, bound, updates = worlds+1, views+r.Views-1, bound+uint64(r.Bound), updates+uint64(r.Updates)
+		worlds, views, bound, updates = worlds+1, views+r.Views-1, bound+uint64(r.Rebound), updates+uint64(r.Updates)
 		if r.Views > 1 {
 			changed++
 		}
