@@ -44,7 +44,7 @@ func Behaviours() []Behaviour {
 		equivocate(), equivocateToTwo(), agree(), hide(), mute(), selective(), liar(), falseAcks(), wrongVotes(), absurdTime(),
 		flood(), replay(), late(), frame(), omitRows(), staleRows(), forgeRows(), twoProposals(), proposeToOne(),
 		proposalToTheRest(), delay(), silentChange(), halfChange(), replayToOne(), twoReplays(), twoReports(), lyingReports(),
-		falseMeasures(), voter(), stalls(), floodViews(),
+		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(),
 	}
 }
 

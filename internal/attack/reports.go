@@ -36,6 +36,21 @@ func lyingReports() Behaviour {
 	}
 }
 
+// forgedReports claims prepare certificates that only it signed.
+func forgedReports() Behaviour {
+	return Behaviour{
+		Name: "forged-reports", Does: "reports prepare certificates of its own making",
+		Wrap: edit(func(h *Host, s effect.Send, put func(effect.Send)) {
+			if m, ok := s.Msg.(*wire.Report); ok {
+				lie := &wire.Report{View: m.View, Executed: m.Executed, Carried: m.Carried}
+				lie.Prepared = []wire.Prepared{h.certificate(m.View-1, m.Executed+1)}
+				s.Msg = lie
+			}
+			put(s)
+		}),
+	}
+}
+
 // falseReport is m with something wrong that has to be found out, or can do no harm.
 func falseReport(h *Host, m *wire.Report) *wire.Report {
 	lie := *m
@@ -72,4 +87,10 @@ func falseReport(h *Host, m *wire.Report) *wire.Report {
 		}
 	}
 	return &lie
+}
+
+// certificate is a prepare certificate of nothing.
+func (h *Host) certificate(view, ordinal uint64) wire.Prepared {
+	vote := wire.Vote{View: view, Ordinal: ordinal, Proposal: h.digest(), Incarnations: wire.HashIncarnations(1, h.Incarnations)}
+	return wire.Prepared{Vote: vote, Prepares: []*wire.Envelope{h.Sign(&wire.Prepare{Vote: vote})}}
 }

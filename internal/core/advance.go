@@ -13,13 +13,10 @@ import (
 // windows, so what waits for those comes after it.
 func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 	r.advanceOrder(now, out)
-	r.preorder.Expect(now, r.order.Accepted())
-	if r.execute(now, out) {
-		r.change.Executed(r.executed(), out)
-		r.advanceOrder(now, out)
-	}
+	r.proceed(now, out)
 	if w := r.change.Window(); w != nil {
 		r.install(now, w, out)
+		r.proceed(now, out)
 	}
 	r.preorder.Advance(now, out)
 	r.judge(now, out)
@@ -35,6 +32,15 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 	r.watchProgress(now, out)
 	if r.cfg.Check {
 		r.check()
+	}
+}
+
+// proceed executes what can be, and lets go on what waits for that.
+func (r *Replica) proceed(now clock.Instant, out *effect.Output) {
+	r.preorder.Expect(now, r.order.Accepted())
+	if r.execute(now, out) {
+		r.change.Executed(r.executed(), out)
+		r.advanceOrder(now, out)
 	}
 }
 

@@ -83,6 +83,12 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		s.equivocate(t, d)
 	case "propose":
 		s.propose(t, d)
+	case "vote":
+		s.vote(t, d)
+	case "replay":
+		s.replay(t, d)
+	case "report":
+		s.report(t, d)
 	case "drop", "late":
 		r := rule{from: s.group.All(), to: s.group.All()}
 		for _, a := range d.CmdArgs {
