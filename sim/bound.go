@@ -205,8 +205,10 @@ func (w *world) silence() {
 	for _, n := range w.nodes {
 		intervals := int(w.now.Sub(w.calm.since)/n.plan.timing.Retransmit) + 2
 		most := mostAtRest * intervals
-		if ping := n.plan.timing.Suspect.Ping; ping > 0 { // a PING, a PONG and a measurement for each peer, and what they amount to
-			most += (2*w.plan.group.N() + 2) * (int(w.now.Sub(w.calm.since)/ping) + 2)
+		for _, other := range w.nodes { // a PING, a PONG and a measurement for each peer, and what they amount to
+			if ping := other.plan.timing.Suspect.Ping; ping > 0 {
+				most += 4 * (int(w.now.Sub(w.calm.since)/ping) + 2)
+			}
 		}
 		if sent := w.calm.sends[n.id.Index()]; sent > most {
 			w.fail("%s sends %d messages in %d intervals of retransmission, although nothing happens", n.id, sent, intervals)

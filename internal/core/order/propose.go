@@ -167,6 +167,6 @@ func (s *State) ordered(at *slot, proposal *wire.Envelope, commits []*wire.Envel
 		s.retreat(m.Ordinal)
 	}
 	at.ordered, at.proposal, at.commits = true, proposal, commits
-	s.high, s.known = max(s.high, m.Ordinal), max(s.known, m.Ordinal)
+	s.high, s.known, s.latest = max(s.high, m.Ordinal), max(s.known, m.Ordinal), max(s.latest, m.View)
 	out.Emit(trace.Event{Kind: trace.Ordered, View: m.View, Ordinal: m.Ordinal})
 }

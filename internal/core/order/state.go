@@ -29,6 +29,7 @@ type State struct {
 	view      uint64
 	installed bool              // the view is; otherwise nothing new is proposed, prepared or committed
 	start     uint64            // first ordinal of normal ordering in the view
+	latest    uint64            // highest view that an ordinal is known to be ordered in
 	slots     window.Ring[slot] // by ordinal
 	windows   []*wire.Window    // certificates of the ordinals that view changes bound, as long as those are held
 
@@ -227,9 +228,10 @@ func (s *State) Advance(now clock.Instant, rows wire.Rows, version uint64, out *
 
 func (s *State) leads() bool { return s.Leader() == s.cfg.Self }
 
-// toPropose: with nothing new to order no ordinal is created, and not too many are under way at once.
+// toPropose: with nothing new to order no ordinal is created, and not too many are under way at once. A leader that learns from
+// a certificate that the others are in a later view proposes no more.
 func (s *State) toPropose() bool {
-	return s.leads() && s.installed && s.accepted+1 >= s.start && s.next <= s.executed+uint64(s.cfg.OrdinalWindow) &&
+	return s.leads() && s.installed && s.latest <= s.view && s.accepted+1 >= s.start && s.next <= s.executed+uint64(s.cfg.OrdinalWindow) &&
 		!s.base().Covers(s.eligible)
 }
 
