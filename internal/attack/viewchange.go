@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
@@ -53,47 +52,4 @@ func replayToOne() Behaviour {
 			put(s)
 		}),
 	}
-}
-
-// twoReplays is a leader that collects shares for all lists and sends the replicas one REPLAY or the other.
-func twoReplays() Behaviour {
-	return Behaviour{
-		Name: "two-replays", Does: "as leader sends different REPLAYs to the two halves of the group", Leader: true,
-		Wrap: func(h *Host, inner core.Machine) core.Machine {
-			seen := map[wire.Digest][]*wire.Envelope{}
-			view, sent := uint64(0), 0
-			return &watcher{Machine: inner, hears: func(env *wire.Envelope, put func(effect.Send)) {
-				m, ok := env.Msg.(*wire.StateShare)
-				if !ok || h.Group.Leader(m.Resolution.View) != h.Self || m.Resolution.View < view {
-					return
-				}
-				if m.Resolution.View > view {
-					view, sent = m.Resolution.View, 0
-					clear(seen)
-				}
-				d := m.Resolution.Digest()
-				if seen[d] = insert(seen[d], env); len(seen[d]) != h.Group.Quorum() || sent > 1 {
-					return
-				}
-				sent++
-				to := half(h.Group.Others(h.Self))
-				if sent == 2 {
-					to = h.Group.Others(h.Self).Minus(to)
-				}
-				put(effect.Send{To: to, Class: wire.Timely, Msg: &wire.Replay{Proof: wire.StateProof{Resolution: m.Resolution, Shares: seen[d]}}})
-			}}
-		},
-	}
-}
-
-// insert adds env to a list of distinct senders in ascending order.
-func insert(list []*wire.Envelope, env *wire.Envelope) []*wire.Envelope {
-	at := 0
-	for at < len(list) && list[at].Sender < env.Sender {
-		at++
-	}
-	if at < len(list) && list[at].Sender == env.Sender {
-		return list
-	}
-	return append(append(append([]*wire.Envelope(nil), list[:at]...), env), list[at:]...)
 }
