@@ -7,9 +7,10 @@ import (
 
 // changes is the part of the ledger that is about view changes.
 type changes struct {
-	reports map[reportKey][]*wire.Report // every report that somebody signed, one after the other
-	replays map[wire.Digest]*replayVariant
-	choices []*replayVariant // in the order in which they were first mentioned
+	reports  map[reportKey][]*wire.Report // every report that somebody signed, one after the other
+	reported map[wire.Digest]bool         // by digest: what is in reports
+	replays  map[wire.Digest]*replayVariant
+	choices  []*replayVariant // in the order in which they were first mentioned
 }
 
 // reportKey names who reports for which view.
@@ -34,7 +35,7 @@ type replayVariant struct {
 }
 
 func newChanges() changes {
-	return changes{reports: map[reportKey][]*wire.Report{}, replays: map[wire.Digest]*replayVariant{}}
+	return changes{reports: map[reportKey][]*wire.Report{}, reported: map[wire.Digest]bool{}, replays: map[wire.Digest]*replayVariant{}}
 }
 
 func (l *ledger) replay(view uint64, d wire.Digest) *replayVariant {
@@ -70,8 +71,10 @@ func (v *replayVariant) binds(ordinal uint64) (wire.Digest, bool) {
 func (l *ledger) saidView(env *wire.Envelope) {
 	switch m := env.Msg.(type) {
 	case *wire.Report:
-		key := reportKey{m.View, env.Sender}
-		l.reports[key] = append(l.reports[key], m)
+		if key := (reportKey{m.View, env.Sender}); !l.reported[env.Digest] { // it is repeated as it is
+			l.reported[env.Digest] = true
+			l.reports[key] = append(l.reports[key], m)
+		}
 	case *wire.StateShare:
 		l.resolved(&m.Resolution)
 	case *wire.ReplayPrepare:
