@@ -106,7 +106,7 @@ func (s *State) accept(out *effect.Output) {
 		case at.ordered && at.proposal != nil:
 			Eligible(s.cfg.Group, at.proposal.Msg.(*wire.PrePrepare).Rows, fresh)
 		case at.ordered && at.binding == (wire.Digest{}):
-		case !at.ordered && p != nil && s.installed && s.accepted+1 >= s.start && slices.Equal(p.Msg.(*wire.PrePrepare).Base, s.chain):
+		case !at.ordered && p != nil && s.live() && s.accepted+1 >= s.start && slices.Equal(p.Msg.(*wire.PrePrepare).Base, s.chain):
 			Eligible(s.cfg.Group, p.Msg.(*wire.PrePrepare).Rows, fresh)
 		default:
 			return
@@ -167,6 +167,7 @@ func (s *State) ordered(at *slot, proposal *wire.Envelope, commits []*wire.Envel
 		s.retreat(m.Ordinal)
 	}
 	at.ordered, at.proposal, at.commits = true, proposal, commits
-	s.high, s.known, s.latest = max(s.high, m.Ordinal), max(s.known, m.Ordinal), max(s.latest, m.View)
+	s.certified = max(s.certified, m.View)
+	s.high, s.known = max(s.high, m.Ordinal), max(s.known, m.Ordinal)
 	out.Emit(trace.Event{Kind: trace.Ordered, View: m.View, Ordinal: m.Ordinal})
 }

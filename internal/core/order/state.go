@@ -29,7 +29,7 @@ type State struct {
 	view      uint64
 	installed bool              // the view is; otherwise nothing new is proposed, prepared or committed
 	start     uint64            // first ordinal of normal ordering in the view
-	latest    uint64            // highest view that an ordinal is known to be ordered in
+	certified uint64            // highest view that a commit certificate is known of; if it is later, our view is dead
 	slots     window.Ring[slot] // by ordinal
 	windows   []*wire.Window    // certificates of the ordinals that view changes bound, as long as those are held
 
@@ -231,9 +231,12 @@ func (s *State) leads() bool { return s.Leader() == s.cfg.Self }
 // toPropose: with nothing new to order no ordinal is created, and not too many are under way at once. A leader that learns from
 // a certificate that the others are in a later view proposes no more.
 func (s *State) toPropose() bool {
-	return s.leads() && s.installed && s.latest <= s.view && s.accepted+1 >= s.start && s.next <= s.executed+uint64(s.cfg.OrdinalWindow) &&
+	return s.leads() && s.live() && s.accepted+1 >= s.start && s.next <= s.executed+uint64(s.cfg.OrdinalWindow) &&
 		!s.base().Covers(s.eligible)
 }
+
+// live reports whether ordering goes on in our view: it is installed, and no later one is known to be.
+func (s *State) live() bool { return s.installed && s.certified <= s.view }
 
 // base is what the proposal before the next one makes eligible: our last, or what was accepted if that is all.
 func (s *State) base() wire.Vector {
