@@ -11,8 +11,7 @@
 //   - Validity: only updates of admitted clients are ordered. In a cluster of auth = "client" no replica can invent one.
 //   - Exactly once: an update, named by its client and sequence number, has at most one record, however often it is sent.
 //   - Progress: updates of correct replicas are ordered, with a delay that a compromised leader cannot stretch beyond a
-//     constant times that of the network. This version orders as long as its first leader is correct and connected:
-//     replacing a leader is not in it yet.
+//     constant times that of the network: a leader that is slower than a correct one could be is replaced.
 //
 // Every ordinal delivers at least one record (a no-op if it orders nothing), so that an application can prove to itself that
 // it missed nothing; Record.Index and Total number the records of an ordinal.
