@@ -38,8 +38,9 @@ func newLinks(w *world, p wan.Profile, seed uint64) (*links, error) {
 }
 
 // emulate makes the plan one of a network of this profile: its latencies are the links', and far apart replicas get the timers of
-// a wide-area network.
+// a wide-area network. Leaders are not judged in it: how long a view change may take over such links is not derived yet.
 func (p *plan) emulate(profile *wan.Profile) {
+	p.judged = false
 	longest := profile.Slowest(p.group.N())
 	p.net.latencyMin, p.net.latencyMax, p.net.timelyMax = 0, longest+congestion, longest+congestion
 	p.net.hiccupMax += p.net.latencyMax
