@@ -9,6 +9,8 @@
 //   - preorder: lanes, certificates, summaries (TDSC 2011 section 5.1)
 //   - order: proposals, votes, ordinals (5.2)
 //   - session: which updates have taken effect
+//   - suspect: how the leader is judged (5.4)
+//   - election, rbcast, viewchange: how it is replaced (A.2, A.3); views.go moves a replica through a view
 //
-// Suspect-leader, election, view change, reconciliation, catch-up and recovery will stand beside them.
+// Reconciliation, catch-up and recovery will stand beside them.
 package core

@@ -17,7 +17,8 @@
 // Limits: ordinals up to executed + 2 x OrdinalWindow; one PREPARE and one COMMIT of each replica for an ordinal; certificates
 // to a peer are bounded in bytes for each of its Status messages.
 //
-// The view is constant in this version: suspect-leader, election and view change are rooms of their own, beside this one.
+// Views: a slot keeps the round of the current view, and of earlier views the prepare certificate of the highest (view.go). What a
+// view change bound, or a commit certificate ordered, stays so in every later view.
 //
 // Scripts: ../testdata/normal_case.txt, conflicting_proposals.txt, behind.txt.
 package order

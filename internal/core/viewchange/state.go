@@ -1,8 +1,6 @@
 package viewchange
 
 import (
-	"time"
-
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
@@ -15,7 +13,6 @@ type Config struct {
 	Epoch      uint32
 	Membership wire.Digest // wire.HashIncarnations of the current incarnations
 	Window     uint64      // most ordinals that a view change can bind
-	Repeat     time.Duration
 }
 
 // State is the state of the view change at one replica. All but carried is of one view.
