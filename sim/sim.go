@@ -5,7 +5,7 @@
 //
 // A world has two phases. In the storm messages are lost, doubled and late, the network is cut and replicas freeze, and only
 // safety is demanded: one order, every update at most once, nothing that nobody submitted, no broken promise. Then the world
-// is quiet, and, if its leader is sound, everything accepted has to be executed everywhere, and new updates within a bound
+// is quiet, and, if its leader is sound or can be replaced, everything accepted has to be executed everywhere, and new updates within a bound
 // that is the sum of the delays of the network, however the attackers behave.
 //
 // Simulate your own application under Prime with Options.App: every correct replica gets one, and equal records must give
