@@ -84,6 +84,12 @@ func (s *State) Start(now clock.Instant, view uint64, normal bool) {
 	s.trips[s.cfg.Self.Index()] = 0
 }
 
+// Resume begins again to measure the leader of the view, with other settings, because this replica was away.
+func (s *State) Resume(now clock.Instant, cfg Config) {
+	s.cfg = cfg
+	s.Start(now, s.view, s.normal)
+}
+
 // Normal says that ordering is on. Pings of before do not count: the leader may not have been in the view yet.
 func (s *State) Normal() { s.normal, s.proof, s.answered = true, clock.Never, s.pinged }
 
