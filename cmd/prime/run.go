@@ -69,7 +69,11 @@ func (c *runCmd) Run(g *globals) error {
 
 // inspect finds what would stop the start later, when the folder is marked as used already. It changes nothing.
 func (c *runCmd) inspect(cfg config.Config) error {
-	folder, err := marker.Lock(cfg.Dir)
+	lock := marker.Lock
+	if cfg.Node.Storage.Mode == config.StorageDurable {
+		lock = marker.LockDurable
+	}
+	folder, err := lock(cfg.Dir)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/record"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/transport"
 )
@@ -24,6 +25,8 @@ type egress struct {
 	urgent *mailbox[effect.Send]    // TIMELY
 	rest   *mailbox[effect.Send]
 	eased  func() // a batch has left
+	// journal says when what a message follows from is durable: no promise leaves before.
+	journal *journal
 
 	queued  atomic.Int64  // messages that have been asked for and have not left
 	batches atomic.Uint64 // batches signed
@@ -58,7 +61,9 @@ func (e *egress) run(stop <-chan struct{}) {
 		rest.refill(e.rest)
 		if e.gather(&urgent); len(e.envs) > 0 || rest.left() {
 			e.gather(&rest)
-			e.flush()
+			if !e.flush(stop) {
+				return
+			}
 			select {
 			case <-stop:
 				return
@@ -100,13 +105,23 @@ func (e *egress) gather(t *taken) {
 	}
 }
 
-// flush signs the batch in hand and sends it, to this replica too.
-func (e *egress) flush() {
+// flush signs the batch in hand and sends it, to this replica too: at once what promises nothing, and the rest when all that it
+// follows from is durable; the disk works while we sign. It is false if that will never be.
+func (e *egress) flush(stop <-chan struct{}) bool {
+	mark := e.journal.mark()
 	e.sign(e.envs)
+	waits := func(env *wire.Envelope) bool { return e.journal != nil && record.Binding(env.Kind) }
 	for i, s := range e.sends {
-		transmit(e.net, s.To.Without(e.self), s.Class, e.envs[i])
-		if s.To.Has(e.self) {
-			e.own = append(e.own, e.envs[i])
+		if !waits(e.envs[i]) {
+			e.leave(s, e.envs[i])
+		}
+	}
+	if !e.journal.wait(mark, stop) {
+		return false
+	}
+	for i, s := range e.sends {
+		if waits(e.envs[i]) {
+			e.leave(s, e.envs[i])
 		}
 	}
 	if len(e.own) > 0 {
@@ -120,6 +135,15 @@ func (e *egress) flush() {
 	clear(e.own)
 	e.sends, e.envs, e.own, e.size = e.sends[:0], e.envs[:0], e.own[:0], 0
 	e.eased()
+	return true
+}
+
+// leave sends a signed message.
+func (e *egress) leave(s effect.Send, env *wire.Envelope) {
+	transmit(e.net, s.To.Without(e.self), s.Class, env)
+	if s.To.Has(e.self) {
+		e.own = append(e.own, env)
+	}
 }
 
 // transmit hands a signed message to the network, charged to its signer.

@@ -19,6 +19,7 @@ type outlet struct {
 	net      transport.Transport
 	egress   *egress
 	executed *mailbox[effect.Delivery]
+	journal  *journal
 	limit    int // bytes of executed updates that may wait to be recorded before the loop holds back
 	replies  *reply.Store
 	log      *slog.Logger
@@ -47,7 +48,7 @@ type dropKey struct {
 
 // congested reports whether whoever follows the loop is so far behind that it should take nothing new.
 func (o *outlet) congested() bool {
-	if o.egress.load() > egressLimit {
+	if o.egress.load() > egressLimit || o.journal.congested() {
 		return true
 	}
 	_, bytes := o.executed.load()
@@ -57,13 +58,7 @@ func (o *outlet) congested() bool {
 // flush lets everything in out happen. It never waits.
 func (o *outlet) flush(now clock.Instant, out *effect.Output) {
 	o.send(out.Sends)
-	if len(out.Deliver) > 0 {
-		weight := 0
-		for i := range out.Deliver {
-			weight += weigh(&out.Deliver[i])
-		}
-		o.executed.put(weight, out.Deliver...)
-	}
+	o.deliver(out.Deliver)
 	if len(out.Refused) > 0 {
 		o.replies.Refuse(out.Refused)
 	}
@@ -73,6 +68,18 @@ func (o *outlet) flush(now clock.Instant, out *effect.Output) {
 	for i := range out.Events {
 		o.event(now, &out.Events[i])
 	}
+}
+
+// deliver hands on what was executed.
+func (o *outlet) deliver(executed []effect.Delivery) {
+	if len(executed) == 0 {
+		return
+	}
+	weight := 0
+	for i := range executed {
+		weight += weigh(&executed[i])
+	}
+	o.executed.put(weight, executed...)
 }
 
 // send gives new messages to the egress. What was signed before leaves at once: the transport's budgets bound it.
