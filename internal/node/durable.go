@@ -9,7 +9,6 @@ import (
 
 	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/core"
-	"github.com/primebft/prime/internal/marker"
 	"github.com/primebft/prime/storage"
 	"github.com/primebft/prime/storage/file"
 )
@@ -38,11 +37,7 @@ func (n *Node) openLog(c core.Config, o Options) (core.Config, *restoration, err
 		return c, nil, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	timing := c.Timing
-	c, begun, err := begin(log, c)
-	if err == nil && !begun && n.folder.Used() {
-		err = fmt.Errorf("%s has no log, although a replica has run here: without it nobody knows what that has signed; %s says when it "+
-			"was started", dir, filepath.Join(n.cfg.Dir, marker.MarkerFile))
-	}
+	c, begun, err := begin(log, c, n.folder.Used())
 	if err != nil {
 		return c, nil, errors.Join(fmt.Errorf("%w: %w", ErrStorage, err), log.Close())
 	}

@@ -164,8 +164,9 @@ func (j *journal) size() int64 {
 	return j.log.Extent().Bytes
 }
 
-// begin makes durable what a core is made with, if the log is new, and returns what it was made with.
-func begin(log storage.Log, cfg core.Config) (core.Config, bool, error) {
+// begin makes durable what a core is made with, if the log is new, and returns what it was made with. used says that the log
+// cannot be new.
+func begin(log storage.Log, cfg core.Config, used bool) (core.Config, bool, error) {
 	b, begun, err := record.First(log)
 	if err != nil {
 		return cfg, false, err
@@ -173,6 +174,10 @@ func begin(log storage.Log, cfg core.Config) (core.Config, bool, error) {
 	if begun {
 		cfg.Wall, cfg.Seed, cfg.Timing = b.Wall, b.Seed, b.Timing
 		return cfg, true, nil
+	}
+	if used {
+		return cfg, false, fmt.Errorf("its log is not in folder %q, although a replica has run here: without it nobody knows what that has "+
+			"signed", LogFolder)
 	}
 	b = record.Began{Behaviour: core.Behaviour, Wall: cfg.Wall, Seed: cfg.Seed, Timing: cfg.Timing}
 	if err := log.Commit([]storage.Record{b.Record()}); err != nil {
