@@ -38,8 +38,7 @@ func (c *joinCmd) Run(g *globals) error {
 	if err := c.apply(&cluster, preset); err != nil {
 		return err
 	}
-	node, _ := preset.Node()
-	joined, err := config.Join(c.Dir, cluster, node, c.Files)
+	joined, err := config.Join(c.Dir, cluster, c.node(preset), c.Files)
 	if err != nil {
 		return err
 	}

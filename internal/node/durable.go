@@ -14,7 +14,7 @@ import (
 )
 
 // LogFolder is the folder, in a durable replica's folder, that its log is in.
-const LogFolder = "log"
+const LogFolder = "journal"
 
 // ErrStorage says that a durable replica cannot use its log, and stopped rather than forget what it signed.
 var ErrStorage = errors.New("replica's log cannot be used")
