@@ -28,6 +28,9 @@ type node struct {
 	signer   *sign.Signer
 	app      app.Application // nil: none
 	crashed  clock.Instant   // Never while it lives
+	ends     []clock.Instant // of its earlier lives
+	disk     *disk           // nil: it is ephemeral
+	echo     bool            // the message that it is given is its own that came back
 	signFree clock.Instant   // when its signer has time again
 	armed    clock.Instant   // the earliest wake event that is scheduled; Never if none is
 	idle     int             // ticks in a row that did not move its deadline
@@ -37,7 +40,15 @@ type node struct {
 }
 
 // local is the instant that the node's own clock shows.
-func (n *node) local(now clock.Instant) clock.Instant { return now + n.plan.start }
+func (n *node) local(now clock.Instant) clock.Instant { return now + n.plan.start - n.away() }
+
+// away is how long its clock stood still because it was not there.
+func (n *node) away() clock.Instant {
+	if n.disk == nil {
+		return 0
+	}
+	return n.disk.shift
+}
 
 // correct reports whether the node follows the protocol.
 func (n *node) correct() bool { return len(n.plan.attacks) == 0 }
@@ -74,6 +85,11 @@ func (w *world) build() error {
 		}
 		if n.machine, err = w.machine(p.config(id, incarnations)); err != nil {
 			return err
+		}
+		if p.durable(id) {
+			if err = w.newDisk(n, p.config(id, incarnations)); err != nil {
+				return err
+			}
 		}
 		w.attach(n, incarnations)
 		if w.options.App != nil && n.correct() {
@@ -129,7 +145,11 @@ func (w *world) step(n *node, in core.Input) {
 	n.machine.Step(n.local(w.now), in, &n.out)
 	w.stepping = 0
 	w.events++
-	w.carryOut(n)
+	if n.disk != nil {
+		w.remember(n, in, n.echo)
+	} else {
+		w.carryOut(n)
+	}
 	w.arm(n)
 }
 
@@ -214,7 +234,7 @@ func (w *world) transmit(n *node, s *effect.Send, env *wire.Envelope, departs cl
 	}
 	for to := range s.To.All() {
 		if to == n.id {
-			w.queue.push(event{at: departs, kind: arrive, node: to, from: n.id, env: env, departs: departs})
+			w.queue.push(event{at: departs, kind: arrive, node: to, from: n.id, env: env, departs: departs, life: len(n.ends)})
 			continue
 		}
 		departs++ // copies leave one after the other, so a crash can come in between
@@ -224,11 +244,12 @@ func (w *world) transmit(n *node, s *effect.Send, env *wire.Envelope, departs cl
 		w.arrivals = w.network.arrivals(w.arrivals[:0], departs, n.id, to, s.Class, w.storm)
 		for _, at := range w.arrivals {
 			if w.links != nil {
-				w.queue.push(event{at: at, kind: depart, node: to, from: n.id, env: env, departs: departs, arg: int(s.Class)})
+				w.queue.push(event{at: at, kind: depart, node: to, from: n.id, env: env, departs: departs, arg: int(s.Class),
+					life: len(n.ends)})
 				continue
 			}
 			at = at.Add(w.nodes[to.Index()].plan.verifyCost)
-			w.queue.push(event{at: at, kind: arrive, node: to, from: n.id, env: env, departs: departs})
+			w.queue.push(event{at: at, kind: arrive, node: to, from: n.id, env: env, departs: departs, life: len(n.ends)})
 		}
 	}
 }
@@ -256,7 +277,7 @@ func (w *world) arm(n *node) {
 	if due == clock.Never {
 		return
 	}
-	if due -= n.plan.start; due < n.armed {
+	if due -= n.plan.start - n.away(); due < n.armed {
 		n.armed = max(due, w.now)
 		w.queue.push(event{at: n.armed, kind: wake, node: n.id})
 	}

@@ -118,6 +118,9 @@ func (p *plan) viewChange() time.Duration { return 12*p.net.latencyMax + 2*p.lim
 // message is lost or very late, and whoever freezes does not lead, never with more than f+k others, and for no longer than it
 // may discount.
 func (p *plan) peaceful() bool {
+	if p.disks != nil {
+		return false
+	}
 	if !p.judged || p.leftovers() || p.net.loss > 0 || p.net.hiccup > 0 || len(p.net.cuts) > 0 || len(p.net.targets) > 0 {
 		return false
 	}

@@ -91,5 +91,5 @@ func (l *links) arm(from group.ID) {
 // land schedules the arrival of a message that a link has delivered.
 func (l *links) land(at clock.Instant, _ int, e *event) {
 	at = at.Add(l.world.nodes[e.node.Index()].plan.verifyCost)
-	l.world.queue.push(event{at: at, kind: arrive, node: e.node, from: e.from, env: e.env, departs: e.departs})
+	l.world.queue.push(event{at: at, kind: arrive, node: e.node, from: e.from, env: e.env, departs: e.departs, life: e.life})
 }

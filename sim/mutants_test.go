@@ -35,7 +35,7 @@ func TestPlantedBugs(t *testing.T) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			start := time.Now()
-			found := hunt(t, buildMutant(t, m))
+			found := hunt(t, buildMutant(t, m), m.flags)
 			t.Logf("%s\nfound after %v: %s", m.why, time.Since(start).Round(time.Millisecond), found)
 			if found == "" {
 				t.Errorf("not found in %s worlds: %s", mutantSeeds, m.why)
@@ -59,13 +59,14 @@ func TestHuntFindsNothingWithoutABug(t *testing.T) {
 // mutant is a planted bug.
 type mutant struct {
 	why   string
+	flags []string // of the hunt
 	edits []edit
 }
 
 // edit replaces the only occurrence of the lines old in file by new.
 type edit struct{ file, old, new string }
 
-// readMutant reads a bug: a line "why: …", then for each edit "file: …", a line "--- old", the old text, a line "--- new" and
+// readMutant reads a bug: a line "why: …", perhaps a line "flags: …" for the hunt, then for each edit "file: …", a line "--- old", the old text, a line "--- new" and
 // the new text.
 func readMutant(t *testing.T, name string) (m mutant) {
 	t.Helper()
@@ -78,6 +79,8 @@ func readMutant(t *testing.T, name string) (m mutant) {
 		switch trimmed := strings.TrimSpace(line); {
 		case strings.HasPrefix(line, "why: "):
 			m.why = strings.TrimPrefix(trimmed, "why: ")
+		case strings.HasPrefix(line, "flags: "):
+			m.flags = strings.Fields(strings.TrimPrefix(trimmed, "flags: "))
 		case strings.HasPrefix(line, "file: "):
 			m.edits, into = append(m.edits, edit{file: strings.TrimPrefix(trimmed, "file: ")}), nil
 		case trimmed == "--- old" && len(m.edits) > 0:
@@ -168,11 +171,11 @@ func replaceLines(text, before, after string) (string, int) {
 }
 
 // hunt runs the binary and returns the violation that it found, empty if none.
-func hunt(t *testing.T, binary string) string {
+func hunt(t *testing.T, binary string, flags []string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-to", mutantSeeds)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"-to", mutantSeeds}, flags...)...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

@@ -19,6 +19,9 @@ const (
 	probe                        // the updates that measure the delay bound are submitted
 	depart                       // env comes to the link from from to node; its class is arg
 	transit                      // something happens at the links of from
+	synced                       // commit number arg of node's disk ends
+	tumble                       // node ends, its fall number arg
+	rise                         // and starts again
 )
 
 // event is one thing that will happen. Two events at one instant happen in the order in which they were scheduled.
@@ -28,6 +31,7 @@ type event struct {
 	env     *wire.Envelope
 	departs clock.Instant
 	arg     int
+	life    int // of from, in which env departs
 	kind    eventKind
 	node    group.ID
 	from    group.ID

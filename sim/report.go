@@ -28,6 +28,7 @@ type Report struct {
 	Virtual   time.Duration // how long the world lasted, in its own time
 	Ordinals  int           // ordinals executed
 	Updates   int           // updates that took effect
+	Restarts  int           // of replicas that fell
 	Views     uint64        // the highest view that a correct replica was in
 	Rebound   int           // ordinals that view changes bound, no-ops included
 	Refused   uint64        // updates that correct replicas refused
@@ -53,7 +54,7 @@ func (w *world) report() Report {
 		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.sound() && w.demands(),
 		Slowest:   w.calm.slowest, Bound: w.plan.delayBound(),
 		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
-		Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash,
+		Restarts: w.restarts, Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash,
 	}
 }
 
@@ -68,6 +69,9 @@ func (p *plan) String() string {
 		if r.crash != clock.Never {
 			s += fmt.Sprintf(", %s crashes", group.FromIndex(i))
 		}
+	}
+	if p.disks != nil {
+		s += ", durable"
 	}
 	if !p.judged {
 		s += ", leaders are not judged"

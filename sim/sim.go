@@ -14,6 +14,7 @@ package sim
 
 import (
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"github.com/primebft/prime/app"
@@ -34,6 +35,9 @@ type Options struct {
 	// WAN gives the world the links of a profile instead of latencies that the seed draws, and replicas the timers for them. The
 	// storm's troubles stay. The profile must fit any number of replicas. nil: the seed decides.
 	WAN *wan.Profile
+	// Disks makes correct replicas durable, and lets them fall and start again in the storm, some or all of them, in the middle
+	// of anything: processes are killed, machines lose power, writes are torn, disks are full.
+	Disks bool
 	// Trace receives one line for everything that happens. nil: nothing is written.
 	Trace io.Writer
 	// Timeout is how long, in real time, the world may take before that counts as a violation. 0: for ever.
@@ -50,6 +54,9 @@ func newReplica(cfg core.Config) (core.Machine, error) { return core.New(cfg) }
 func run(o *Options, p *plan, machine func(core.Config) (core.Machine, error)) Report {
 	if o.WAN != nil {
 		p.emulate(o.WAN)
+	}
+	if o.Disks {
+		drawDisks(rand.New(rand.NewPCG(o.Seed, 3)), p)
 	}
 	p.work.fill(o.Payload, p.limits.UpdateBytes)
 	w, err := newWorld(o, p, machine)

@@ -20,11 +20,12 @@ type plan struct {
 	stormEnd clock.Instant
 	work     workPlan
 	// What the harness itself does in this world, to test more than the protocol core.
-	roundTrip bool // every message is decoded from the bytes that would travel
-	immutable bool // every message is encoded again when it arrives: nobody may have changed it
-	auth      bool // clients sign their updates
-	check     bool // core.Config.Check
-	judged    bool // leaders are judged and replaced; otherwise view 1 is the only one
+	roundTrip bool       // every message is decoded from the bytes that would travel
+	immutable bool       // every message is encoded again when it arrives: nobody may have changed it
+	auth      bool       // clients sign their updates
+	check     bool       // core.Config.Check
+	disks     []diskPlan // by group.ID.Index; nil: replicas are ephemeral
+	judged    bool       // leaders are judged and replaced; otherwise view 1 is the only one
 }
 
 // replicaPlan is what one replica is like.

@@ -40,6 +40,7 @@ type world struct {
 	over          bool
 	events        uint64
 	refusedFrames uint64 // messages of attackers that receivers refuse
+	restarts      int    // of replicas
 	refusals      uint64 // updates that correct replicas refused
 	hash          uint64
 	violation     *Violation
@@ -139,10 +140,10 @@ func (w *world) handle(e *event) {
 	var n *node
 	if e.node != 0 {
 		n = w.nodes[e.node.Index()]
-		if n.crashed != clock.Never {
+		if n.crashed != clock.Never && e.kind != rise {
 			return
 		}
-		if until := n.plan.paused(w.now); until > w.now && e.kind != crash {
+		if until := n.plan.paused(w.now); until > w.now && e.kind != crash && e.kind != tumble && e.kind != rise {
 			e.at = until // in its old place among the events of that instant: what came first stays first
 			w.queue.insert(*e)
 			return
@@ -164,6 +165,8 @@ func (w *world) handle(e *event) {
 		w.calmDown()
 	case inspect:
 		w.inspect()
+	case synced, tumble, rise:
+		w.diskOf(n, e)
 	}
 }
 
@@ -179,7 +182,7 @@ func (r *replicaPlan) paused(now clock.Instant) clock.Instant {
 }
 
 func (w *world) arrive(n *node, e *event) {
-	if w.nodes[e.from.Index()].crashed < e.departs {
+	if w.nodes[e.from.Index()].ended(e.life, e.departs) {
 		return // its sender did not live to send it
 	}
 	w.hash = scramble(w.hash ^ uint64(e.from) ^ uint64(e.env.Digest[0])<<8 ^ uint64(e.env.Digest[1])<<16)
@@ -189,7 +192,9 @@ func (w *world) arrive(n *node, e *event) {
 		}
 	}
 	w.note(w.now, "hears", n.id, e.from, e.env)
+	n.echo = e.from == n.id
 	w.step(n, core.Input{Message: e.env})
+	n.echo = false
 }
 
 // mostIdle is how many ticks in a row may leave a machine's deadline where it is.

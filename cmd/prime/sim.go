@@ -23,6 +23,7 @@ import (
 type simCmd struct {
 	Seeds          string        `required:"" placeholder:"A-B" help:"Which worlds to run: a range of seeds, both ends included, or one seed."`
 	RealSignatures bool          `help:"Sign everything with Ed25519 instead of a checksum: slower, and nothing else should change."`
+	Disks          bool          `help:"Make correct replicas durable, and let them fall and start again: kills, losses of power, torn writes, full disks."`
 	SeedTimeout    time.Duration `default:"10m" help:"How long one world may take, in real time, before that is a violation; 0: for ever."`
 	For            time.Duration `help:"Begin no further world after this long; 0: run all."`
 	Trace          bool          `help:"Print everything that happens on standard error, one world after the other."`
@@ -131,7 +132,7 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 	for range workers {
 		running.Go(func() {
 			for seed := range seeds {
-				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links}
+				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links, Disks: c.Disks}
 				if c.Trace {
 					o.Trace = g.err
 				}
@@ -162,6 +163,9 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		}
 		if v := r.Violation; v != nil {
 			replay := sim.Replay(r.Seed, c.RealSignatures)
+			if c.Disks {
+				replay += " --disks"
+			}
 			if c.WAN != "" {
 				replay += " --wan " + c.WAN
 			}

@@ -17,16 +17,18 @@ func main() {
 	timeout := flag.Duration("timeout", time.Minute, "how long one world may take")
 	all := flag.Bool("all", false, "go on after a violation")
 	trace := flag.Bool("trace", false, "print what happens")
+	disks := flag.Bool("disks", false, "replicas are durable, and fall and start again")
 	flag.Parse()
 	found := false
-	var worlds, changed, views, bound, updates uint64
+	var worlds, changed, views, bound, updates, restarts uint64
 	for seed := *from; seed <= *to; seed++ {
-		o := sim.Options{Seed: seed, Timeout: *timeout}
+		o := sim.Options{Seed: seed, Timeout: *timeout, Disks: *disks}
 		if *trace {
 			o.Trace = os.Stdout
 		}
 		r := sim.Run(o)
 		worlds, views, bound, updates = worlds+1, views+r.Views-1, bound+uint64(r.Rebound), updates+uint64(r.Updates)
+		restarts += uint64(r.Restarts)
 		if r.Views > 1 {
 			changed++
 		}
@@ -38,7 +40,7 @@ func main() {
 		}
 	}
 	if *all {
-		fmt.Printf("%d worlds, %d with %d view changes, which bound %d ordinals; %d updates\n", worlds, changed, views, bound, updates)
+		fmt.Printf("%d worlds, %d with %d view changes, which bound %d ordinals; %d updates; %d restarts\n", worlds, changed, views, bound, updates, restarts)
 	}
 	if found {
 		os.Exit(1)
