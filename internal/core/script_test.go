@@ -46,6 +46,9 @@ type script struct {
 	rules    []rule
 	muted    map[trace.Kind]bool
 	log      strings.Builder
+	heard    func(at clock.Instant, to, from group.ID, env *wire.Envelope) // sees what arrives, for tests in Go; may be nil
+	sent     func(at clock.Instant, from group.ID, to group.Set, env *wire.Envelope)
+	stepped  func(id group.ID, out *effect.Output)
 }
 
 type packet struct {
@@ -251,6 +254,9 @@ func (s *script) step(id group.ID, in core.Input) {
 	for _, send := range out.Sends {
 		s.send(id, send)
 	}
+	if s.stepped != nil {
+		s.stepped(id, &out)
+	}
 }
 
 func (s *script) send(from group.ID, send effect.Send) {
@@ -258,6 +264,9 @@ func (s *script) send(from group.ID, send effect.Send) {
 	if env == nil {
 		env = wire.NewEnvelope(wire.Header{Sender: from, Epoch: 1, Incarnation: 1}, send.Msg)
 		env.Finish(wire.Proof{Count: 1})
+	}
+	if s.sent != nil {
+		s.sent(s.now, from, send.To, env)
 	}
 	for to := range send.To.All() {
 		match := slices.IndexFunc(s.rules, func(r rule) bool {
@@ -294,6 +303,9 @@ func (s *script) advance(until clock.Instant) {
 		for i := 0; i < len(s.queue); {
 			if p := s.queue[i]; p.due <= s.now {
 				s.queue = slices.Delete(s.queue, i, i+1)
+				if s.heard != nil {
+					s.heard(s.now, p.to, p.by, p.env)
+				}
 				s.step(p.to, core.Input{Message: p.env})
 				i = 0
 				continue
