@@ -213,7 +213,7 @@ func (s *script) equivocate(t *testing.T, d *datadriven.TestData) {
 	}
 }
 
-// propose rI ordinal=N to=…: replica I signs an empty proposal, as a leader that lies would.
+// propose rI ordinal=N view=V to=…: replica I signs an empty proposal, as a leader that lies would.
 func (s *script) propose(t *testing.T, d *datadriven.TestData) {
 	m := &wire.PrePrepare{View: 1, Ordinal: 1, Incarnations: wire.HashIncarnations(1, slices.Repeat([]uint32{1}, s.group.N())),
 		Base: make(wire.Vector, s.group.N()), Rows: make(wire.Rows, s.group.N())}
@@ -222,6 +222,8 @@ func (s *script) propose(t *testing.T, d *datadriven.TestData) {
 		switch a.Key {
 		case "ordinal":
 			m.Ordinal, _ = strconv.ParseUint(a.Vals[0], 10, 64)
+		case "view":
+			m.View, _ = strconv.ParseUint(a.Vals[0], 10, 64)
 		case "to":
 			to = parseSet(t, a.Vals)
 		default:
