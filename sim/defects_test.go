@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -65,21 +66,35 @@ func expectFailures(t *testing.T, m mutant) {
 		tests[pkg] = append(tests[pkg], name)
 	}
 	for _, pkg := range packages {
+		work := withTestdata(t, filepath.Join(root, filepath.FromSlash(pkg)))
 		binary := filepath.Join(dir, strings.ReplaceAll(pkg, "/", "_"))
-		build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, "./"+pkg)
+		build := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", binary, "./"+pkg)
 		build.Dir = root
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("the bug does not compile: %v\n%s", err, out)
 		}
 		for _, name := range tests[pkg] {
 			run := exec.Command(binary, "-test.run", exactly(name), "-test.timeout", "2m")
-			run.Dir = filepath.Join(root, filepath.FromSlash(pkg))
+			run.Dir = work
 			out, err := run.CombinedOutput()
 			if text := string(out); err == nil || !strings.Contains(text, "--- FAIL: "+name) && !strings.Contains(text, "panic: ") {
 				t.Errorf("%s: %s %s does not fail on the defective rule: %v\n%s", m.why, pkg, name, err, text)
 			}
 		}
 	}
+}
+
+// withTestdata is a folder with a copy of a package's test data: tests that fail may leave something there.
+func withTestdata(t *testing.T, pkg string) string {
+	t.Helper()
+	dir, data := t.TempDir(), filepath.Join(pkg, "testdata")
+	if _, err := os.Stat(data); err != nil {
+		return dir
+	}
+	if err := os.CopyFS(filepath.Join(dir, "testdata"), os.DirFS(data)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // exactly is the pattern that matches one test, or subtest, and no other.

@@ -179,8 +179,10 @@ func TestClaimA3NoAnswerWithoutState(t *testing.T) {
 	if got := c.machines[3].Status(); got.Executed != 0 || got.View != 2 {
 		t.Fatalf("r4 is not what this test is about: %+v", got)
 	}
-	if said := c.says(4, wire.KindReplayPrepare); len(said) > 0 {
-		t.Errorf("r4 answers at %v without having executed what the list has executed", said[0].at)
+	for _, kind := range []wire.Kind{wire.KindReplayPrepare, wire.KindReplayCommit} {
+		if said := c.says(4, kind); len(said) > 0 {
+			t.Errorf("r4 says %s at %v without having executed what the list has executed", kind, said[0].at)
+		}
 	}
 	for _, id := range []group.ID{1, 2, 3} {
 		if len(c.says(id, wire.KindReplayPrepare)) == 0 {
@@ -195,31 +197,36 @@ func TestClaimA3NoAnswerWithoutState(t *testing.T) {
 func TestClaimA3ProofNeedsQuorumOfEqualShares(t *testing.T) {
 	t.Parallel()
 	for _, fk := range [][2]int{{1, 0}, {1, 1}, {2, 0}} {
-		c, r, hear := inChange(t, fk[0], fk[1])
-		quorum := group.ID(c.group.Quorum())
+		c, hear := inChange(t, fk[0], fk[1])
+		quorum, liar := group.ID(c.group.Quorum()), group.ID(c.group.N())
 		resolution := wire.Resolution{View: 2, Members: c.group.All(), Base: 0, Start: 1, Window: wire.Bindings{}.Digest(1, 2, 0)}
 		other := resolution
 		other.Start, other.Window = 2, (wire.Bindings{{}}).Digest(1, 2, 0)
-		for id := group.ID(3); id < quorum+2; id++ {
-			hear(id, &wire.StateShare{Resolution: other})
-			if proofs := hear(id, &wire.StateShare{Resolution: resolution}); id < quorum+2-1 && len(proofs) > 0 {
-				t.Errorf("%s: %d shares are a proof", c.group, id-2)
-			}
-			hear(id, &wire.StateShare{Resolution: resolution})
+		if proofs := hear(liar, &wire.StateShare{Resolution: other}); len(proofs) > 0 {
+			t.Errorf("%s: one share is a proof", c.group)
 		}
 		short := wire.Resolution{View: 2, Members: group.Set(1), Start: 1, Window: wire.Bindings{}.Digest(1, 2, 0)}
-		for id := range c.group.All().All() {
+		for id := group.ID(1); id <= quorum; id++ {
 			if said := hear(id, &wire.StateShare{Resolution: short}); len(said) > 0 {
 				t.Errorf("%s: a list of one is proven", c.group)
 			}
+			proofs := hear(id, &wire.StateShare{Resolution: resolution})
+			if (len(proofs) > 0) != (id == quorum) {
+				t.Errorf("%s: %d equal shares, %d proofs", c.group, id, len(proofs))
+			}
+			for _, m := range proofs {
+				if got := m.(*wire.StateProof).Resolution; got != resolution {
+					t.Errorf("%s: what is proven is %v", c.group, got)
+				}
+			}
+			hear(id, &wire.StateShare{Resolution: resolution}) // twice is once
 		}
-		_ = r
 	}
 }
 
 // inChange is a replica, r1, in the change to view 2, and a function that tells it something and returns the VC-PROOFs that it
 // sends then.
-func inChange(t *testing.T, f, k int) (*claim, *core.Replica, func(group.ID, wire.Message) []wire.Message) {
+func inChange(t *testing.T, f, k int) (*claim, func(group.ID, wire.Message) []wire.Message) {
 	t.Helper()
 	c := &claim{script: &script{group: group.MustNew(f, k)}, t: t}
 	r := lonely(t, 1, c.group)
@@ -239,7 +246,7 @@ func inChange(t *testing.T, f, k int) (*claim, *core.Replica, func(group.ID, wir
 	if v := r.Status(); v.View != 2 || v.Installed {
 		t.Fatalf("not in a view change: %+v", v)
 	}
-	return c, r, hear
+	return c, hear
 }
 
 // Appendix A.3: what nobody reports is bound to a no-op, what somebody reports to its certificate, and when the REPLAY is committed
@@ -254,6 +261,38 @@ func TestClaimA3WindowIsOneBatch(t *testing.T) {
 		for ordinal, what := range []string{"", "a(r2) b(r3)"} {
 			want := fmt.Sprintf("%s %s: deliver %d: %s\n", time.Duration(installed), id, ordinal+1, what)
 			c.expect(log, want)
+		}
+	}
+}
+
+// Appendix A.3: a REPLAY that reaches one correct replica reaches all, because it is passed on as proposals are.
+func TestClaimA3ReplayIsPassedOn(t *testing.T) {
+	t.Parallel()
+	c := newClaim(t, "group f=1 k=1"+quietly, "drop type=REPLAY from=r2 to=(r1,r4,r5,r6)", "vote view=2 from=(r1,r3,r4,r5)")
+	at := c.installedAt(c.do("advance 12ms"))
+	for i := range at {
+		if at[i] == clock.Never {
+			t.Errorf("r%d does not install view 2", i+1)
+		}
+	}
+}
+
+// Appendix A.3: a REPLAY is agreed on like a proposal. With one REPLAY-PREPARE less than Q a replica does not commit to it, with one
+// REPLAY-COMMIT less it does not install the view.
+func TestClaimA3ReplayNeedsItsQuorums(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []wire.Kind{wire.KindReplayPrepare, wire.KindReplayCommit} {
+		for _, missing := range []string{"(r4,r5)", "(r3,r4,r5)"} { // of six: r6 has four, itself included, or three
+			c := newClaim(t, "group f=1 k=1"+quietly, fmt.Sprintf("drop type=%s from=%s to=r6", kind, missing),
+				"vote view=2 from=(r1,r2,r3,r4)")
+			log := c.do("advance 15ms")
+			done := len(c.says(6, wire.KindReplayCommit)) > 0
+			if kind == wire.KindReplayCommit {
+				done = c.installedAt(log)[5] != clock.Never
+			}
+			if done != (missing == "(r4,r5)") {
+				t.Errorf("without %s of %s r6 goes on: %v", kind, missing, done)
+			}
 		}
 	}
 }
