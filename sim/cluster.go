@@ -10,6 +10,7 @@ import (
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/invariant"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
 )
@@ -111,6 +112,22 @@ func (w *world) attach(n *node, incarnations []uint32) {
 		n.signer.Sign([]*wire.Envelope{env})
 		w.ledger.said(env)
 		return env
+	}
+	for i := range w.plan.replicas {
+		if len(w.plan.replicas[i].attacks) > 0 {
+			host.Allies = host.Allies.With(group.FromIndex(i))
+		}
+	}
+	host.SignAs = func(ally group.ID, m wire.Message) *wire.Envelope {
+		env := wire.NewEnvelope(w.header[ally.Index()], m)
+		w.nodes[ally.Index()].signer.Sign([]*wire.Envelope{env})
+		w.ledger.said(env)
+		return env
+	}
+	host.Twin = func() core.Machine {
+		twin, err := w.machine(w.plan.config(n.id, incarnations))
+		invariant.Assert(err == nil, "%s was possible once, and not again: %v", n.id, err)
+		return twin
 	}
 	for _, name := range n.plan.attacks {
 		if b, ok := attack.Named(name); ok {
