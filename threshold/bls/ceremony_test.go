@@ -88,11 +88,38 @@ func TestCeremony(t *testing.T) {
 	}
 }
 
+// falseDealing is something else than what r2 has dealt, and what r1 says of it.
+type falseDealing struct {
+	name, want string
+	make       func() []byte
+}
+
 // TestFalseDealings: whoever deals falsely is named by whom it wrongs, and nothing comes of it.
 func TestFalseDealings(t *testing.T) {
 	t.Parallel()
 	c, keys := members(t, 4, 3)
 	all := c.dealings(t, keys)
+	for _, test := range append(damagedDealings(t, c, keys, all), lyingDealings(t, c, keys, all)...) {
+		given := slices.Clone(all)
+		given[1] = test.make()
+		s, err := c.Finish(1, keys[0], given)
+		if err == nil || !strings.Contains(err.Error(), test.want) || s.Secret != nil {
+			t.Errorf("%s: %q is not in: %v", test.name, test.want, err)
+		}
+	}
+	if _, err := c.Finish(1, keys[0], all[:3]); err == nil || !strings.Contains(err.Error(), "the dealing of r4 is missing") {
+		t.Errorf("three of four: %v", err)
+	}
+	if _, err := c.Finish(1, keys[1], all); err == nil || !strings.Contains(err.Error(), "cannot decrypt") {
+		t.Errorf("with another's key: %v", err)
+	}
+	if _, err := c.Finish(5, keys[1], all); err == nil {
+		t.Error("r5 of four finishes")
+	}
+}
+
+// lyingDealings are signed by r2 itself.
+func lyingDealings(t *testing.T, c Ceremony, keys []ed25519.PrivateKey, all [][]byte) []falseDealing {
 	resign := func(d *dealing) []byte {
 		d.signature = ed25519.Sign(keys[d.dealer-1], d.unsigned())
 		return d.encode()
@@ -113,14 +140,7 @@ func TestFalseDealings(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, test := range []struct {
-		name, want string
-		make       func() []byte
-	}{
-		{"damaged", "was not signed by r2", func() []byte { b := bytes.Clone(all[1]); b[200] ^= 1; return b }},
-		{"short", "that of r2 is damaged", func() []byte { return all[1][:len(all[1])-1] }},
-		{"no dealing", "is not a dealing", func() []byte { return []byte("hello") }},
-		{"somebody else's", "two dealings of r3", func() []byte { return all[2] }},
+	return []falseDealing{
 		{"wrong value", "that of r2 is false: the value for r1 is not the one", func() []byte {
 			d := reopen()
 			v := random()
@@ -157,6 +177,16 @@ func TestFalseDealings(t *testing.T) {
 			d.possession = other.possession
 			return resign(d)
 		}},
+	}
+}
+
+// damagedDealings are not what r2 signed, or not for this ceremony.
+func damagedDealings(t *testing.T, c Ceremony, keys []ed25519.PrivateKey, all [][]byte) []falseDealing {
+	return []falseDealing{
+		{"damaged", "was not signed by r2", func() []byte { b := bytes.Clone(all[1]); b[200] ^= 1; return b }},
+		{"short", "that of r2 is damaged", func() []byte { return all[1][:len(all[1])-1] }},
+		{"no dealing", "is not a dealing", func() []byte { return []byte("hello") }},
+		{"somebody else's", "two dealings of r3", func() []byte { return all[2] }},
 		{"another ceremony", "made for other members", func() []byte {
 			fewer := Ceremony{Quorum: 2, Members: c.Members}
 			b, err := fewer.Deal(2, keys[1])
@@ -165,22 +195,6 @@ func TestFalseDealings(t *testing.T) {
 			}
 			return b
 		}},
-	} {
-		given := slices.Clone(all)
-		given[1] = test.make()
-		s, err := c.Finish(1, keys[0], given)
-		if err == nil || !strings.Contains(err.Error(), test.want) || s.Secret != nil {
-			t.Errorf("%s: %q is not in: %v", test.name, test.want, err)
-		}
-	}
-	if _, err := c.Finish(1, keys[0], all[:3]); err == nil || !strings.Contains(err.Error(), "the dealing of r4 is missing") {
-		t.Errorf("three of four: %v", err)
-	}
-	if _, err := c.Finish(1, keys[1], all); err == nil || !strings.Contains(err.Error(), "cannot decrypt") {
-		t.Errorf("with another's key: %v", err)
-	}
-	if _, err := c.Finish(5, keys[1], all); err == nil {
-		t.Error("r5 of four finishes")
 	}
 }
 

@@ -114,7 +114,9 @@ func (g *group) VerifyShare(id int, message []byte, share *threshold.Signature) 
 }
 
 // Verify implements threshold.Group.
-func (g *group) Verify(message []byte, sig *threshold.Signature) bool { return g.verify(message, sig, &g.key) }
+func (g *group) Verify(message []byte, sig *threshold.Signature) bool {
+	return g.verify(message, sig, &g.key)
+}
 
 func (g *group) verify(message []byte, sig *threshold.Signature, key *lines) bool {
 	p, ok := decodeG1(sig[:])
