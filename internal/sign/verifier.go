@@ -17,7 +17,7 @@ type Verifier struct {
 	quorum    int
 	signers   []signer // by group.ID.Index
 	updates   updates
-	proofs    known // threshold signatures
+	proofs    known     // threshold signatures
 	inspector sync.Pool // of *inspection
 }
 
