@@ -35,6 +35,7 @@ type Behaviour struct {
 	Does   string // one line for people
 	Leader bool   // means something only at the leader
 	Noisy  bool   // never stops, or introduces requests of its own: an idle system need not fall silent
+	Apart  bool   // not drawn among the others: worlds in which it means something draw it by itself
 	Wrap   func(h *Host, inner core.Machine) core.Machine
 }
 
@@ -44,7 +45,7 @@ func Behaviours() []Behaviour {
 		equivocate(), equivocateToTwo(), agree(), hide(), mute(), selective(), liar(), falseAcks(), wrongVotes(), absurdTime(),
 		flood(), replay(), late(), frame(), omitRows(), staleRows(), forgeRows(), twoProposals(), proposeToOne(),
 		proposalToTheRest(), delay(), silentChange(), halfChange(), replayToOne(), twoReplays(), twoReports(), lyingReports(),
-		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(),
+		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), forgedShares(),
 	}
 }
 
