@@ -212,3 +212,26 @@ func TestThresholdMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestSupersededShares: when a view has its threshold signature, shares for it and for earlier ones are not verified any more;
+// those for later views are.
+func TestSupersededShares(t *testing.T) {
+	t.Parallel()
+	c := thresholdCluster(t)
+	p := c.pool(t, 1, 1<<20)
+	list := c.shares(4, 1, 2, 3)
+	proof := wire.StateProof{Resolution: c.resolution(4), Shares: list}
+	p.Offer(1, wire.Bounded, list[0].Raw)
+	forged := c.one(3, &wire.StateProof{Resolution: c.resolution(9), Sig: new(wire.Threshold)})
+	p.Offer(3, wire.Timely, forged.Raw)
+	until(t, "the forged proof refused", func() bool { return p.Stats()[2].Refused[BadShare] == 1 })
+	p.Offer(4, wire.Timely, c.said(4, &wire.Replay{Proof: proof}).Raw)
+	collect(t, p, 2)
+	p.Offer(2, wire.Bounded, list[1].Raw)
+	p.Offer(2, wire.Bounded, c.shares(3, 2)[0].Raw)
+	p.Offer(2, wire.Bounded, c.shares(5, 2)[0].Raw)
+	collect(t, p, 1)
+	until(t, "two superseded", func() bool { return p.Stats()[1].Refused[Superseded] == 2 })
+	p.Offer(2, wire.Bounded, c.one(2, &wire.StateShare{Resolution: c.resolution(5), Share: new(wire.Threshold)}).Raw)
+	until(t, "a false share refused", func() bool { return p.Stats()[1].Refused[BadShare] == 1 })
+}
