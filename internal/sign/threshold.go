@@ -17,7 +17,7 @@ import (
 const domainProof = "prime-proof-v1\x00"
 
 // thresholdCost is how many Ed25519 signatures take as long to verify as one threshold signature or share.
-const thresholdCost = 24
+const thresholdCost = 20
 
 // appendProof appends what a share of the proof of a resolution is over.
 func (k *Keyring) appendProof(b []byte, r *wire.Resolution) []byte {
