@@ -43,6 +43,7 @@ type Behaviour struct {
 	Leader bool   // means something only at the leader
 	Hides  bool   // its requests, or one of two under one number, do not reach all: what is ordered with them waits until they are fetched
 	Noisy  bool   // never stops, or introduces requests of its own: an idle system need not fall silent
+	Apart  bool   // not drawn among the others: worlds in which it means something draw it by itself
 	Wrap   func(h *Host, inner core.Machine) core.Machine
 }
 
@@ -52,8 +53,12 @@ func Behaviours() []Behaviour {
 		equivocate(), equivocateToTwo(), agree(), hide(), mute(), selective(), liar(), falseAcks(), wrongVotes(), absurdTime(),
 		flood(), replay(), late(), frame(), omitRows(), staleRows(), forgeRows(), twoProposals(), proposeToOne(),
 		proposalToTheRest(), delay(), silentChange(), halfChange(), replayToOne(), twoReplays(), twoReports(), lyingReports(),
+<<<<<<< HEAD
 		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), reconciliation(), wrongBase(), earlyPongs(), forgedChange(),
 		floodKind(), twins(), sharedKey(),
+=======
+		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), forgedShares(),
+>>>>>>> w-bls
 	}
 }
 
