@@ -33,11 +33,13 @@ type node struct {
 	idle     int             // ticks in a row that did not move its deadline
 	out      effect.Output
 	batch    []*wire.Envelope
-	accepted map[updateKey]bool // updates of clients that it took, and has not refused since
+	accepted map[updateKey]bool       // updates of clients that it took, and has not refused since
+	own      uint64                   // its own requests that it has executed
+	ownAt    map[uint64]clock.Instant // when, since the storm
 }
 
 // local is the instant that the node's own clock shows.
-func (n *node) local(now clock.Instant) clock.Instant { return now + n.plan.start }
+func (n *node) local(now clock.Instant) clock.Instant { return n.plan.local(now) }
 
 // correct reports whether the node follows the protocol.
 func (n *node) correct() bool { return len(n.plan.attacks) == 0 }
@@ -68,7 +70,8 @@ func (w *world) build() error {
 	for i := range p.replicas {
 		id := group.FromIndex(i)
 		w.header[i] = w.keys.keyring.Header(id)
-		n := &node{id: id, plan: &p.replicas[i], crashed: clock.Never, armed: clock.Never, accepted: map[updateKey]bool{}}
+		n := &node{id: id, plan: &p.replicas[i], crashed: clock.Never, armed: clock.Never, accepted: map[updateKey]bool{},
+			ownAt: map[uint64]clock.Instant{}}
 		if n.signer, err = w.keys.signer(id); err != nil {
 			return err
 		}
@@ -190,10 +193,16 @@ func (w *world) sign(n *node) clock.Instant {
 	}
 	n.signer.Sign(n.batch)
 	n.signFree = max(n.signFree, w.now).Add(n.plan.signCost)
+	if n.correct() && w.calm.stage != raging && w.now >= w.plan.aftermath() {
+		w.calm.signing = max(w.calm.signing, n.signFree.Sub(w.now))
+	}
 	for _, env := range n.batch {
 		w.note(w.now, "says", n.id, 0, env)
 		if n.correct() {
 			w.promises.signed(env)
+			if m, ok := env.Msg.(*wire.PreorderRequest); ok {
+				w.introducing(n, m)
+			}
 		} else {
 			w.ledger.said(env)
 		}
@@ -256,8 +265,8 @@ func (w *world) arm(n *node) {
 	if due == clock.Never {
 		return
 	}
-	if due -= n.plan.start; due < n.armed {
-		n.armed = max(due, w.now)
+	if at := max(n.plan.world(due), w.now); at < n.armed {
+		n.armed = at
 		w.queue.push(event{at: n.armed, kind: wake, node: n.id})
 	}
 }

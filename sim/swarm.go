@@ -19,6 +19,7 @@ type plan struct {
 	net      netPlan
 	stormEnd clock.Instant
 	work     workPlan
+	serve    servePlan
 	// What the harness itself does in this world, to test more than the protocol core.
 	roundTrip bool // every message is decoded from the bytes that would travel
 	immutable bool // every message is encoded again when it arrives: nobody may have changed it
@@ -33,6 +34,7 @@ type replicaPlan struct {
 	timing     core.Timing
 	skew       time.Duration // of its calendar clock
 	start      clock.Instant // its own clock's value when the world starts: instants of two replicas have nothing in common
+	drift      int64         // by how much its own clock runs fast, in millionths; negative if it runs slow
 	signCost   time.Duration // one signature; they are made one after the other
 	verifyCost time.Duration
 	crash      clock.Instant // Never: it does not
@@ -84,7 +86,9 @@ func draw(seed uint64) *plan {
 	p.immutable = rng.IntN(4) == 0
 	p.auth = rng.IntN(4) == 0
 	p.check = rng.IntN(2) == 0
+	drawDrift(rng, p)
 	drawJudgement(rng, p)
+	drawServing(rng, p)
 	return p
 }
 

@@ -20,6 +20,9 @@ func main() {
 	flag.Parse()
 	found := false
 	var worlds, changed, views, bound, updates uint64
+	var held, heldWorlds, changes, nested, peaceful, stalled int
+	var most float64
+	var closest sim.Report
 	for seed := *from; seed <= *to; seed++ {
 		o := sim.Options{Seed: seed, Timeout: *timeout}
 		if *trace {
@@ -30,6 +33,19 @@ func main() {
 		if r.Views > 1 {
 			changed++
 		}
+		if held += r.Held; r.Held > 0 {
+			heldWorlds++
+		}
+		changes, stalled = max(changes, r.Changes), stalled+r.Stalled
+		if r.Nested {
+			nested++
+		}
+		if r.Peaceful {
+			peaceful++
+		}
+		if ratio := float64(r.Slowest) / float64(max(1, r.Bound)); ratio > most {
+			most, closest = ratio, r
+		}
 		if r.Violation != nil {
 			fmt.Printf("seed %d (%s) at %v: %s\n", seed, r.World, r.Violation.At, r.Violation.What)
 			if found = true; !*all {
@@ -39,6 +55,8 @@ func main() {
 	}
 	if *all {
 		fmt.Printf("%d worlds, %d with %d view changes, which bound %d ordinals; %d updates\n", worlds, changed, views, bound, updates)
+		fmt.Printf("%d updates of %d worlds held to the bound, the closest in seed %d: %v of %v; %d view changes at most; %d worlds with nested ones, %d peaceful; %d standstills\n",
+			held, heldWorlds, closest.Seed, closest.Slowest, closest.Bound, changes, nested, peaceful, stalled)
 	}
 	if found {
 		os.Exit(1)
