@@ -43,7 +43,7 @@ func (p *plan) terms(signing time.Duration) terms {
 		*d = p.stretch(*d)
 	}
 	t.bounded, t.timely = p.net.latencyMax+signing+verify+copies, p.net.timelyMax+signing+verify+copies
-	t.pace = p.pace(t.timely + 2*t.bounded)
+	t.pace = p.pace(2*t.bounded + max(t.timely, t.ack))
 	if !p.judged {
 		return t
 	}
@@ -74,19 +74,20 @@ const copies = 10 * time.Microsecond
 // and summary.
 func (t *terms) settled() time.Duration { return t.request + t.ack + t.summary + 3*t.bounded }
 
-// agreement is from the proposal's arrival at one correct replica until all have executed it: flooding, PREPARE and COMMIT.
-func (t *terms) agreement() time.Duration { return 3 * t.bounded }
+// agreement is from the proposal's arrival at one correct replica until all have executed it: flooding, PREPARE and COMMIT. What
+// else the ordinal orders may be so new that requests and acknowledgements are still on their way; they are there by then too.
+func (t *terms) agreement() time.Duration { return 2*t.bounded + max(t.bounded, t.ack) }
 
 // bound is how long an update may take under any leader that keeps its place:
-// 6 L_bounded + (K_Lat · acceptable + Δ_pp) + Δ_req + Δ_ack + Δ_sum + Δ_mat + Δ_notice.
+// 5 L_bounded + max(L_bounded, Δ_ack) + (K_Lat · acceptable + Δ_pp) + Δ_req + Δ_ack + Δ_sum + Δ_mat + Δ_notice.
 func (t *terms) bound() time.Duration {
 	return t.settled() + t.matrix + t.role + t.notice + t.agreement()
 }
 
 // fair is how long it may take under a correct leader, which hears the summaries itself and proposes to all:
-// 5 L_bounded + L_timely + Δ_req + Δ_ack + Δ_sum + Δ_pro + Δ_win.
+// 5 L_bounded + max(L_timely, Δ_ack) + Δ_req + Δ_ack + Δ_sum + Δ_pro + Δ_win.
 func (t *terms) fair() time.Duration {
-	return t.settled() + t.pace + t.timely + 2*t.bounded
+	return t.settled() + t.pace + 2*t.bounded + max(t.timely, t.ack)
 }
 
 // change is how long an update waits at most because of one view that is given up: until the leader is voted out, and until the

@@ -174,7 +174,7 @@ func (w *world) rest(late bool) {
 		return
 	}
 	w.over = false
-	if w.now >= w.calm.end || !w.plan.leftovers() {
+	if w.now >= w.calm.end || !w.leftovers() {
 		w.fail("ordinal %d orders something although there is nothing to order", len(w.history.ordinals))
 	}
 	w.calm.ordinals, w.calm.until = len(w.history.ordinals), w.now.Add(restRounds*w.plan.round())
@@ -182,7 +182,7 @@ func (w *world) rest(late bool) {
 
 // silence expects that replicas at rest send no more than what they repeat: how much that is must not depend on history.
 func (w *world) silence() {
-	if !w.over || w.plan.leftovers() {
+	if !w.over || w.leftovers() {
 		return
 	}
 	for _, n := range w.nodes {
@@ -281,7 +281,7 @@ func (w *world) nextProbe() {
 	n := w.nodes[w.calm.probes[0].Index()]
 	w.calm.probes = w.calm.probes[1:]
 	w.submitWatched(n, 1)
-	if k := (updateKey{clientID(probeClient), w.calm.nextSeq}); n.live() && n.status().Lanes != nil && !n.accepted[k] {
+	if n.live() && n.status().Lanes != nil && len(n.accepted) == 0 {
 		w.fail("%s refuses an update although nothing is pending", n.id)
 	}
 }
@@ -315,4 +315,14 @@ func (w *world) noisy() bool {
 		}
 	}
 	return false
+}
+
+// leftovers reports whether there are replicas whose requests need not all be ordered at once.
+func (w *world) leftovers() bool {
+	for _, n := range w.nodes {
+		if n.crashed != clock.Never {
+			return true
+		}
+	}
+	return w.plan.leftovers()
 }

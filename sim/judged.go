@@ -84,14 +84,14 @@ func drawUnrest(rng *rand.Rand, p *plan) {
 // its view later than others. Where origins hide requests, the oldest ordinal may wait for them to be fetched, from holders who
 // may lie.
 func (p *plan) honest() (floor, delta time.Duration) {
-	var crypto, fetch time.Duration
+	var crypto, fetch, ack time.Duration
 	for i := range p.replicas {
 		r := &p.replicas[i]
 		crypto = max(crypto, r.signCost+r.verifyCost)
-		fetch = max(fetch, r.timing.Fetch)
+		fetch, ack = max(fetch, r.timing.Fetch), max(ack, r.timing.Ack)
 	}
 	bounded, timely := p.net.latencyMax+10*crypto, p.net.timelyMax+10*crypto
-	delta = p.pace(timely+2*bounded) + 3*bounded
+	delta = p.pace(2*bounded+max(timely, ack)) + 3*bounded
 	if p.hides() {
 		delta += 2 * (3*(fetch+2*bounded) + 3*bounded)
 	}
@@ -184,7 +184,7 @@ func (w *world) begin(view, before uint64) {
 
 // peace expects that a peaceful world never changed its view.
 func (w *world) peace() {
-	if !w.plan.peaceful() {
+	if !w.peaceful() {
 		return
 	}
 	for _, n := range w.nodes {
@@ -193,3 +193,6 @@ func (w *world) peace() {
 		}
 	}
 }
+
+// peaceful reports whether the plan of this world was peaceful, and its quiet phase too.
+func (w *world) peaceful() bool { return !w.leftovers() && w.plan.peaceful() }

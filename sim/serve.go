@@ -89,11 +89,12 @@ type held struct {
 	count    int           // updates that were held to the bound
 	slowest  time.Duration
 	allowed  time.Duration // what the slowest, by ratio, was allowed to take
+	closest  [3]float64    // by kind
 	ratio    float64       // the highest of taken to allowed
 	replaced int           // view changes since from
 }
 
-// submitWatched submits updates that are held to the bound.
+// submitWatched submits updates that are held to the bound, if the replica lives.
 func (w *world) submitWatched(n *node, count int) {
 	if !n.live() {
 		return
@@ -185,10 +186,12 @@ func (w *world) hold(h *watch, at group.ID) {
 		return
 	}
 	s := &w.calm.held
-	took, allowed := w.now.Sub(h.since), w.allowed(h.since)
+	took := w.now.Sub(h.since)
+	allowed, kind := w.allowed(h.since)
 	if ratio := float64(took) / float64(allowed); ratio > s.ratio {
 		s.ratio, s.slowest, s.allowed = ratio, took, allowed
 	}
+	s.closest[kind] = max(s.closest[kind], float64(took)/float64(allowed))
 	if took > allowed {
 		w.fail("an update of %s takes %v to its execution at %s, and may take %v: %s", h.origin, took, at, allowed, w.explain(h.since))
 	}
@@ -196,13 +199,31 @@ func (w *world) hold(h *watch, at group.ID) {
 
 // allowed is how long an update may take that counts since then and is executed now: the bound, and for each change of views on
 // its way the bound on that.
-func (w *world) allowed(since clock.Instant) time.Duration {
+func (w *world) allowed(since clock.Instant) (time.Duration, kind) {
 	t, n := w.terms(), w.overlapping(since)
-	if n == 0 && w.sane(w.plan.group.Leader(w.views.highest())) {
-		return t.fair()
+	switch {
+	case n > 0:
+		return t.bound() + time.Duration(n)*t.change(), acrossViews
+	case w.fair(since):
+		return t.fair(), fairly
 	}
-	return t.bound() + time.Duration(n)*t.change()
+	return t.bound(), suffered
 }
+
+// fair reports whether the leader has been correct and running since then.
+func (w *world) fair(since clock.Instant) bool {
+	leader := w.plan.group.Leader(w.views.highest())
+	return w.sane(leader) && !w.unsteady(leader, since, w.now)
+}
+
+// kind is under which circumstances an update is executed: the place of its ratio in Report.Closest.
+type kind uint8
+
+const (
+	fairly      kind = iota // under a correct leader
+	suffered                // under another that keeps its place
+	acrossViews             // while views change
+)
 
 // overlapping is how many changes of views there were between since and now.
 func (w *world) overlapping(since clock.Instant) (n int) {
@@ -216,7 +237,7 @@ func (w *world) overlapping(since clock.Instant) (n int) {
 
 // explain says what an update was allowed to take.
 func (w *world) explain(since clock.Instant) string {
-	return fmt.Sprintf("the leader is correct: %v, changes of views: %d; %s", w.sane(w.plan.group.Leader(w.views.highest())),
+	return fmt.Sprintf("the leader is correct: %v, changes of views: %d; %s", w.fair(since),
 		w.overlapping(since), w.terms())
 }
 
@@ -307,7 +328,7 @@ func (w *world) spare() int {
 // strike stops the leader for ever, if that leaves enough replicas.
 func (w *world) strike() {
 	n := w.nodes[w.plan.group.Leader(w.views.highest()).Index()]
-	if w.calm.stage != serving || w.spare() < 1 || !w.sane(n.id) || n.id == w.plan.serve.staller {
+	if w.calm.stage != serving || !w.plan.judged || w.spare() < 1 || !w.sane(n.id) || n.id == w.plan.serve.staller {
 		return
 	}
 	n.crashed = w.now
@@ -318,7 +339,7 @@ func (w *world) strike() {
 // freeze lets the staller stand still.
 func (w *world) freeze(f *frost) {
 	p := w.plan
-	if p.serve.staller == 0 {
+	if p.serve.staller == 0 || !p.judged {
 		return
 	}
 	n := w.nodes[p.serve.staller.Index()]
