@@ -19,11 +19,8 @@ type terms struct {
 	pace   time.Duration // Δ_pro + Δ_win: a correct leader spaces its proposals, and waits for an ordinal to be executed
 	role   time.Duration // K_Lat · acceptable + Δ_pp: what a leader may take without losing its place
 	repeat time.Duration // K_Lat · acceptable: what it may take to repeat the proof of a view change
-	notice time.Duration // until a turnaround beyond that is reported: Δ_check, and reports rise by a sixteenth
+	notice time.Duration // Δ_check: until a turnaround beyond that is noticed
 }
-
-// Of a report that rises only those by more than a sixteenth are sent at once (package suspect).
-const reportStep = 16
 
 // terms computes the terms for messages that wait for their signature at most so long.
 func (p *plan) terms(signing time.Duration) terms {
@@ -51,7 +48,7 @@ func (p *plan) terms(signing time.Duration) terms {
 	acceptable := max(s.Floor, p.swell(2*t.timely))
 	t.repeat = p.stretch(acceptable * time.Duration(s.KLat) / 1000)
 	t.role = t.repeat + p.stretch(s.Delta)
-	t.notice = p.stretch(check) + t.role/reportStep
+	t.notice = p.stretch(check)
 	return t
 }
 

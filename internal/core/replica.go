@@ -40,16 +40,19 @@ type Replica struct {
 	held      window.Ring[int]
 	heldBytes int // sum of held: bytes of the executed ordinals that are kept
 
-	repeatAt  clock.Instant
-	behindAt  clock.Instant // when to ask for help, if nothing has been executed until then; Never if not behind
-	behind    uint64        // what was executed when behindAt was set
-	helpAt    []clock.Instant
-	rounds    []int // statuses received from each peer, to share the work of helping
-	blacklist group.Set
+	repeatAt   clock.Instant
+	behindAt   clock.Instant // when to ask for help, if nothing has been executed until then; Never if not behind
+	behind     uint64        // what was executed when behindAt was set
+	helpAt     []clock.Instant
+	helped     []uint64 // the last view in whose change each peer was helped
+	incomplete int      // states of a view change that were incomplete after the last step
+	rounds     []int    // statuses received from each peer, to share the work of helping
+	blacklist  group.Set
 
 	early      [][]*wire.Envelope // messages of the next view, by sender
 	earlyBytes []int              // of these, by sender
-	recallAt   clock.Instant      // when to ask for what a view change needs; Never if nothing is missing
+	recallAt   clock.Instant      // when to ask again for what a view change needs; Never if nothing is missing
+	recalled   []wire.Digest      // what has been asked for since that was set
 	// recallCredit is how many bytes of each peer's recalls may still be answered, until recallRefill.
 	recallCredit []int
 	recallRefill []clock.Instant
@@ -101,7 +104,7 @@ func New(cfg Config) (*Replica, error) {
 		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),
 		early: make([][]*wire.Envelope, n), earlyBytes: make([]int, n),
 		helpAt: make([]clock.Instant, n),
-		rounds: make([]int, n),
+		rounds: make([]int, n), helped: make([]uint64, n),
 	}
 	r.repeatAt = r.jittered(0)
 	r.suspect.Start(0, 1, true)

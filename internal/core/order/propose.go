@@ -52,6 +52,11 @@ func (s *State) OnPrePrepare(now clock.Instant, env *wire.Envelope, out *effect.
 			at.proposal = env
 			return true
 		}
+		if !at.ordered && at.awaited == env.Digest && at.find(env.Digest) == nil {
+			at.known = append(at.known, env)
+			at.known = at.known[max(0, len(at.known)-maxKnown):]
+			return true
+		}
 		for _, p := range [...]*wire.Envelope{at.round.proposal, at.proposal} {
 			if p == nil || p.Msg.(*wire.PrePrepare).View != m.View {
 				continue

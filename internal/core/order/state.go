@@ -58,6 +58,7 @@ type slot struct {
 	ordered  bool
 	bound    bool             // by a view change, to the digest binding
 	binding  wire.Digest      // zero is a no-op
+	awaited  wire.Digest      // proposal of an earlier view that the view being changed to will probably bind; zero: none
 	proposal *wire.Envelope   // the PRE-PREPARE that is ordered; nil for a no-op, and while a bound one is missing
 	commits  []*wire.Envelope // Q COMMITs for it, if a commit certificate ordered it
 	eligible wire.Vector      // E of this ordinal, once accepted

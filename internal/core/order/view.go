@@ -27,7 +27,7 @@ func (s *State) Preinstall(view uint64) {
 			at.known = append(at.known, r.proposal)
 			at.known = at.known[max(0, len(at.known)-maxKnown):]
 		}
-		at.round = round{}
+		at.round, at.awaited = round{}, wire.Digest{}
 	}
 	s.retreat(s.executed + 1)
 }
@@ -78,6 +78,24 @@ func (s *State) Bind(now clock.Instant, w *wire.Window) {
 	s.keep(w)
 }
 
+// Await says that the view will probably bind ordinals in this way: proposals that are not here are asked for already.
+func (s *State) Await(now clock.Instant, w *wire.Window) {
+	for k, digest := range w.Bindings {
+		o := w.Resolution.Base + 1 + uint64(k)
+		if digest == (wire.Digest{}) || o <= s.executed || o > s.executed+2*uint64(s.cfg.OrdinalWindow) {
+			continue
+		}
+		at := s.slots.Make(o)
+		if at.seen == 0 {
+			at.seen = max(now, 1)
+		}
+		if !at.ordered && at.find(digest) == nil {
+			at.awaited = digest
+			s.high = max(s.high, o)
+		}
+	}
+}
+
 // keep keeps a window as long as somebody may need it: the newest always, and older ones for what only they prove.
 func (s *State) keep(w *wire.Window) {
 	for _, old := range s.windows {
@@ -125,7 +143,7 @@ func (s *State) Install(now clock.Instant, w *wire.Window, out *effect.Output) {
 		if at == nil {
 			continue
 		}
-		at.best = nil
+		at.best, at.awaited = nil, wire.Digest{}
 		if p := at.round.proposal; p != nil {
 			s.certify(at, p.Msg.(*wire.PrePrepare), out)
 		}
@@ -177,8 +195,12 @@ func (s *State) HelpView(from group.ID, out *effect.Output) {
 // Missing is the proposals that ordinals are bound to and that are not here.
 func (s *State) Missing() (digests []wire.Digest) {
 	for o := s.executed + 1; o <= s.high; o++ {
-		if at := s.slots.At(o); at != nil && at.bound && at.proposal == nil && at.binding != (wire.Digest{}) {
+		switch at := s.slots.At(o); {
+		case at == nil || at.ordered && !at.bound:
+		case at.bound && at.proposal == nil && at.binding != (wire.Digest{}):
 			digests = append(digests, at.binding)
+		case !at.bound && at.awaited != (wire.Digest{}) && at.find(at.awaited) == nil:
+			digests = append(digests, at.awaited)
 		}
 	}
 	return digests
