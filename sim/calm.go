@@ -115,6 +115,7 @@ func (w *world) inspect() {
 	}
 	if w.calm.stage != raging && w.calm.stage != winding && !w.demands() {
 		w.calm.stage, w.calm.until = winding, w.now.Add(windRounds*w.plan.round())
+		w.calm.held.waiting = nil
 	}
 	if w.calm.stage == converging {
 		w.progress()
@@ -129,6 +130,7 @@ func (w *world) inspect() {
 		}
 	case probing, serving:
 		w.overdue()
+		w.lingering()
 		switch {
 		case late:
 			w.fail("%d updates are not executed everywhere %v after the last", len(w.calm.held.waiting), convergeRounds*w.plan.round())

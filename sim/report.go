@@ -27,9 +27,9 @@ type Report struct {
 	// room for it to its execution at the last replica; Bound what it was allowed to take.
 	Held           int
 	Slowest, Bound time.Duration
-	// Closest is the highest ratio of taken to allowed, under correct leaders, under others that kept their place, and across
-	// changes of views.
-	Closest  [3]float64
+	// Closest is the highest ratio of taken to allowed: of updates under correct leaders, under others that kept their place, and
+	// across changes of views; and of changes of views themselves, from the first correct replica that begins one to the last.
+	Closest  [4]float64
 	Changes  int           // views that began after the world had settled
 	Nested   bool          // a view began before the one before it was installed anywhere
 	Peaceful bool          // nothing happened for which a leader may be replaced, and none was

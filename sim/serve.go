@@ -89,7 +89,7 @@ type held struct {
 	count    int           // updates that were held to the bound
 	slowest  time.Duration
 	allowed  time.Duration // what the slowest, by ratio, was allowed to take
-	closest  [3]float64    // by kind
+	closest  [4]float64    // by kind, and of a change of views itself
 	ratio    float64       // the highest of taken to allowed
 	replaced int           // view changes since from
 }
@@ -371,17 +371,33 @@ func (w *world) settle() {
 				c.until = clock.Never
 			}
 		}
+		if c.until != clock.Never && w.bounded() && c.from >= w.calm.held.from {
+			w.changed(c)
+		}
+	}
+}
+
+// changed compares how long the newest change of views has taken with what it may take; one that is given up is followed by the next.
+func (w *world) changed(c *change) {
+	changes := w.calm.held.changes
+	if c.view != changes[len(changes)-1].view {
+		return
+	}
+	t, took := w.terms(), w.now.Sub(c.from)
+	for _, f := range w.calm.held.frozen {
+		if f.until >= c.from {
+			return // who stands still may be waited for, see unsteady
+		}
+	}
+	w.calm.held.closest[3] = max(w.calm.held.closest[3], float64(took)/float64(t.install()))
+	if took > t.install() {
+		w.fail("the change to view %d takes %v, and may take %v: %s", c.view, took, t.install(), t)
 	}
 }
 
 // lingering finds a change of views that takes too long.
 func (w *world) lingering() {
-	changes := w.calm.held.changes
-	if len(changes) == 0 || !w.bounded() {
-		return
-	}
-	t, c := w.terms(), &changes[len(changes)-1]
-	if took := w.now.Sub(c.from); c.until == clock.Never && took > t.install() {
-		w.fail("the change to view %d takes more than %v, and may take %v", c.view, took, t.install())
+	if changes := w.calm.held.changes; len(changes) > 0 && w.bounded() && changes[len(changes)-1].until == clock.Never {
+		w.changed(&changes[len(changes)-1])
 	}
 }
