@@ -115,12 +115,37 @@ func (w *world) attach(n *node, incarnations []uint32) {
 		w.ledger.said(env)
 		return env
 	}
+	correct := n.machine
 	for _, name := range n.plan.attacks {
 		if b, ok := attack.Named(name); ok {
 			n.machine = b.Wrap(host, n.machine)
 		}
 	}
+	if len(n.plan.attacks) > 0 && w.plan.serve.latent {
+		n.machine = &latent{correct: correct, attacker: n.machine, wakes: func() bool { return w.calm.stage > probing }}
+	}
 }
+
+// latent is an attacker that behaves until its time has come.
+type latent struct {
+	correct, attacker core.Machine
+	wakes             func() bool
+}
+
+func (l *latent) machine() core.Machine {
+	if l.wakes() {
+		return l.attacker
+	}
+	return l.correct
+}
+
+// Step implements core.Machine.
+func (l *latent) Step(now clock.Instant, in core.Input, out *effect.Output) {
+	l.machine().Step(now, in, out)
+}
+
+// Deadline implements core.Machine.
+func (l *latent) Deadline() clock.Instant { return l.machine().Deadline() }
 
 // step gives a node one input and carries out what follows.
 func (w *world) step(n *node, in core.Input) {

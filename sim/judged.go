@@ -29,10 +29,7 @@ func drawJudgement(rng *rand.Rand, p *plan) {
 		t := &p.replicas[i].timing
 		t.Fetch = min(t.Fetch, span(rng, time.Millisecond, ping))
 	}
-	floor, delta := p.honest()
-	for i := range p.replicas {
-		p.replicas[i].timing.Suspect.Floor, p.replicas[i].timing.Suspect.Delta = floor, delta
-	}
+	p.setLimits()
 	if rng.IntN(2) == 0 {
 		drawUnrest(rng, p)
 	}
@@ -80,18 +77,19 @@ func drawUnrest(rng *rand.Rand, p *plan) {
 }
 
 // honest is what a correct leader needs in a world that is quiet, by the clock of whoever measures it: floor for a round trip of
-// TIMELY messages, signing and verifying on the way, and delta for all else: the pace of its proposals, and once that it installs
-// its view later than others. Where origins hide requests, the oldest ordinal may wait for them to be fetched, from holders who
+// TIMELY messages, signing and verifying on the way, and delta for all else: the pace of its proposals, once that it installs
+// its view later than others, and as much of a standstill of the other's as that cannot know of. Where origins hide requests, the oldest ordinal may wait for them to be fetched, from holders who
 // may lie.
 func (p *plan) honest() (floor, delta time.Duration) {
-	var crypto, fetch, ack time.Duration
+	var crypto, fetch, ack, check time.Duration
 	for i := range p.replicas {
 		r := &p.replicas[i]
 		crypto = max(crypto, r.signCost+r.verifyCost)
 		fetch, ack = max(fetch, r.timing.Fetch), max(ack, r.timing.Ack)
+		check = max(check, r.timing.Suspect.Check)
 	}
 	bounded, timely := p.net.latencyMax+10*crypto, p.net.timelyMax+10*crypto
-	delta = p.pace(2*bounded+max(timely, ack)) + 3*bounded
+	delta = p.pace(2*bounded+max(timely, ack)) + 3*bounded + check
 	if p.hides() {
 		delta += 2 * (3*(fetch+2*bounded) + 3*bounded)
 	}
@@ -115,7 +113,6 @@ func (p *plan) peaceful() bool {
 	if !p.judged || p.leftovers() || p.net.loss > 0 || p.net.hiccup > 0 || len(p.net.cuts) > 0 || len(p.net.targets) > 0 {
 		return false
 	}
-	frozen := 0
 	for i := range p.replicas {
 		r := &p.replicas[i]
 		if len(r.pauses) == 0 {
@@ -124,12 +121,57 @@ func (p *plan) peaceful() bool {
 		var total time.Duration
 		for _, at := range r.pauses {
 			total += at.until.Sub(at.from)
+			if p.frozen(at) > p.group.F()+p.group.K() {
+				return false
+			}
 		}
-		if frozen++; group.FromIndex(i) == p.group.Leader(1) || total > r.timing.Suspect.MaxStall {
+		if group.FromIndex(i) == p.group.Leader(1) || total > r.timing.Suspect.MaxStall {
 			return false
 		}
 	}
-	return frozen <= p.group.F()+p.group.K()
+	return true
+}
+
+// frozen is how many replicas stand still some time in s.
+func (p *plan) frozen(s pause) (count int) {
+	for i := range p.replicas {
+		for _, at := range p.replicas[i].pauses {
+			if at.from < s.until && s.from < at.until {
+				count++
+				break
+			}
+		}
+	}
+	return count
+}
+
+// drawQuiet makes some worlds peaceful: nothing happens but that one replica after the other stands still, all but the leader, each
+// for as long as it may discount.
+func drawQuiet(rng *rand.Rand, p *plan) {
+	if !p.judged || rng.IntN(16) > 0 {
+		return
+	}
+	p.net.loss, p.net.hiccup, p.net.cuts, p.net.targets = 0, 0, nil, nil
+	at := moment(rng, p.stormEnd/2)
+	for i := range p.replicas {
+		r := &p.replicas[i]
+		r.attacks, r.crash, r.pauses = nil, clock.Never, nil
+		most := min(r.timing.Suspect.MaxStall, time.Duration(p.stormEnd)/time.Duration(2*p.group.N()))
+		if group.FromIndex(i) == p.group.Leader(1) || most == 0 {
+			continue
+		}
+		until := at.Add(1 + time.Duration(rng.Int64N(int64(most))))
+		r.pauses = []pause{{at, until}}
+		at = until.Add(time.Duration(rng.Int64N(int64(most))))
+	}
+}
+
+// setLimits gives leaders the time that a correct one needs.
+func (p *plan) setLimits() {
+	floor, delta := p.honest()
+	for i := range p.replicas {
+		p.replicas[i].timing.Suspect.Floor, p.replicas[i].timing.Suspect.Delta = floor, delta
+	}
 }
 
 // sound reports whether this world must converge once it is quiet: it replaces leaders, or its only leader is correct and

@@ -1,6 +1,9 @@
 package sim
 
-import "github.com/primebft/prime/internal/group"
+import (
+	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/group"
+)
 
 // limits checks what a replica says that it holds against what it may hold (protocol-core.md 11.1, item 7, and 11.3).
 func (w *world) limits(n *node) {
@@ -14,19 +17,19 @@ func (w *world) limits(n *node) {
 		w.fail("%s holds %d sessions and %d pending bytes; its limits are %d and %d", n.id, s.Sessions, s.Bytes, l.Sessions,
 			l.PendingBytes)
 	}
-	if s.Proposed > s.Executed && s.Proposed-s.Executed > 2*uint64(l.OrdinalWindow) {
+	if s.Proposed > s.Executed && s.Proposed-s.Executed > uint64(core.ViewWindow(*l)) {
 		w.fail("%s holds %d proposals with a window of %d", n.id, s.Proposed-s.Executed, l.OrdinalWindow)
 	}
 	for i, lane := range s.Lanes {
-		if lane.Executed > lane.Preordered || lane.Preordered > lane.Held || lane.Held-lane.Executed > 2*uint64(l.InFlight) {
+		if lane.Executed > lane.Preordered || lane.Preordered > lane.Held || lane.Held-lane.Executed > uint64(core.LaneWindow(*l)) {
 			w.fail("%s's lane of %s: held %d, preordered %d, executed %d with a window of %d", n.id, group.FromIndex(i),
 				lane.Held, lane.Preordered, lane.Executed, l.InFlight)
 		}
-		if most := ringLimit((l.History + 2) * 2 * l.InFlight); lane.Slots > most {
+		if most := ringLimit((l.History + 2) * core.LaneWindow(*l)); lane.Slots > most {
 			w.fail("%s's lane of %s takes %d slots, the limits allow %d", n.id, group.FromIndex(i), lane.Slots, most)
 		}
 	}
-	if most := ringLimit(l.History + 1 + 2*l.OrdinalWindow); s.OrdinalSlots > most {
+	if most := ringLimit(l.History + 1 + core.ViewWindow(*l)); s.OrdinalSlots > most {
 		w.fail("%s takes %d slots for ordinals, the limits allow %d", n.id, s.OrdinalSlots, most)
 	}
 	if s.Executed > s.Collected+uint64(l.History)+1 {

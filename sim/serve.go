@@ -16,10 +16,12 @@ import (
 type servePlan struct {
 	rounds int // how long it lasts, in bounds under a correct leader
 	load   []offering
-	crash  []int   // somebody stops for ever, if k still allows: the leader, as far as it is correct
+	crash  []blow  // somebody stops for ever, if k still allows
 	freeze []frost // the staller stands still
 	// staller is the replica that may stand still; 0 if there is none. It counts as one of the f+k that do not answer.
 	staller group.ID
+	latent  bool // attackers behave until the quiet phase begins
+	starve  bool // in the end the leader stops and all others get hardly any time of their processors
 }
 
 // offering is updates that a client submits at one replica.
@@ -27,6 +29,12 @@ type offering struct {
 	at    int
 	to    group.ID
 	count int
+}
+
+// blow stops the leader, or whoever leads so many views later.
+type blow struct {
+	at    int
+	ahead uint64
 }
 
 // frost is a standstill: as long as the staller may discount at most, and for some leaders.
@@ -50,14 +58,40 @@ func drawServing(rng *rand.Rand, p *plan) {
 	if !p.judged {
 		return
 	}
-	for range rng.IntN(3) {
-		s.crash = append(s.crash, rng.IntN(900))
+	for range rng.IntN(4) {
+		s.crash = append(s.crash, blow{rng.IntN(900), uint64(rng.IntN(3))})
 	}
 	if rng.IntN(2) == 0 {
 		s.staller = group.FromIndex(rng.IntN(p.group.N()))
 		for range 1 + rng.IntN(2) {
 			s.freeze = append(s.freeze, frost{rng.IntN(900), 1 + rng.IntN(1000), rng.IntN(2) == 0})
 		}
+	}
+	if s.latent = rng.IntN(2) == 0; s.latent {
+		drawRow(rng, p)
+	}
+	if rng.IntN(4) == 0 {
+		s.starve = true
+		for i := range p.replicas {
+			p.replicas[i].timing.Suspect.MaxStall = p.limit() / 2
+		}
+	}
+}
+
+// drawRow lets attackers lead one after the other, and often misuse that.
+func drawRow(rng *rand.Rand, p *plan) {
+	at := rng.IntN(p.group.N())
+	for i := range p.replicas {
+		if len(p.replicas[i].attacks) == 0 {
+			continue
+		}
+		if rng.IntN(3) > 0 {
+			p.replicas[i].attacks = drawAttacks(rng, true)
+		}
+		for len(p.replicas[at].attacks) > 0 && at != i {
+			at = (at + 1) % p.group.N()
+		}
+		p.replicas[i], p.replicas[at] = p.replicas[at], p.replicas[i]
 	}
 }
 
@@ -300,7 +334,7 @@ func (w *world) serve() {
 		w.queue.push(event{at: at(p.load[i].at), kind: probe, arg: i})
 	}
 	for _, c := range p.crash {
-		w.queue.push(event{at: at(c), kind: strike})
+		w.queue.push(event{at: at(c.at), kind: strike, arg: int(c.ahead)})
 	}
 	for i := range p.freeze {
 		w.queue.push(event{at: at(p.freeze[i].at), kind: freeze, arg: i})
@@ -325,9 +359,9 @@ func (w *world) spare() int {
 	return w.plan.group.F() + w.plan.group.K() - gone
 }
 
-// strike stops the leader for ever, if that leaves enough replicas.
-func (w *world) strike() {
-	n := w.nodes[w.plan.group.Leader(w.views.highest()).Index()]
+// strike stops the leader for ever, or one that leads so many views later, if that leaves enough replicas.
+func (w *world) strike(ahead uint64) {
+	n := w.nodes[w.plan.group.Leader(w.views.highest()+ahead).Index()]
 	if w.calm.stage != serving || !w.plan.judged || w.spare() < 1 || !w.sane(n.id) || n.id == w.plan.serve.staller {
 		return
 	}

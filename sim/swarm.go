@@ -86,9 +86,15 @@ func draw(seed uint64) *plan {
 	p.immutable = rng.IntN(4) == 0
 	p.auth = rng.IntN(4) == 0
 	p.check = rng.IntN(2) == 0
-	drawDrift(rng, p)
+	later := rand.New(rand.NewPCG(seed, 3)) // what came later has its own numbers, so that old worlds stay as they were
+	drawAbsent(later, p)
+	drawDrift(later, p)
 	drawJudgement(rng, p)
-	drawServing(rng, p)
+	drawQuiet(later, p)
+	drawServing(later, p)
+	if p.judged {
+		p.setLimits()
+	}
 	return p
 }
 
@@ -186,6 +192,24 @@ func drawCrashes(rng *rand.Rand, p *plan) {
 		}
 		if r.crash = 0; rng.IntN(3) > 0 {
 			r.crash = moment(rng, p.stormEnd)
+		}
+	}
+}
+
+// drawAbsent lets k replicas be down from the start where nobody would crash.
+func drawAbsent(rng *rand.Rand, p *plan) {
+	if p.group.K() == 0 || rng.IntN(3) > 0 {
+		return
+	}
+	for i := range p.replicas {
+		if p.replicas[i].crash != clock.Never {
+			return
+		}
+	}
+	for gone := 0; gone < p.group.K(); {
+		if r := &p.replicas[rng.IntN(len(p.replicas))]; len(r.attacks) == 0 && r.crash == clock.Never {
+			r.crash = 0
+			gone++
 		}
 	}
 }

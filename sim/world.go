@@ -168,7 +168,7 @@ func (w *world) handle(e *event) {
 	case probe:
 		w.offer(e.arg)
 	case strike:
-		w.strike()
+		w.strike(uint64(e.arg))
 	case freeze:
 		w.freeze(&w.plan.serve.freeze[e.arg])
 	}

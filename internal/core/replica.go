@@ -77,12 +77,12 @@ func New(cfg Config) (*Replica, error) {
 		preorder: preorder.New(preorder.Config{
 			Self: cfg.Self, Group: cfg.Group, Incarnations: cfg.Incarnations, Membership: membership,
 			UpdateBytes: cfg.Limits.UpdateBytes, RequestBytes: cfg.Limits.RequestBytes,
-			RequestUpdates: cfg.Limits.RequestUpdates, InFlight: cfg.Limits.InFlight, PendingBytes: cfg.Limits.PendingBytes,
+			RequestUpdates: cfg.Limits.RequestUpdates, InFlight: cfg.Limits.InFlight, Ahead: LaneWindow(cfg.Limits), PendingBytes: cfg.Limits.PendingBytes,
 			Request: cfg.Timing.Request, Ack: cfg.Timing.Ack, Summary: cfg.Timing.Summary, Fetch: cfg.Timing.Fetch,
 			Wall: cfg.Wall,
 		}),
 		order: order.New(order.Config{
-			Self: cfg.Self, Group: cfg.Group, Membership: membership, OrdinalWindow: cfg.Limits.OrdinalWindow,
+			Self: cfg.Self, Group: cfg.Group, Membership: membership, OrdinalWindow: cfg.Limits.OrdinalWindow, Ahead: ViewWindow(cfg.Limits),
 			Matrix: cfg.Timing.Matrix, Propose: cfg.Timing.Propose,
 		}),
 		sessions: session.New(cfg.Limits.Sessions, cfg.Limits.SessionWindow),
@@ -112,8 +112,17 @@ func New(cfg Config) (*Replica, error) {
 	return r, nil
 }
 
-// ViewWindow is how many ordinals a view change can bind, and prepare certificates a report can hold, with these limits.
-func ViewWindow(l Limits) int { return 2 * l.OrdinalWindow }
+// ahead is how many things a replica takes ahead of what it has executed, if a correct one sends window of them ahead of what that
+// has executed: twice as many, for the sender may have executed more. Of small windows others may go through several while a
+// message is on its way here, and what is refused then comes again only when it is repeated.
+func ahead(window int) int { return max(2*window, window+16) }
+
+// ViewWindow is how many ordinals are taken ahead of execution, a view change can bind, and prepare certificates a report can
+// hold, with these limits.
+func ViewWindow(l Limits) int { return ahead(l.OrdinalWindow) }
+
+// LaneWindow is how many requests of each origin are taken ahead of execution.
+func LaneWindow(l Limits) int { return ahead(l.InFlight) }
 
 func (c Config) validate() error {
 	var errs []error

@@ -14,7 +14,7 @@ func (s *State) reach(now clock.Instant, env *wire.Envelope, ordinal uint64, out
 	switch {
 	case ordinal <= s.executed:
 		return nil // late, and nothing is left to decide
-	case ordinal > s.executed+2*uint64(s.cfg.OrdinalWindow):
+	case ordinal > s.farthest():
 		drop(out, env.Sender, ordinal, "ordinal beyond the window")
 		return nil
 	}

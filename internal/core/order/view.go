@@ -14,7 +14,7 @@ import (
 // certificates are kept for the report, those of the highest view (A9).
 func (s *State) Preinstall(view uint64) {
 	s.view, s.installed = view, false
-	for o := s.executed + 1; o <= s.executed+2*uint64(s.cfg.OrdinalWindow); o++ {
+	for o := s.executed + 1; o <= s.farthest(); o++ {
 		at := s.slots.At(o)
 		if at == nil {
 			continue
@@ -61,7 +61,7 @@ func (s *State) Bind(now clock.Instant, w *wire.Window) {
 	first := w.Resolution.Base + 1
 	for k, digest := range w.Bindings {
 		o := first + uint64(k)
-		if o <= s.executed || o > s.executed+2*uint64(s.cfg.OrdinalWindow) {
+		if o <= s.executed || o > s.farthest() {
 			continue
 		}
 		at := s.slots.Make(o)
@@ -82,7 +82,7 @@ func (s *State) Bind(now clock.Instant, w *wire.Window) {
 func (s *State) Await(now clock.Instant, w *wire.Window) {
 	for k, digest := range w.Bindings {
 		o := w.Resolution.Base + 1 + uint64(k)
-		if digest == (wire.Digest{}) || o <= s.executed || o > s.executed+2*uint64(s.cfg.OrdinalWindow) {
+		if digest == (wire.Digest{}) || o <= s.executed || o > s.farthest() {
 			continue
 		}
 		at := s.slots.Make(o)
@@ -138,7 +138,7 @@ func (s *State) Install(now clock.Instant, w *wire.Window, out *effect.Output) {
 	s.retreat(s.executed + 1)
 	s.shown = append(wire.Vector(nil), s.chain...)
 	s.showAt, s.propose = clock.Never, clock.Pacer{Interval: s.cfg.Propose}
-	for o := s.executed + 1; o <= s.executed+2*uint64(s.cfg.OrdinalWindow); o++ {
+	for o := s.executed + 1; o <= s.farthest(); o++ {
 		at := s.slots.At(o)
 		if at == nil {
 			continue
@@ -153,7 +153,7 @@ func (s *State) Install(now clock.Instant, w *wire.Window, out *effect.Output) {
 // highest is the highest ordinal that is ordered, bound, or proposed in this view, as far as the window reaches; what was only
 // proposed in older views is forgotten.
 func (s *State) highest() uint64 {
-	last := s.executed + 2*uint64(s.cfg.OrdinalWindow)
+	last := s.farthest()
 	high := min(max(s.executed, s.start-1), last)
 	for o := last; o > high; o-- {
 		if at := s.slots.At(o); at != nil && (at.ordered || at.round.proposal != nil) {
