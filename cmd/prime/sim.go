@@ -138,11 +138,8 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 	for range workers {
 		running.Go(func() {
 			for seed := range seeds {
-<<<<<<< HEAD
-				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links, Attacks: c.Attack}
-=======
-				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links, Threshold: simulatedShares}
->>>>>>> w-bls
+				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links, Attacks: c.Attack,
+					Threshold: simulatedShares}
 				if c.Trace {
 					o.Trace = g.err
 				}

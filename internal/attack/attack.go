@@ -53,12 +53,8 @@ func Behaviours() []Behaviour {
 		equivocate(), equivocateToTwo(), agree(), hide(), mute(), selective(), liar(), falseAcks(), wrongVotes(), absurdTime(),
 		flood(), replay(), late(), frame(), omitRows(), staleRows(), forgeRows(), twoProposals(), proposeToOne(),
 		proposalToTheRest(), delay(), silentChange(), halfChange(), replayToOne(), twoReplays(), twoReports(), lyingReports(),
-<<<<<<< HEAD
 		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), reconciliation(), wrongBase(), earlyPongs(), forgedChange(),
-		floodKind(), twins(), sharedKey(),
-=======
-		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), forgedShares(),
->>>>>>> w-bls
+		floodKind(), twins(), sharedKey(), forgedShares(),
 	}
 }
 
