@@ -19,6 +19,7 @@ const (
 	probe                        // the updates that measure the delay bound are submitted
 	depart                       // env comes to the link from from to node; its class is arg
 	transit                      // something happens at the links of from
+	finish                       // a processor of node has done job number arg
 )
 
 // event is one thing that will happen. Two events at one instant happen in the order in which they were scheduled.
