@@ -60,4 +60,3 @@ func summarize(list []time.Duration) (l Latency) {
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-

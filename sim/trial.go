@@ -257,7 +257,11 @@ func (t *trial) post(s *server, to group.Set, class wire.Class, env *wire.Envelo
 			t.tally.offered[i] += bytes
 		}
 		overflow := t.ports[i].Counters(int(id)).Overflow
-		t.ports[i].Offer(t.now, int(id), class, len(env.Raw), letter{env, class, s.id})
+		offer := t.ports[i].Offer
+		if env.Kind.Yields() {
+			offer = t.ports[i].OfferLast
+		}
+		offer(t.now, int(id), class, len(env.Raw), letter{env, class, s.id})
 		if t.now > t.begin && t.ports[i].Counters(int(id)).Overflow > overflow {
 			t.tally.dropped += uint64(len(env.Raw))
 		}
