@@ -58,8 +58,7 @@ type tallies struct {
 	requested uint64 // updates in them
 	ordinals  uint64
 	repeated  uint64
-	dropped   uint64 // bytes
-	overflow  []uint64
+	lost      []uint64 // bytes that a full queue dropped, by sender
 }
 
 // patron is one client.
@@ -88,7 +87,7 @@ func newTrial(e *Experiment, sizes group.Group) (*trial, error) {
 		return nil, err
 	}
 	t := &trial{plan: e, group: sizes, keys: keys, begin: clock.Instant(e.WarmUp), armed: slices.Repeat([]clock.Instant{clock.Never}, n)}
-	t.tally = tallies{bytes: map[wire.Kind]uint64{}, offered: make([]uint64, n), queued: make([]int, n), overflow: make([]uint64, n)}
+	t.tally = tallies{bytes: map[wire.Kind]uint64{}, offered: make([]uint64, n), queued: make([]int, n), lost: make([]uint64, n)}
 	for i := range n {
 		id := group.FromIndex(i)
 		port, err := wan.NewPort(e.WAN, i+1, n, e.Seed, 0, t.land)
@@ -150,7 +149,6 @@ func (t *trial) measure() (Measurement, error) {
 	for i, s := range t.servers {
 		before[i], s.busyTime = s.status(), 0
 		t.tally.queued[i] = t.waiting(i)
-		t.tally.overflow[i] = t.overflows(i)
 	}
 	end := t.begin.Add(t.plan.Measure)
 	t.runUntil(end)
@@ -263,7 +261,7 @@ func (t *trial) post(s *server, to group.Set, class wire.Class, env *wire.Envelo
 		}
 		offer(t.now, int(id), class, len(env.Raw), letter{env, class, s.id})
 		if t.now > t.begin && t.ports[i].Counters(int(id)).Overflow > overflow {
-			t.tally.dropped += uint64(len(env.Raw))
+			t.tally.lost[i] += uint64(wan.WireBytes(len(env.Raw)))
 		}
 	}
 	t.arm(s.id)
@@ -297,13 +295,6 @@ func (t *trial) waiting(i int) int {
 	sum := 0
 	for to := range t.servers {
 		sum += t.ports[i].Waiting(to + 1)
-	}
-	return sum
-}
-
-func (t *trial) overflows(i int) (sum uint64) {
-	for to := range t.servers {
-		sum += t.ports[i].Counters(to + 1).Overflow
 	}
 	return sum
 }
