@@ -20,6 +20,7 @@ type options struct {
 	log       *slog.Logger
 	noClients bool
 	check     bool
+	machine   node.Wrap
 	peers     net.Listener
 	clients   net.Listener
 }
@@ -48,6 +49,10 @@ func WithoutClients() Option { return func(o *options) { o.noClients = true } }
 
 // WithChecks verifies the costly invariants of the protocol too, at every step.
 func WithChecks() Option { return func(o *options) { o.check = true } }
+
+// WithMachine puts something around the protocol core. It is for this project's own command, which lets replicas misbehave in
+// demonstrations; other programs have no name for what it takes.
+func WithMachine(wrap node.Wrap) Option { return func(o *options) { o.machine = wrap } }
 
 func newOptions(list []Option) *options {
 	o := &options{log: slog.New(slog.DiscardHandler)}
