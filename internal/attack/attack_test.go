@@ -65,7 +65,7 @@ func TestParse(t *testing.T) {
 			continue
 		}
 		got := b.Wrap(&Host{}, nil).(*hoarder)
-		if got.share != want.share || (got.dare != nil) != strings.Contains(text, "hold") != strings.Contains(text, "y=") {
+		if got.share != want.share || (got.dare != nil) != (strings.Contains(text, "hold") || strings.Contains(text, "y=")) {
 			t.Errorf("Parse(%q) has share %d, fixed %v", text, got.share, got.dare != nil)
 		}
 	}
