@@ -108,18 +108,18 @@ func (f *loadFlags) report(c *cluster.Cluster) bench.Report {
 	}
 }
 
-// lab is a cluster of processes that exists for one command, with a watcher of stalls.
-type lab struct {
+// stage is a cluster of processes that exists for one command, with a watcher of stalls.
+type stage struct {
 	cluster  *cluster.Cluster
 	detector *stall.Detector
 	remove   string // folder that goes away at the end; "" if none does
 }
 
-// readyLimit is how long the replicas of a lab may take to connect.
+// readyLimit is how long the replicas of a stage may take to connect.
 const readyLimit = 60 * time.Second
 
-// newLab makes and starts a cluster in dir, or in a folder that is removed at the end.
-func newLab(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs func(id int) []string) (*lab, error) {
+// newStage makes and starts a cluster in dir, or in a folder that is removed at the end.
+func newStage(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs func(id int) []string) (*stage, error) {
 	node, wanArgs, err := f.replicas(sizes)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func newLab(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs fun
 		}
 		return slices.Concat(runArgs(id), wanArgs)
 	}
-	l := &lab{}
+	l := &stage{}
 	if dir == "" {
 		if l.remove, err = os.MkdirTemp("", "prime-"); err != nil {
 			return nil, err
@@ -155,13 +155,13 @@ func newLab(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs fun
 	return l, nil
 }
 
-// attachLab finds a running cluster.
-func attachLab(g *globals, dir string) (*lab, error) {
+// attachStage finds a running cluster.
+func attachStage(g *globals, dir string) (*stage, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{}
+	l := &stage{}
 	if l.cluster, err = cluster.Attach(g.ctx, dir); err != nil {
 		return nil, err
 	}
@@ -171,8 +171,8 @@ func attachLab(g *globals, dir string) (*lab, error) {
 	return l, nil
 }
 
-// close ends every process that the lab has started and removes its folder.
-func (l *lab) close() {
+// close ends every process that the stage has started and removes its folder.
+func (l *stage) close() {
 	if l.cluster != nil {
 		l.cluster.Stop()
 	}
@@ -185,7 +185,7 @@ func (l *lab) close() {
 }
 
 // guard ends the context with an error when a replica ends that nobody has killed.
-func (l *lab) guard(ctx context.Context) (context.Context, context.CancelFunc) {
+func (l *stage) guard(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	for _, r := range l.cluster.Replicas {
 		go func() {
