@@ -13,6 +13,7 @@ import (
 	"github.com/primebft/prime/internal/bench"
 	"github.com/primebft/prime/internal/bench/floor"
 	"github.com/primebft/prime/internal/bench/latency"
+	"github.com/primebft/prime/internal/cluster"
 	"github.com/primebft/prime/internal/group"
 )
 
@@ -81,7 +82,7 @@ func (c *benchCmd) bench(g *globals) (*bench.Report, string, error) {
 		return nil, "", err
 	}
 	defer stage.close()
-	ctx, cancel := stage.guard(g.ctx)
+	ctx, cancel := stage.guard(g.ctx, nil)
 	defer cancel()
 	through := bench.ThroughFor(stage.cluster.Config.Auth)
 	switch {
@@ -130,13 +131,16 @@ func (c *benchCmd) stage(g *globals) (*stage, error) {
 		if err := c.check(sizes.N(), config.DefaultLimits(), benchDuration); err != nil {
 			return nil, err
 		}
-		var profile func(int) []string
+		var profile func(*cluster.Options)
 		if c.Profile != "" {
 			if err := os.MkdirAll(c.Profile, 0o755); err != nil {
 				return nil, usageError(fmt.Errorf("--profile: %w", err))
 			}
-			profile = func(id int) []string {
-				return []string{"--cpuprofile", filepath.Join(c.Profile, fmt.Sprintf("r%d.pprof", id))}
+			profile = func(o *cluster.Options) {
+				args := o.RunArgs
+				o.RunArgs = func(id int) []string {
+					return append([]string{"--cpuprofile", filepath.Join(c.Profile, fmt.Sprintf("r%d.pprof", id))}, args(id)...)
+				}
 			}
 		}
 		return newStage(g, "", sizes, &c.loadFlags, profile)

@@ -65,7 +65,7 @@ func (c *demoCmd) Run(g *globals) (err error) {
 		return err
 	}
 	defer stage.close()
-	ctx, cancel := stage.guard(g.ctx)
+	ctx, cancel := stage.guard(g.ctx, nil)
 	defer cancel()
 	session, err := bench.Open(ctx, stage.cluster, bench.Clients{Count: c.Clients, Through: bench.Port}, stage.detector)
 	if err != nil {
@@ -108,7 +108,7 @@ func (c *demoCmd) show(ctx context.Context, g *globals, stage *stage, s *bench.S
 		})
 	}
 	if live {
-		p := &picture{out: out, title: c.title(stage.cluster.Config), duration: c.Duration, begin: begin, session: s, victims: victims}
+		p := &picture{out: out, title: c.title(stage.cluster.Config), duration: c.Duration, begin: begin, session: s, fate: victims.fate}
 		busy.Go(func() { p.run(showing) })
 	}
 	leg, err := s.Run(ctx, c.load(len(stage.cluster.Replicas)))
@@ -182,11 +182,13 @@ func (v *victims) kill(ctx context.Context, stage *stage, s *bench.Session, k ki
 	return true
 }
 
-func (v *victims) has(id int) bool {
+func (v *victims) fate(id int) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	_, dead := v.at[id]
-	return dead
+	if _, dead := v.at[id]; dead {
+		return "down: killed"
+	}
+	return ""
 }
 
 // report says how many of all acknowledged updates came after each kill.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/primebft/prime/config"
@@ -118,8 +117,8 @@ type stage struct {
 // readyLimit is how long the replicas of a stage may take to connect.
 const readyLimit = 60 * time.Second
 
-// newStage makes and starts a cluster in dir, or in a folder that is removed at the end.
-func newStage(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs func(id int) []string) (*stage, error) {
+// newStage makes and starts a cluster in dir, or in a folder that is removed at the end. equip changes how, if it is not nil.
+func newStage(g *globals, dir string, sizes group.Group, f *loadFlags, equip func(*cluster.Options)) (*stage, error) {
 	node, wanArgs, err := f.replicas(sizes)
 	if err != nil {
 		return nil, err
@@ -128,12 +127,6 @@ func newStage(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs f
 	if err != nil {
 		return nil, err
 	}
-	args := func(id int) []string {
-		if runArgs == nil {
-			return wanArgs
-		}
-		return slices.Concat(runArgs(id), wanArgs)
-	}
 	l := &stage{}
 	if dir == "" {
 		if l.remove, err = os.MkdirTemp("", "prime-"); err != nil {
@@ -141,11 +134,14 @@ func newStage(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs f
 		}
 		dir = filepath.Join(l.remove, "cluster")
 	}
-	l.cluster, err = cluster.Start(g.ctx, cluster.Options{
+	o := cluster.Options{
 		Command: []string{self, "--log-level", "warn"}, Dir: dir, Group: sizes, Auth: config.Auth(f.Auth), Node: node,
-		Limits: config.DefaultLimits(), RunArgs: args, Ready: readyLimit,
-	})
-	if err == nil {
+		Limits: config.DefaultLimits(), RunArgs: func(int) []string { return wanArgs }, Ready: readyLimit,
+	}
+	if equip != nil {
+		equip(&o)
+	}
+	if l.cluster, err = cluster.Start(g.ctx, o); err == nil {
 		l.detector, err = stall.Start(self, "stall-watch")
 	}
 	if err != nil {
@@ -184,15 +180,15 @@ func (l *stage) close() {
 	}
 }
 
-// guard ends the context with an error when a replica ends that nobody has killed.
-func (l *stage) guard(ctx context.Context) (context.Context, context.CancelFunc) {
+// guard ends the context with an error when a replica ends that nobody has killed, and that is not excused.
+func (l *stage) guard(ctx context.Context, excused func(id int) bool) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	for _, r := range l.cluster.Replicas {
 		go func() {
 			select {
 			case <-ctx.Done():
 			case <-r.Ended():
-				if !r.Killed() {
+				if !r.Killed() && (excused == nil || !excused(r.ID)) {
 					cancel(fmt.Errorf("r%d ended by itself; the last that it said: %s", r.ID, r.LastWords()))
 				}
 			}

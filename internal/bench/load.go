@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,7 +75,7 @@ func (r *recorder) done(client int, start int64, ack Ack, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
-		if text := err.Error(); r.failures[text] > 0 || len(r.failures) < maxFailures {
+		if text := reason(err); r.failures[text] > 0 || len(r.failures) < maxFailures {
 			r.failures[text]++
 		}
 		r.failed++
@@ -91,6 +92,17 @@ func (r *recorder) done(client int, start int64, ack Ack, err error) {
 		r.count++
 		r.latency.Add(took)
 	}
+}
+
+// reason is an error without the numbers that make each one different.
+func reason(err error) string {
+	words := strings.Fields(err.Error())
+	for i, word := range words {
+		if digits := strings.Trim(word, "0123456789"); len(word)-len(digits) > 8 {
+			words[i] = "…" + strings.TrimLeft(digits, "…")
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // unsent notes an update that should have been submitted at start but was not before the end. Its latency is at least the time
