@@ -410,6 +410,6 @@ func (x *experiment) report(ctx context.Context, r *lab.Report) error {
 		}
 	}
 	slices.SortFunc(x.log.Samples, func(a, b lab.Sample) int { return cmp.Compare(a.To, b.To) })
-	r.Fill(&x.log, 0)
+	r.Fill(&x.log, &x.node)
 	return nil
 }

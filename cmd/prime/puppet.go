@@ -18,6 +18,7 @@ import (
 	"github.com/primebft/prime/internal/lab"
 	"github.com/primebft/prime/internal/node"
 	"github.com/primebft/prime/internal/trace"
+	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/transport/emulate"
 	"github.com/primebft/prime/transport/emulate/wan"
 )
@@ -113,10 +114,17 @@ type marionette struct {
 
 	last, due clock.Instant // of the last step, and what it asked for
 	judgeAt   clock.Instant
+	pongs     []pong // by replica
+}
+
+// pong is answers to the pings of a replica that it has not said the round trip of.
+type pong struct {
+	count int
+	at    clock.Instant // of the last
 }
 
 func newMarionette(p *puppet, seat node.Seat, inner core.Machine) *marionette {
-	m := &marionette{Machine: inner, puppet: p, inner: inner, due: clock.Never}
+	m := &marionette{Machine: inner, puppet: p, inner: inner, due: clock.Never, pongs: make([]pong, seat.Group.N())}
 	if s, ok := inner.(interface{ Status() core.Status }); ok {
 		m.status = s.Status
 	}
@@ -138,8 +146,15 @@ func (m *marionette) Step(now clock.Instant, in core.Input, out *effect.Output) 
 	if gap := now.Sub(max(m.due, m.last)); m.due != clock.Never && gap > tickGap {
 		m.puppet.notes.Add(lab.Note{Kind: lab.Gap, Nanos: int64(gap)})
 	}
-	before := len(out.Events)
+	m.probe(now, in.Message)
+	before, sent := len(out.Events), len(out.Sends)
 	m.Machine.Step(now, in, out)
+	for _, s := range out.Sends[sent:] {
+		if answer, ok := s.Msg.(*wire.Pong); ok && answer.Dest != 0 {
+			p := &m.pongs[answer.Dest.Index()]
+			p.count, p.at = p.count+1, now
+		}
+	}
 	for i := range out.Events[before:] {
 		m.note(&out.Events[before+i])
 	}
@@ -165,6 +180,25 @@ func (m *marionette) note(e *trace.Event) {
 	case trace.OutOfHistory:
 		m.puppet.notes.Add(lab.Note{Kind: lab.LeftBehind, Replica: int(e.Peer)})
 	}
+}
+
+// probe measures how long messages take. Whoever pings says in a BOUNDED message how long the TIMELY way there and back took: so
+// that message arrives one TIMELY and one BOUNDED way after the answer left. If several answers are under way nobody knows which.
+func (m *marionette) probe(now clock.Instant, env *wire.Envelope) {
+	if env == nil {
+		return
+	}
+	trip, ok := env.Msg.(*wire.RoundTrip)
+	if !ok || trip.Dest != m.host.Self || !m.host.Group.Has(env.Sender) || env.Sender == m.host.Self {
+		return
+	}
+	p := &m.pongs[env.Sender.Index()]
+	if took := int64(now.Sub(p.at)); p.count == 1 && trip.Nanos < uint64(took) {
+		m.puppet.notes.Add(lab.Note{
+			Kind: lab.Probed, Replica: int(env.Sender), Nanos: took - int64(trip.Nanos/2), Trip: int64(trip.Nanos),
+		})
+	}
+	p.count = 0
 }
 
 // judge notes what the replica thinks of the leader.

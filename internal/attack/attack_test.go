@@ -56,8 +56,8 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]*hoarder{
-		"delay": {share: 1000}, "delay share=1200": {share: 1200}, "delay share=0": {share: 0},
-		"delay=400ms": {share: 1000}, "delay hold=0s": {share: 1000}, " delay  hold=1m share=7": {share: 7},
+		"delay": {}, "delay share=1200": {share: 1200}, "delay share=0": {share: 0},
+		"delay=400ms": {}, "delay hold=0s": {}, " delay  hold=1m share=7": {share: 7},
 	} {
 		b, err := Parse(text)
 		if err != nil {
@@ -65,7 +65,7 @@ func TestParse(t *testing.T) {
 			continue
 		}
 		got := b.Wrap(&Host{}, nil).(*hoarder)
-		if got.share != want.share || (got.dare != nil) != (strings.Contains(text, "hold") || strings.Contains(text, "y=")) {
+		if fixed := text == "delay" || strings.Contains(text, "hold") || strings.Contains(text, "y="); got.share != want.share || (got.dare != nil) != fixed {
 			t.Errorf("Parse(%q) has share %d, fixed %v", text, got.share, got.dare != nil)
 		}
 	}
@@ -75,6 +75,18 @@ func TestParse(t *testing.T) {
 	}
 	if d := b.Wrap(&Host{}, nil).(*hoarder).dare(0, core.Judgement{}); d != 400*time.Millisecond {
 		t.Errorf("delay=400ms holds for %s", d)
+	}
+	modest, err := Parse("delay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := modest.Wrap(&Host{}, nil).(*hoarder)
+	j := core.Judgement{Limit: 300 * time.Millisecond, Acceptable: 100 * time.Millisecond, Turnaround: 50 * time.Millisecond}
+	if d := h.dare(0, j); d != 160*time.Millisecond {
+		t.Errorf("delay holds for %s", d)
+	}
+	if j.Turnaround = 290 * time.Millisecond; h.dare(0, j) != 160*time.Millisecond {
+		t.Error("delay holds for less because of itself")
 	}
 	for text, says := range map[string]string{
 		"": "silent-change", "dalay": "there are", "mute x": "alone", "mute=1": "alone", "delay 5": "share=", "delay share=x": "share=",

@@ -11,9 +11,10 @@ import (
 	"github.com/primebft/prime/internal/core"
 )
 
-// Parse finds a behaviour by what people write: its name, and for "delay" how far it goes, as in "delay share=1200", which is
-// 1.2 times what it believes to get away with, or "delay hold=400ms" or "delay=400ms", which is that long whatever it believes.
-// "delay" alone is share=1000 here, always just within.
+// Parse finds a behaviour by what people write: its name, and for "delay" how far it goes. "delay hold=400ms", or "delay=400ms",
+// holds each proposal so long; "delay share=1200" 1.2 times the difference between limit and acceptable turnaround. "delay" alone
+// keeps its place: it takes what its limit leaves of the turnaround that it had before, and of the longer way by one replica only,
+// but for a fifth.
 func Parse(text string) (Behaviour, error) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -41,7 +42,8 @@ const (
 )
 
 func parseDelay(b Behaviour, words []string) (Behaviour, error) {
-	share, hold := time.Duration(1000), time.Duration(-1)
+	share, hold := time.Duration(0), time.Duration(-1)
+	modest := len(words) == 0
 	for _, word := range words {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
@@ -63,12 +65,26 @@ func parseDelay(b Behaviour, words []string) (Behaviour, error) {
 	}
 	b.Wrap = func(h *Host, inner core.Machine) core.Machine {
 		d := &hoarder{host: h, Machine: inner, share: share}
-		if hold >= 0 {
+		switch {
+		case hold >= 0:
 			d.dare = func(clock.Instant, core.Judgement) time.Duration { return hold }
+		case modest:
+			d.dare = within()
 		}
 		return d
 	}
 	return b, nil
+}
+
+// within is how long a leader dares to wait that wants to stay, and knows that others are late, too.
+func within() func(clock.Instant, core.Judgement) time.Duration {
+	dares := time.Duration(-1)
+	return func(_ clock.Instant, j core.Judgement) time.Duration {
+		if dares < 0 {
+			dares = max(0, j.Limit-j.Turnaround-j.Acceptable/2) * 4 / 5
+		}
+		return dares
+	}
 }
 
 // names are those of all behaviours, sorted.

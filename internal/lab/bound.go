@@ -1,9 +1,57 @@
 package lab
 
-// BoundTerms is what the bound is computed from, in milliseconds.
+import (
+	"time"
+
+	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/bench/stall"
+)
+
+// BoundTerms is what the bound is computed from, in milliseconds (docs/protocol.md, "Bounded delay"). Delays are the longest that
+// were measured between correct replicas that were not away, by probes in which the machine did not stand still, from the step
+// that sent a message to the step that got it.
 type BoundTerms struct {
-	TimelyMS  float64 `json:"timely_ms"`  // longest one-way delay of TIMELY messages between stable replicas
-	BoundedMS float64 `json:"bounded_ms"` // of BOUNDED ones
-	DeltaMS   float64 `json:"delta_ms"`   // longest time for which messages are gathered
-	KLat      float64 `json:"k_lat"`
+	TimelyMS     float64 `json:"timely_ms"`     // L_timely: half a round trip of TIMELY messages
+	BoundedMS    float64 `json:"bounded_ms"`    // L_bounded
+	AcceptableMS float64 `json:"acceptable_ms"` // the highest acceptable turnaround that a correct replica computed
+	LimitMS      float64 `json:"limit_ms"`      // K_Lat times that and Δ_pp, likewise
+	GatherMS     float64 `json:"gather_ms"`     // Δ_req + Δ_ack + Δ_sum + Δ_mat: how long messages gather
+	CheckMS      float64 `json:"check_ms"`      // Δ_check
+	Probes       int     `json:"probes"`
+}
+
+// Bound is how long an update may take that a stable replica introduces when no view changes on its way:
+// 6 L_bounded + (K_Lat acceptable + Δ_pp) + Δ_req + Δ_ack + Δ_sum + Δ_mat + Δ_check + max(0, Δ_ack - L_bounded).
+// 0 if nothing was measured.
+func (l *Log) Bound(node *config.Node) (time.Duration, *BoundTerms) {
+	away := l.away(false)
+	var bounded, timely, acceptable, limit time.Duration
+	probes := 0
+	for _, n := range l.correct() {
+		if n.At < l.Window.From || n.At >= l.Window.To {
+			continue
+		}
+		switch {
+		case n.Kind == Judged && n.Judgement != nil:
+			acceptable, limit = max(acceptable, time.Duration(n.Acceptable)), max(limit, time.Duration(n.Limit))
+		case n.Kind == Probed:
+			life := stall.Span{From: n.At - n.Nanos - n.Trip, To: n.At}
+			if l.compromised(n.Replica, n.At) || touches(away[n.By], life) || touches(away[n.Replica], life) || len(l.clip(life)) > 0 {
+				continue
+			}
+			probes++
+			bounded, timely = max(bounded, time.Duration(n.Nanos)), max(timely, time.Duration(n.Trip/2))
+		}
+	}
+	if probes == 0 || limit == 0 {
+		return 0, nil
+	}
+	t := &node.Timing
+	gather := t.Request + t.Ack + t.Summary + t.Matrix
+	bound := 6*bounded + limit + gather + node.Suspect.Check + max(0, t.Ack-bounded)
+	return bound, &BoundTerms{
+		TimelyMS: milliseconds(int64(timely)), BoundedMS: milliseconds(int64(bounded)), AcceptableMS: milliseconds(int64(acceptable)),
+		LimitMS: milliseconds(int64(limit)), GatherMS: milliseconds(int64(gather)), CheckMS: milliseconds(int64(node.Suspect.Check)),
+		Probes: probes,
+	}
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"time"
 
+	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/bench"
 	"github.com/primebft/prime/internal/bench/latency"
 	"github.com/primebft/prime/internal/bench/stall"
@@ -110,8 +111,9 @@ type StallReport struct {
 // most is how many judgements, and how many gaps, a report has; there are fewer of each replica if there are many replicas.
 const most = 1200
 
-// Fill puts in what a run's log says. bound is what no update of a stable replica may exceed; 0 if it is not known.
-func (r *Report) Fill(l *Log, bound time.Duration) {
+// Fill puts in what a run's log says. node is the settings of the replicas.
+func (r *Report) Fill(l *Log, node *config.Node) {
+	bound, terms := l.Bound(node)
 	v := l.views()
 	r.Leaders, r.Changes, r.Suspected = v.leaders, v.changes, v.suspected
 	r.Judgement, r.Gaps = l.judgement(), l.gaps()
@@ -122,8 +124,7 @@ func (r *Report) Fill(l *Log, bound time.Duration) {
 	unsettled := l.unsettled(&v, bound)
 	l.report(r, unsettled, &v)
 	if bound > 0 {
-		ms := milliseconds(int64(bound))
-		r.BoundMS = &ms
+		r.BoundMS, r.BoundTerms = known(int64(bound)), terms
 		r.Judged, r.OverBound, r.WorstMS = l.overBound(unsettled, bound)
 	}
 }

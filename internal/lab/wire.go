@@ -23,6 +23,7 @@ const (
 	Gap          Kind = "gap"          // Nanos: its own clock stood still
 	LeftBehind   Kind = "left-behind"  // Replica: it needs what is no longer held
 	Judged       Kind = "judged"       // View, Judgement
+	Probed       Kind = "probed"       // Replica, Nanos, Trip: a BOUNDED message from it took so long, after a TIMELY round trip
 	Done         Kind = "done"         // Number, Problem: a command was carried out, or why not
 )
 
@@ -33,6 +34,7 @@ type Note struct {
 	View    uint64 `json:"view,omitempty"`
 	Replica int    `json:"replica,omitempty"`
 	Nanos   int64  `json:"ns,omitempty"`
+	Trip    int64  `json:"trip,omitempty"`
 	Number  int    `json:"number,omitempty"`
 	Problem string `json:"problem,omitempty"`
 	*Judgement
