@@ -33,7 +33,11 @@ func printLab(w io.Writer, r *lab.Report) {
 		row("view", "%d at %.1f s: r%d after r%d (%s), in %.0f ms", c.View, c.AtS, c.Leader, c.OldLeader, why, c.TookMS)
 	}
 	if r.BoundMS != nil {
-		row("bound", "%.0f ms; %d of %d updates in stable time took longer, the longest %.0f ms", *r.BoundMS, r.OverBound, r.Judged, r.WorstMS)
+		row("bound", "%.0f ms; %d of %d updates in stable time took longer, the longest %.0f ms (with the median delay it would be %.0f ms)",
+			*r.BoundMS, r.OverBound, r.Judged, r.WorstMS, r.BoundTerms.TypicalMS)
+	}
+	if r.NoQuorumS > 0 {
+		row("no quorum", "for %.1f s fewer replicas than a quorum were running, correct and connected: then nothing is promised", r.NoQuorumS)
 	}
 	if len(r.LeftBehind) > 0 {
 		row("left behind", "%s: away for longer than the others remember", lab.Names(r.LeftBehind))

@@ -53,7 +53,7 @@ func (p *picture) run(ctx context.Context) {
 		now := time.Now()
 		p.take(now.Sub(drawn))
 		drawn = now
-		p.draw(p.render(min(now.Sub(p.begin), p.duration)))
+		p.draw(p.render(max(0, min(now.Sub(p.begin), p.duration))))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

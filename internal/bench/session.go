@@ -170,7 +170,7 @@ func statusOf(ctx context.Context, r *cluster.Replica) (Status, error) {
 func (s *Session) Statuses(ctx context.Context) ([]Status, error) {
 	var list []Status
 	for _, r := range s.Counted() {
-		status, err := statusOf(ctx, r)
+		status, err := s.ask(ctx, r)
 		if err != nil {
 			if !s.counts(r.ID) {
 				continue
@@ -180,6 +180,20 @@ func (s *Session) Statuses(ctx context.Context) ([]Status, error) {
 		list = append(list, status)
 	}
 	return list, nil
+}
+
+// ask is statusOf that gives up when the replica no longer counts: one that is paused would never answer.
+func (s *Session) ask(ctx context.Context, r *cluster.Replica) (Status, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		for wait(ctx, settlePeriod); ctx.Err() == nil; wait(ctx, settlePeriod) {
+			if !s.counts(r.ID) {
+				cancel()
+			}
+		}
+	}()
+	return statusOf(ctx, r)
 }
 
 // Snapshot is how a leg is going.

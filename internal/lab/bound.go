@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"slices"
 	"time"
 
 	"github.com/primebft/prime/config"
@@ -18,6 +19,7 @@ type BoundTerms struct {
 	GatherMS     float64 `json:"gather_ms"`     // Δ_req + Δ_ack + Δ_sum + Δ_mat: how long messages gather
 	CheckMS      float64 `json:"check_ms"`      // Δ_check
 	Probes       int     `json:"probes"`
+	TypicalMS    float64 `json:"typical_bound_ms"` // the bound if every message took as long as the median one
 }
 
 // Bound is how long an update may take that a stable replica introduces when no view changes on its way:
@@ -25,8 +27,8 @@ type BoundTerms struct {
 // 0 if nothing was measured.
 func (l *Log) Bound(node *config.Node) (time.Duration, *BoundTerms) {
 	away := l.away(false)
-	var bounded, timely, acceptable, limit time.Duration
-	probes := 0
+	var timely, acceptable, limit time.Duration
+	var probes []time.Duration // of BOUNDED messages
 	for _, n := range l.correct() {
 		if n.At < l.Window.From || n.At >= l.Window.To {
 			continue
@@ -39,19 +41,22 @@ func (l *Log) Bound(node *config.Node) (time.Duration, *BoundTerms) {
 			if l.compromised(n.Replica, n.At) || touches(away[n.By], life) || touches(away[n.Replica], life) || len(l.clip(life)) > 0 {
 				continue
 			}
-			probes++
-			bounded, timely = max(bounded, time.Duration(n.Nanos)), max(timely, time.Duration(n.Trip/2))
+			probes, timely = append(probes, time.Duration(n.Nanos)), max(timely, time.Duration(n.Trip/2))
 		}
 	}
-	if probes == 0 || limit == 0 {
+	if len(probes) == 0 || limit == 0 {
 		return 0, nil
 	}
+	slices.Sort(probes)
+	bounded := probes[len(probes)-1]
 	t := &node.Timing
 	gather := t.Request + t.Ack + t.Summary + t.Matrix
-	bound := 6*bounded + limit + gather + node.Suspect.Check + max(0, t.Ack-bounded)
-	return bound, &BoundTerms{
+	bound := func(bounded time.Duration) time.Duration {
+		return 6*bounded + limit + gather + node.Suspect.Check + max(0, t.Ack-bounded)
+	}
+	return bound(bounded), &BoundTerms{
 		TimelyMS: milliseconds(int64(timely)), BoundedMS: milliseconds(int64(bounded)), AcceptableMS: milliseconds(int64(acceptable)),
 		LimitMS: milliseconds(int64(limit)), GatherMS: milliseconds(int64(gather)), CheckMS: milliseconds(int64(node.Suspect.Check)),
-		Probes: probes,
+		Probes: len(probes), TypicalMS: milliseconds(int64(bound(probes[len(probes)/2]))),
 	}
 }

@@ -77,6 +77,19 @@ func (l *Log) judgement() []JudgementReport {
 	return list
 }
 
+// lostNotes is how many notes of replicas found no room.
+func (l *Log) lostNotes() (sum int) {
+	lost := make([]uint64, l.Group.N()+1)
+	for i := range l.Notes {
+		n := &l.Notes[i]
+		lost[n.By] = max(lost[n.By], n.Lost)
+	}
+	for _, count := range lost {
+		sum += int(count)
+	}
+	return sum
+}
+
 // gaps are the standstills that replicas noticed; of too many, the longest.
 func (l *Log) gaps() []GapReport {
 	list := []GapReport{}

@@ -27,6 +27,7 @@ type Report struct {
 	WorstMS    float64           `json:"judged_worst_ms"`      // the longest of them
 	Attacked   []int             `json:"attacked"`             // replicas that were ever compromised: nothing is asked of them
 	LeftBehind []int             `json:"left_behind"`          // correct ones that need what no other holds any more
+	NoQuorumS  float64           `json:"no_quorum_s"`          // in which fewer than a quorum were running, correct and connected
 	LostNotes  int               `json:"lost_notes,omitempty"` // of replicas, for want of room
 }
 
@@ -117,6 +118,8 @@ func (r *Report) Fill(l *Log, node *config.Node) {
 	v := l.views()
 	r.Leaders, r.Changes, r.Suspected = v.leaders, v.changes, v.suspected
 	r.Judgement, r.Gaps = l.judgement(), l.gaps()
+	r.NoQuorumS = bench.Round(stall.Total(stall.Clip(l.withoutQuorum(), l.Window)).Seconds(), 3)
+	r.LostNotes = l.lostNotes()
 	r.Stalls = []StallReport{}
 	for _, s := range l.Stalls {
 		r.Stalls = append(r.Stalls, StallReport{l.seconds(s.From), milliseconds(s.To - s.From)})

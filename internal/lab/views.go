@@ -114,15 +114,7 @@ func (l *Log) describe(c *change, old, leader int) ChangeReport {
 	r := ChangeReport{
 		AtS: l.seconds(c.began), View: c.view, Leader: leader, OldLeader: old, TookMS: milliseconds(c.ended - c.began),
 	}
-	for i := range l.Happened { // the last thing that was done to the old leader
-		h := &l.Happened[i]
-		if h.At <= c.began && h.concerns(old) {
-			r.Because = h.Event.Text
-			if h.Event.Verb == Resume || h.Event.Verb == Heal || h.Event.What == NoAttack {
-				r.Because += ", " + time.Duration(c.began-h.At).Round(time.Millisecond).String() + " before"
-			}
-		}
-	}
+	r.Because = l.cause(old, c.began)
 	gap := int64(0)
 	for i := range l.Notes {
 		n := &l.Notes[i]
@@ -138,12 +130,46 @@ func (l *Log) describe(c *change, old, leader int) ChangeReport {
 	return r
 }
 
-// concerns reports whether an event was about a replica.
-func (h *Happened) concerns(id int) bool {
-	if h.Event.Verb == Heal || h.Event.Verb == Partition {
-		return true
+// cause is what the script had done to a leader until it was suspected: what still holds, or, not long before, what was undone.
+// "" if there is nothing.
+func (l *Log) cause(leader int, at int64) (text string) {
+	var last *Happened
+	for i := range l.Happened {
+		h := &l.Happened[i]
+		if h.At > at {
+			break
+		}
+		var was Verb // what it has to have been for this to matter
+		concerned := slices.Contains(h.Replicas, leader)
+		switch h.Event.Verb {
+		case Kill, Restart, Attack:
+			if concerned {
+				last = h
+			}
+			continue
+		case Resume:
+			was = Pause
+		case Heal:
+			was, concerned = Partition, true
+		case Partition, Link:
+			concerned = h.Event.Verb == Partition || concerned || slices.Contains(h.To, leader)
+		}
+		switch final := last != nil && slices.Contains([]Verb{Kill, Restart, Attack}, last.Event.Verb); {
+		case !concerned || final:
+		case was == "" || last != nil && (last.Event.Verb == was || was == Partition && last.Event.Verb == Link):
+			last = h
+		}
 	}
-	return slices.Contains(h.Replicas, id) || slices.Contains(h.To, id)
+	switch {
+	case last == nil:
+		return ""
+	case last.Event.Verb == Resume || last.Event.Verb == Heal:
+		if at-last.At > lookBack {
+			return ""
+		}
+		return last.Event.Text + ", " + time.Duration(at-last.At).Round(time.Millisecond).String() + " before"
+	}
+	return last.Event.Text
 }
 
 // installedIn counts views that were installed first in a window.

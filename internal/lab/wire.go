@@ -37,6 +37,7 @@ type Note struct {
 	Trip    int64  `json:"trip,omitempty"`
 	Number  int    `json:"number,omitempty"`
 	Problem string `json:"problem,omitempty"`
+	Lost    uint64 `json:"lost,omitempty"` // notes of this replica so far for which there was no room
 	*Judgement
 }
 
@@ -84,7 +85,7 @@ func (n *Notebook) write(e *json.Encoder) {
 
 // Add notes something now.
 func (n *Notebook) Add(note Note) {
-	note.At = stall.Now()
+	note.At, note.Lost = stall.Now(), n.dropped.Load()
 	select {
 	case n.lines <- note:
 	default:

@@ -44,6 +44,8 @@ var mayImport = map[string][]string{
 	"internal/core/preorder": coreRoom,
 	"internal/core/order":    coreRoom,
 	"internal/core":          append([]string{"internal/core/"}, coreRoom...),
+	"internal/chart":         {},
+	"internal/lab":           {"config", "internal/bench", "internal/bench/", "internal/group", "transport/emulate/wan"},
 	"internal/attack":        {"internal/core", "internal/core/", "internal/sign", "internal/wire", "internal/group", "internal/clock", "internal/trace"},
 }
 
