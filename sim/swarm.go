@@ -24,6 +24,7 @@ type plan struct {
 	immutable bool // every message is encoded again when it arrives: nobody may have changed it
 	auth      bool // clients sign their updates
 	check     bool // core.Config.Check
+	threshold bool // a threshold signature challenges a new leader; otherwise a list of signatures
 	judged    bool // leaders are judged and replaced; otherwise view 1 is the only one
 }
 
@@ -85,6 +86,7 @@ func draw(seed uint64) *plan {
 	p.auth = rng.IntN(4) == 0
 	p.check = rng.IntN(2) == 0
 	drawJudgement(rng, p)
+	drawThreshold(seed, p)
 	return p
 }
 
@@ -233,7 +235,7 @@ func drawAttacks(rng *rand.Rand, leads bool) []string {
 	var fit []attack.Behaviour
 	only := leads && rng.IntN(2) == 0 // misuse of the lead, rather than anything
 	for _, b := range attack.Behaviours() {
-		if b.Leader == leads || !only && !b.Leader {
+		if !b.Apart && (b.Leader == leads || !only && !b.Leader) {
 			fit = append(fit, b)
 		}
 	}

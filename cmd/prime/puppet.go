@@ -131,6 +131,7 @@ func newMarionette(p *puppet, seat node.Seat, inner core.Machine) *marionette {
 	m.host = &attack.Host{
 		Self: seat.Self, Group: seat.Group, Incarnations: seat.Incarnations, Limits: seat.Limits,
 		Pause: seat.Retransmit/4 + time.Millisecond, Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), Sign: seat.Sign,
+		Twin: seat.Twin,
 	}
 	return m
 }

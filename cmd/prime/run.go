@@ -13,6 +13,7 @@ import (
 	"github.com/primebft/prime/internal/local"
 	"github.com/primebft/prime/internal/marker"
 	"github.com/primebft/prime/internal/unixsock"
+	"github.com/primebft/prime/threshold/bls"
 )
 
 // runCmd is prime run.
@@ -62,7 +63,7 @@ func (c *runCmd) Run(g *globals) error {
 	if c.WAN != "" {
 		g.log.Warn("the links to other replicas are emulated", "profile", c.WAN)
 	}
-	r, err := prime.Open(cfg, application, append(options, prime.WithLogger(g.log))...)
+	r, err := prime.Open(cfg, application, append(options, prime.WithLogger(g.log), prime.WithThreshold(bls.Scheme{}))...)
 	if err != nil {
 		return err
 	}

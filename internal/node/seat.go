@@ -21,6 +21,8 @@ type Seat struct {
 	Retransmit   time.Duration
 	// Sign makes a signed message of this replica. It is for the goroutine that steps the machine alone.
 	Sign func(wire.Message) *wire.Envelope
+	// Twin makes a second machine of this replica that has seen nothing; nil if there cannot be one.
+	Twin func() core.Machine
 }
 
 func (n *Node) seat(c core.Config, s *sign.Signer) Seat {
@@ -28,9 +30,16 @@ func (n *Node) seat(c core.Config, s *sign.Signer) Seat {
 	return Seat{
 		Self: n.self, Group: c.Group, Incarnations: c.Incarnations, Limits: c.Limits, Retransmit: c.Timing.Retransmit,
 		Sign: func(m wire.Message) *wire.Envelope {
-			env := wire.NewEnvelope(header, m)
+			env := wire.NewEnvelope(header, s.Complete(m))
 			sign([]*wire.Envelope{env})
 			return env
+		},
+		Twin: func() core.Machine {
+			twin, err := core.New(c)
+			if err != nil {
+				return nil
+			}
+			return twin
 		},
 	}
 }
