@@ -256,7 +256,7 @@ func (w *world) replay(n *node) error {
 	}
 	kept := map[updateKey]bool{}
 	step := 0
-	p := record.NewReplay(w.header[n.id.Index()], w.wire.Decode)
+	p := record.NewReplay(w.header[n.id.Index()], n.signer.Complete, w.wire.Decode)
 	err = p.Run(d.log, func(e record.Entry) error {
 		for i := range e.Input.Submit {
 			kept[updateKey{e.Input.Submit[i].Client, e.Input.Submit[i].Seq}] = true
@@ -318,13 +318,14 @@ func (w *world) again(n *node, fresh bool) {
 // resume lets a replica go on: its clock stood still, its calendar did not.
 func (w *world) resume(n *node, p *record.Replay) {
 	n.disk.shift = 0
-	n.disk.shift = n.local(w.now) - p.Last() - 1
-	local := n.local(w.now)
-	resumed := &core.Resumed{Wall: calendar + int64(n.plan.skew) + int64(w.now) - int64(local), Timing: n.plan.timing}
+	whole := n.local(w.now)
+	n.disk.shift = whole - p.Last() - 1
+	resumed := &core.Resumed{Wall: calendar + int64(n.plan.skew) + int64(whole-n.plan.start) - int64(n.local(w.now)),
+		Timing: n.plan.timing}
 	// What may not have left is signed and sent, perhaps again. The checkers know it.
 	n.out.Reset()
 	for _, s := range p.Unsaid() {
-		env := wire.NewEnvelope(w.header[n.id.Index()], s.Msg)
+		env := wire.NewEnvelope(w.header[n.id.Index()], n.signer.Complete(s.Msg))
 		n.signer.Sign([]*wire.Envelope{env})
 		n.signFree = max(n.signFree, w.now).Add(n.plan.signCost)
 		w.note(w.now, "says again", n.id, 0, env)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/storage"
 	"github.com/primebft/prime/storage/file"
 )
@@ -23,9 +24,13 @@ func (n *Node) durable() bool { return n.cfg.Node.Storage.Mode == config.Storage
 
 // openLog opens the log of a durable replica and returns what its core is made with, and what it has to be given again if it
 // has run before.
-func (n *Node) openLog(c core.Config, o Options) (core.Config, *restoration, error) {
+func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options) (core.Config, *restoration, error) {
 	if !n.durable() {
 		return c, nil, nil
+	}
+	if o.Wrap != nil {
+		return c, nil, errors.New("a replica that is wrapped cannot be durable: what it remembers would be given to what wraps it; set " +
+			"storage.mode to \"ephemeral\" in node.toml")
 	}
 	limit := int64(n.cfg.Node.Storage.MaxBytes)
 	dir := filepath.Join(n.cfg.Dir, LogFolder)
@@ -46,7 +51,9 @@ func (n *Node) openLog(c core.Config, o Options) (core.Config, *restoration, err
 		return c, nil, nil
 	}
 	n.log.Info("this replica has run before and continues", "log_bytes", log.Extent().Bytes)
-	return c, &restoration{log: log, header: n.keyring.Header(n.self), limits: wireLimits(n.cfg.Cluster, n.keyring.Group()), timing: timing}, nil
+	past := &restoration{log: log, header: n.keyring.Header(n.self), complete: signer.Complete,
+		limits: wireLimits(n.cfg.Cluster, n.keyring.Group()), timing: timing}
+	return c, past, nil
 }
 
 // owner is whose log it is: of this replica, of this incarnation, under this configuration.

@@ -34,6 +34,7 @@ import (
 	"github.com/primebft/prime/internal/trace"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/storage/file"
+	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/transport"
 )
 
@@ -53,7 +54,8 @@ var (
 type Options struct {
 	Transport transport.Transport                    // connects it with its peers; the node starts and closes it
 	Log       *slog.Logger                           // nil: nothing is logged
-	Wrap      func(core.Machine) core.Machine        // wraps the core, as attacks and tests do; nil: as it is
+	Wrap      Wrap                                   // wraps the core, as attacks and tests do; nil: as it is
+	Threshold threshold.Scheme                       // of a cluster whose proofs are threshold signatures; nil in others
 	Observe   func(now clock.Instant, e trace.Event) // sees every event of the core on its goroutine; must be quick; may be nil
 	Check     bool                                   // verify costly invariants
 	Disk      file.Disk                              // where a durable replica keeps its log; nil is the machine's
@@ -141,13 +143,18 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.keyring, err = newKeyring(cfg.Cluster, g, incarnations); err != nil {
+	shares, err := openShares(cfg, g, o.Threshold)
+	if err != nil {
+		return nil, err
+	}
+	if n.keyring, err = newKeyring(cfg.Cluster, g, incarnations, shares); err != nil {
 		return nil, err
 	}
 	signer, err := sign.NewSigner(n.keyring, scheme, n.self, cfg.Key)
 	if err != nil {
 		return nil, err
 	}
+	signer.UseThreshold(shares)
 	n.verifier = sign.NewVerifier(n.keyring, scheme, cfg.Node.Crypto.Cache)
 	real := clock.NewReal()
 	coreConfig := newCoreConfig(cfg, g, incarnations, real.Wall(), o.Check)
@@ -161,6 +168,14 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 	if err := n.assembleRest(a, coreConfig, real, signer, o); err != nil {
 		return nil, errors.Join(err, n.folder.Release())
 	}
+	if o.Wrap != nil {
+		own, err := sign.NewSigner(n.keyring, scheme, n.self, cfg.Key) // a signer is used by one goroutine only
+		if err != nil {
+			return nil, errors.Join(err, n.journal.close(), n.folder.Release())
+		}
+		own.UseThreshold(shares)
+		n.loop.machine = o.Wrap(n.seat(coreConfig, own), n.loop.machine)
+	}
 	n.pool = sign.NewPool(n.verifier, wireLimits(cfg.Cluster, g), g.N(), cfg.Node.Crypto.Workers, q.IngressBytes)
 	n.loop.inbox = n.pool
 	return n, nil
@@ -168,7 +183,7 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 
 // assembleRest makes what needs the folder, which is locked.
 func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, signer *sign.Signer, o Options) error {
-	c, past, err := n.openLog(c, o)
+	c, past, err := n.openLog(c, signer, o)
 	if err != nil {
 		return err
 	}
@@ -193,11 +208,8 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
 		answered: n.answered, journal: n.journal, broke: n.broke,
 	}
-	if o.Wrap != nil {
-		n.loop.machine = o.Wrap(replica)
-	}
 	n.egress = &egress{
-		self: n.self, header: n.keyring.Header(n.self), sign: n.signing(signer), net: n.net,
+		self: n.self, header: n.keyring.Header(n.self), complete: signer.Complete, sign: n.signing(signer), net: n.net,
 		back: n.loop.back, urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), eased: n.loop.nudge,
 		journal: n.journal,
 	}

@@ -20,13 +20,15 @@ var errStopped = errors.New("stopped")
 type restoration struct {
 	log    storage.Log
 	header wire.Header
-	limits wire.Limits
-	timing core.Timing // of this start
+	// complete is the signer's.
+	complete func(wire.Message) wire.Message
+	limits   wire.Limits
+	timing   core.Timing // of this start
 }
 
 // restore makes the machine what it was. The loop's clock goes on from its last instant.
 func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
-	p := record.NewReplay(r.header, r.limits.Decode)
+	p := record.NewReplay(r.header, r.complete, r.limits.Decode)
 	inputs := 0
 	err := p.Run(r.log, func(e record.Entry) error {
 		l.current = e.Input

@@ -28,6 +28,9 @@ func raw(text string) *wire.Envelope {
 	return env
 }
 
+// as is a message as it is.
+func as(m wire.Message) wire.Message { return m }
+
 func decode(b []byte) (*wire.Envelope, error) {
 	if len(b) == 0 {
 		return nil, errors.New("empty")
@@ -64,7 +67,7 @@ func TestRoundTrip(t *testing.T) {
 		in  core.Input
 	}
 	var got []seen
-	p := NewReplay(header, decode)
+	p := NewReplay(header, as, decode)
 	err := p.Run(log, func(e Entry) error {
 		s := seen{now: e.Now, own: e.Own, in: e.Input}
 		if e.Input.Message != nil {
@@ -92,7 +95,7 @@ func TestOwnMessages(t *testing.T) {
 	say := func(seq uint64) effect.Send {
 		return effect.Send{To: g.All(), Msg: &wire.PreorderRequest{Seq: seq, Updates: []wire.Update{{}}}}
 	}
-	p := NewReplay(header, decode)
+	p := NewReplay(header, as, decode)
 	back := func(seq uint64) error { return p.own(wire.NewEnvelope(header, say(seq).Msg)) }
 	for seq := range uint64(5000) {
 		p.Said([]effect.Send{say(seq), say(seq)})

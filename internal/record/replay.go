@@ -40,6 +40,7 @@ func First(log storage.Log) (b Began, begun bool, err error) {
 // Replay gives a core again what it had been given.
 type Replay struct {
 	header   wire.Header
+	complete func(wire.Message) wire.Message
 	decode   func([]byte) (*wire.Envelope, error)
 	unsaid   []effect.Send // to the replica itself, whose signed copies have not come back; nil where one has
 	awaited  map[wire.Digest][]int
@@ -47,10 +48,10 @@ type Replay struct {
 	returned int
 }
 
-// NewReplay returns a replay for the replica that signs with header. decode reads a message; signatures were checked before
-// it was recorded.
-func NewReplay(header wire.Header, decode func([]byte) (*wire.Envelope, error)) *Replay {
-	return &Replay{header: header, decode: decode, awaited: map[wire.Digest][]int{}}
+// NewReplay returns a replay for the replica that signs with header; complete is what it adds to its messages before it signs
+// them, the same each time; decode reads a message, whose signatures were checked before it was recorded.
+func NewReplay(header wire.Header, complete func(wire.Message) wire.Message, decode func([]byte) (*wire.Envelope, error)) *Replay {
+	return &Replay{header: header, complete: complete, decode: decode, awaited: map[wire.Digest][]int{}}
 }
 
 // Run gives every recorded input to step, in order, until that returns an error. step gives it to the core and then calls Said
@@ -93,7 +94,7 @@ func (p *Replay) Said(sends []effect.Send) {
 		if s.Msg == nil || !s.To.Has(p.header.Sender) {
 			continue
 		}
-		digest := wire.NewEnvelope(p.header, s.Msg).Digest
+		digest := wire.NewEnvelope(p.header, p.complete(s.Msg)).Digest
 		p.awaited[digest] = append(p.awaited[digest], len(p.unsaid))
 		p.unsaid = append(p.unsaid, *s)
 	}
