@@ -137,7 +137,8 @@ func (c *runCmd) serve(g *globals, cfg config.Config, r *prime.Replica) error {
 func application(cfg config.Config, log *slog.Logger) (app.Application, *appsocket.Server) {
 	switch cfg.Node.App.Kind {
 	case "socket":
-		s := appsocket.New(appsocket.Info{Replica: cfg.Node.ID, Cluster: cfg.Cluster.ID, Epoch: cfg.Cluster.Epoch}, log)
+		s := appsocket.New(appsocket.Info{Replica: cfg.Node.ID, Cluster: cfg.Cluster.ID, Epoch: cfg.Cluster.Epoch,
+			Replays: cfg.Node.Storage.Mode == config.StorageDurable}, log)
 		return s, s
 	case "digest":
 		return new(digest), nil

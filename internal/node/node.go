@@ -215,8 +215,8 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 	}
 	n.outlet = &outlet{
 		net: n.net, egress: n.egress, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
-		journal: n.journal,
-		log:     o.Log, observe: o.Observe, drops: map[dropKey]uint64{}, views: newViewLog(o.Log, n.keyring.Group()),
+		journal: n.journal, backlog: n.records.waiting,
+		log: o.Log, observe: o.Observe, drops: map[dropKey]uint64{}, views: newViewLog(o.Log, n.keyring.Group()),
 	}
 	n.loop.outlet = n.outlet
 }

@@ -20,7 +20,8 @@ type outlet struct {
 	egress   *egress
 	executed *mailbox[effect.Delivery]
 	journal  *journal
-	limit    int // bytes of executed updates that may wait to be recorded before the loop holds back
+	backlog  func() int // bytes of records that the application has not taken and will be given
+	limit    int        // bytes of executed updates that may wait to be recorded before the loop holds back
 	replies  *reply.Store
 	log      *slog.Logger
 	observe  func(clock.Instant, trace.Event) // may be nil

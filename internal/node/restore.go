@@ -67,7 +67,7 @@ func (l *loop) breathe(stop <-chan struct{}) error {
 			continue
 		default:
 		}
-		if !l.outlet.congested() {
+		if !l.outlet.congested() && l.outlet.backlog() <= l.outlet.limit {
 			return nil
 		}
 		select {
