@@ -192,6 +192,9 @@ func (w *world) arrive(n *node, e *event) {
 	if w.nodes[e.from.Index()].ended(e.life, e.departs) {
 		return // its sender did not live to send it
 	}
+	if e.from == n.id && e.life != len(n.ends) {
+		return // it was on its way inside a process that is no more
+	}
 	w.hash = scramble(w.hash ^ uint64(e.from) ^ uint64(e.env.Digest[0])<<8 ^ uint64(e.env.Digest[1])<<16)
 	if w.plan.immutable {
 		if again := wire.NewEnvelope(e.env.Header, e.env.Msg); again.Digest != e.env.Digest {

@@ -55,7 +55,7 @@ func durableEgress(t *testing.T, log storage.Log, broke func(error)) (*egress, *
 	net := &wiretap{frames: map[int][]transport.Frame{}}
 	j := newJournal(log, 0, slog.New(slog.DiscardHandler), broke)
 	e := &egress{
-		self: 2, header: wire.Header{Sender: 2, Epoch: 1, Incarnation: 1}, net: net, eased: func() {}, journal: j,
+		self: 2, header: wire.Header{Sender: 2, Epoch: 1, Incarnation: 1}, net: net, eased: func() {}, journal: j, departures: newMailbox[departure](),
 		complete: func(m wire.Message) wire.Message { return m },
 		back:     newMailbox[*wire.Envelope](), urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](),
 		sign: func(batch []*wire.Envelope) {
@@ -67,6 +67,7 @@ func durableEgress(t *testing.T, log storage.Log, broke func(error)) (*egress, *
 	stop, loopDone := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { e.run(stop) })
+	wg.Go(func() { e.depart(stop) })
 	wg.Go(func() { j.run(loopDone) })
 	return e, j, net, func() {
 		close(stop)

@@ -211,7 +211,7 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 	n.egress = &egress{
 		self: n.self, header: n.keyring.Header(n.self), complete: signer.Complete, sign: n.signing(signer), net: n.net,
 		back: n.loop.back, urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), eased: n.loop.nudge,
-		journal: n.journal,
+		journal: n.journal, departures: newMailbox[departure](),
 	}
 	n.outlet = &outlet{
 		net: n.net, egress: n.egress, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
@@ -249,6 +249,7 @@ func (n *Node) begin() error {
 	}
 	if n.journal != nil {
 		n.workers.Go(func() { n.journal.run(n.loopDone) })
+		n.workers.Go(func() { n.egress.depart(n.stop) })
 	}
 	n.workers.Go(func() { n.recorder.run(n.loopDone) })
 	n.workers.Go(func() { n.egress.run(n.stop) })
