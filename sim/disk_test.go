@@ -14,7 +14,11 @@ func TestDisks(t *testing.T) {
 	if underRace {
 		last = 6
 	}
+	seeds := []uint64{425} // once failed: the leader of a view change was forgiven what it owed a replica that had been away
 	for seed := uint64(1); seed <= last; seed++ {
+		seeds = append(seeds, seed)
+	}
+	for _, seed := range seeds {
 		r := Run(Options{Seed: seed, Disks: true, App: func(int) app.Application { return &chained{} }})
 		if r.Violation != nil {
 			t.Errorf("seed %d (%s) at %v: %s\n%s --disks", seed, r.World, r.Violation.At, r.Violation.What, r.Replay())
