@@ -31,6 +31,9 @@ type Options struct {
 	Payload func(random uint64) []byte
 	// RealSignatures signs everything with Ed25519 instead of a checksum.
 	RealSignatures bool
+	// Threshold makes real threshold signatures for the worlds in which they challenge new leaders, if RealSignatures is set. nil:
+	// there, checksums do.
+	Threshold Shares
 	// WAN gives the world the links of a profile instead of latencies that the seed draws, and replicas the timers for them. The
 	// storm's troubles stay. The profile must fit any number of replicas. nil: the seed decides.
 	WAN *wan.Profile

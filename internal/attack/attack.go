@@ -43,6 +43,7 @@ type Behaviour struct {
 	Leader bool   // means something only at the leader
 	Hides  bool   // its requests, or one of two under one number, do not reach all: what is ordered with them waits until they are fetched
 	Noisy  bool   // never stops, or introduces requests of its own: an idle system need not fall silent
+	Apart  bool   // not drawn among the others: worlds in which it means something draw it by itself
 	Wrap   func(h *Host, inner core.Machine) core.Machine
 }
 
@@ -53,7 +54,7 @@ func Behaviours() []Behaviour {
 		flood(), replay(), late(), frame(), omitRows(), staleRows(), forgeRows(), twoProposals(), proposeToOne(),
 		proposalToTheRest(), delay(), silentChange(), halfChange(), replayToOne(), twoReplays(), twoReports(), lyingReports(),
 		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), reconciliation(), wrongBase(), earlyPongs(), forgedChange(),
-		floodKind(), twins(), sharedKey(),
+		floodKind(), twins(), sharedKey(), forgedShares(),
 	}
 }
 

@@ -70,7 +70,7 @@ func (h *Host) junkOf(kind wire.Kind, view uint64) wire.Message {
 		ping := &wire.Summary{Number: 1, Vector: make(wire.Vector, n)}
 		return &wire.Evidence{First: h.Sign(ping), Second: h.Sign(&wire.Summary{Number: 2 + h.Rand.Uint64N(9), Vector: make(wire.Vector, n)})}
 	case wire.KindTurnaround:
-		return &wire.Turnaround{View: view, Nanos: h.Rand.Uint64()}
+		return &wire.Turnaround{View: view, Number: h.Rand.Uint64(), Nanos: h.Rand.Uint64()}
 	case wire.KindNewLeader:
 		return &wire.NewLeader{View: view + 1 + h.Rand.Uint64N(2)}
 	case wire.KindWindow:

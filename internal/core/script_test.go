@@ -49,6 +49,7 @@ type script struct {
 	heard    func(at clock.Instant, to, from group.ID, env *wire.Envelope) // sees what arrives, for tests in Go; may be nil
 	sent     func(at clock.Instant, from group.ID, to group.Set, env *wire.Envelope)
 	stepped  func(id group.ID, out *effect.Output)
+	shared   bool // proofs are threshold signatures
 }
 
 type packet struct {
@@ -135,7 +136,7 @@ func parseSet(t *testing.T, names []string) (set group.Set) {
 	return set
 }
 
-// start makes a group: f, k, and the limits inflight, window and history; quiet names events that are not shown.
+// start makes a group: f, k, whether leaders are judged, whether proofs are threshold signatures, and the limits inflight, window and history; quiet names events that are not shown.
 func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	f, k, inflight, window, history := 1, 0, 8, 8, 16
 	for key, at := range map[string]*int{"f": &f, "k": &k, "inflight": &inflight, "window": &window, "history": &history} {
@@ -146,7 +147,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		judged = core.Suspect{KLat: 2500, Delta: 10 * time.Millisecond, Floor: 4 * time.Millisecond, Ping: 50 * time.Millisecond,
 			Check: 5 * time.Millisecond, Window: 10 * time.Second, MaxStall: time.Second}
 	}
-	*s = script{group: group.MustNew(f, k), muted: map[trace.Kind]bool{}}
+	*s = script{group: group.MustNew(f, k), shared: d.HasArg("threshold"), muted: map[trace.Kind]bool{}}
 	incarnations := slices.Repeat([]uint32{1}, s.group.N())
 	for id := range s.group.All().All() {
 		r, err := core.New(core.Config{
@@ -264,7 +265,7 @@ func (s *script) step(id group.ID, in core.Input) {
 func (s *script) send(from group.ID, send effect.Send) {
 	env := send.Signed
 	if env == nil {
-		env = wire.NewEnvelope(wire.Header{Sender: from, Epoch: 1, Incarnation: 1}, send.Msg)
+		env = wire.NewEnvelope(wire.Header{Sender: from, Epoch: 1, Incarnation: 1}, s.complete(from, send.Msg))
 		env.Finish(wire.Proof{Count: 1})
 	}
 	if s.sent != nil {

@@ -37,7 +37,7 @@ func TestClaim54RanksCountLiarsAndTheAbsent(t *testing.T) {
 	s := watching(1, 1)
 	ms := func(n uint64) uint64 { return n * uint64(time.Millisecond) }
 	for id, tat := range map[int]uint64{3: 30, 4: 45, 5: 50, 6: 52} { // r1 leads and lies, r2 has said nothing
-		s.OnTurnaround(from(id, &wire.Turnaround{View: 1, Nanos: ms(tat)}))
+		s.OnTurnaround(from(id, &wire.Turnaround{View: 1, Number: 1, Nanos: ms(tat)}))
 	}
 	for id, bound := range map[int]uint64{1: 8, 2: 9, 3: 10, 4: 12, 6: 1000} { // r5 is down
 		s.OnBound(from(id, &wire.Bound{View: 1, Nanos: ms(bound)}))
@@ -62,7 +62,7 @@ func TestClaim54EachViewIsMeasuredAnew(t *testing.T) {
 	s.Challenge(0, wants(1), nil)
 	s.Advance(at(500), &out)
 	for id := 1; id <= 4; id++ {
-		s.OnTurnaround(from(id, &wire.Turnaround{View: 1, Nanos: uint64(time.Second)}))
+		s.OnTurnaround(from(id, &wire.Turnaround{View: 1, Number: 1, Nanos: uint64(time.Second)}))
 		s.OnBound(from(id, &wire.Bound{View: 1, Nanos: 1}))
 	}
 	if !s.Suspicious() {
@@ -73,8 +73,8 @@ func TestClaim54EachViewIsMeasuredAnew(t *testing.T) {
 	if leader != 0 || acceptable != unknown || s.Suspicious() || s.longest != 0 || len(s.challenges) > 0 {
 		t.Errorf("the new leader begins with a turnaround of %v, %v acceptable, %d challenges", leader, acceptable, len(s.challenges))
 	}
-	s.OnTurnaround(from(3, &wire.Turnaround{View: 1, Nanos: uint64(time.Second)})) // of the old leader
-	s.OnTurnaround(from(4, &wire.Turnaround{View: 1, Nanos: uint64(time.Second)}))
+	s.OnTurnaround(from(3, &wire.Turnaround{View: 1, Number: 1, Nanos: uint64(time.Second)})) // of the old leader
+	s.OnTurnaround(from(4, &wire.Turnaround{View: 1, Number: 1, Nanos: uint64(time.Second)}))
 	if leader, _, _ := s.Turnaround(); leader != 0 {
 		t.Errorf("the new leader is charged with %v of the old one", leader)
 	}
@@ -256,7 +256,7 @@ func TestClaim54AbsurdMeasuresAndEarlyPongs(t *testing.T) {
 		t.Errorf("it took %v", m)
 	}
 	for id, nanos := range map[int]uint64{1: 1<<64 - 1, 3: 1 << 63, 4: 0} {
-		for _, m := range []wire.Message{&wire.Turnaround{View: 1, Nanos: nanos}, &wire.Bound{View: 1, Nanos: nanos},
+		for _, m := range []wire.Message{&wire.Turnaround{View: 1, Number: 1, Nanos: nanos}, &wire.Bound{View: 1, Nanos: nanos},
 			&wire.RoundTrip{View: 1, Dest: 2, Nanos: nanos}} {
 			switch env := from(id, m); m.(type) {
 			case *wire.Turnaround:

@@ -112,7 +112,7 @@ func (c *cluster) carry(from group.ID, out *effect.Output) {
 func (c *cluster) hear(s *State, env *wire.Envelope, out *effect.Output) {
 	switch env.Msg.(type) {
 	case *wire.Ping:
-		s.OnPing(env, out)
+		s.OnPing(c.now, env, out)
 	case *wire.Pong:
 		s.OnPong(c.now, env, out)
 	case *wire.RoundTrip:
@@ -135,7 +135,7 @@ func (c *cluster) lie(id group.ID, env *wire.Envelope) {
 		all = append(all, &wire.Pong{View: view, Dest: env.Sender, Seq: m.Seq}, &wire.Pong{View: view, Dest: env.Sender, Seq: m.Seq + 1},
 			&wire.RoundTrip{View: view, Dest: env.Sender, Nanos: lie})
 	default:
-		all = append(all, &wire.Bound{View: view, Nanos: lie}, &wire.Turnaround{View: view, Nanos: lie})
+		all = append(all, &wire.Bound{View: view, Nanos: lie}, &wire.Turnaround{View: view, Number: c.rng.Uint64(), Nanos: lie})
 	}
 	for _, m := range all {
 		forged := &wire.Envelope{Header: wire.Header{Sender: id, Kind: m.Kind()}, Msg: m}
