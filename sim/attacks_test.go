@@ -62,7 +62,7 @@ var bites = map[string]bite{
 	"lying-reports":     {dead: 1, has: []string{"hears REPORT of ME"}},
 	"forged-reports":    {dead: 1, refused: true},
 	"forged-shares":     {dead: 1, refused: true},
-	"two-reports":       {dead: 1, has: []string{"hears REPORT of ME"}},
+	"two-reports":       {dead: 1, has: []string{"reports blacklisted peer=ME"}},
 	"false-measures":    {has: []string{"hears TAT-MEASURE of ME"}},
 	"absurd-time":       {has: []string{"hears PO-SUMMARY of ME"}},
 }
