@@ -28,6 +28,7 @@ type simCmd struct {
 	SeedTimeout    time.Duration `default:"10m" help:"How long one world may take, in real time, before that is a violation; 0: for ever."`
 	For            time.Duration `help:"Begin no further world after this long; 0: run all."`
 	Trace          bool          `help:"Print everything that happens on standard error, one world after the other."`
+	Attack         []string      `placeholder:"NAME" help:"What attackers do in every world, instead of what the seeds draw; given several times, all of it. A name that does not exist lists them all."`
 	JSON           bool          `name:"json" help:"End with one JSON object on standard output."`
 	wanFlag
 }
@@ -39,7 +40,8 @@ that know what has to hold. Exit code 1 if something did not hold; every violati
 
 Example:
   prime sim --seeds 1-2000
-  prime sim --seeds 17-17 --trace`
+  prime sim --seeds 17-17 --trace
+  prime sim --seeds 1-200 --attack two-replays`
 }
 
 // simReport is what prime sim --json ends with.
@@ -63,6 +65,9 @@ func (c *simCmd) Run(g *globals) error {
 	first, last, err := parseSeeds(c.Seeds)
 	if err != nil {
 		return usageError(err)
+	}
+	if err := sim.CheckAttacks(c.Attack); err != nil {
+		return usageError(fmt.Errorf("--attack: %w", err))
 	}
 	links, err := c.profile(1)
 	if err != nil {
@@ -133,7 +138,8 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 	for range workers {
 		running.Go(func() {
 			for seed := range seeds {
-				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links, Threshold: simulatedShares}
+				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links, Attacks: c.Attack,
+					Threshold: simulatedShares}
 				if c.Trace {
 					o.Trace = g.err
 				}
@@ -183,6 +189,9 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		}
 		if v := r.Violation; v != nil {
 			replay := sim.Replay(r.Seed, c.RealSignatures)
+			for _, name := range c.Attack {
+				replay += " --attack " + name
+			}
 			if c.WAN != "" {
 				replay += " --wan " + c.WAN
 			}

@@ -76,8 +76,10 @@ func (l Limits) maxView(k Kind) int {
 		share, proof = resolutionSize+thresholdSize, resolutionSize+thresholdSize
 	}
 	switch k {
-	case KindPing, KindBound, KindTurnaround, KindStateList:
+	case KindPing, KindBound, KindStateList:
 		return batchSize + 16
+	case KindTurnaround:
+		return batchSize + 24
 	case KindPong, KindRoundTrip:
 		return batchSize + 17
 	case KindNewLeader:
