@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,7 +24,7 @@ import (
 
 // simCmd is prime sim.
 type simCmd struct {
-	Seeds          string        `required:"" placeholder:"A-B" help:"Which worlds to run: a range of seeds, both ends included, or one seed."`
+	Seeds          string        `placeholder:"A-B" help:"Which worlds to run: a range of seeds, both ends included, or one seed."`
 	RealSignatures bool          `help:"Sign everything with Ed25519, and threshold proofs with BLS, instead of checksums: slower, and nothing else should change."`
 	SeedTimeout    time.Duration `default:"10m" help:"How long one world may take, in real time, before that is a violation; 0: for ever."`
 	For            time.Duration `help:"Begin no further world after this long; 0: run all."`
@@ -31,6 +32,7 @@ type simCmd struct {
 	Attack         []string      `placeholder:"NAME" help:"What attackers do in every world, instead of what the seeds draw; given several times, all of it. A name that does not exist lists them all."`
 	JSON           bool          `name:"json" help:"End with one JSON object on standard output."`
 	wanFlag
+	experimentFlags
 }
 
 // Help is shown below the flags.
@@ -41,7 +43,8 @@ that know what has to hold. Exit code 1 if something did not hold; every violati
 Example:
   prime sim --seeds 1-2000
   prime sim --seeds 17-17 --trace
-  prime sim --seeds 1-200 --attack two-replays`
+  prime sim --seeds 1-200 --attack two-replays
+  prime sim --experiment paper --plot curves.svg`
 }
 
 // simReport is what prime sim --json ends with.
@@ -62,6 +65,15 @@ type simViolation struct {
 
 // Run runs the worlds.
 func (c *simCmd) Run(g *globals) error {
+	switch {
+	case (c.Seeds == "") == (c.Experiment == ""):
+		return usageError(errors.New("give --seeds A-B for worlds, or --experiment paper for a measurement"))
+	case c.Experiment != "":
+		if c.WAN != "" {
+			return usageError(errors.New("--wan: the experiment has the paper's network: leave it out"))
+		}
+		return c.experimentFlags.run(g, c.JSON)
+	}
 	first, last, err := parseSeeds(c.Seeds)
 	if err != nil {
 		return usageError(err)

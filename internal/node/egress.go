@@ -125,7 +125,7 @@ func (e *egress) flush() {
 
 // transmit hands a signed message to the network, charged to its signer.
 func transmit(net transport.Transport, to group.Set, class wire.Class, env *wire.Envelope) {
-	f := transport.Frame{Class: class, Source: int(env.Sender), Bytes: env.Raw}
+	f := transport.Frame{Class: class, Source: int(env.Sender), Yields: env.Kind.Yields(), Bytes: env.Raw}
 	for id := range to.All() {
 		net.Send(int(id), f)
 	}

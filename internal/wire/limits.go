@@ -35,8 +35,8 @@ func (l *Limits) member(id group.ID) bool { return id >= 1 && int(id) <= l.N }
 
 // MaxFrame is the length of the largest envelope of kind k that Decode accepts; 0 for an unknown kind.
 func (l Limits) MaxFrame(k Kind) int {
-	vector := vectorSize(l.N)
-	rows := 1 + l.N*(lengthSize+rowSize(l.N))
+	vector := maxVector(l.N)
+	rows := 1 + l.N*(lengthSize+maxRow(l.N))
 	switch k {
 	case KindPreorderRequest:
 		each := updateSize
@@ -45,9 +45,9 @@ func (l Limits) MaxFrame(k Kind) int {
 		}
 		return batchSize + requestSize + l.RequestUpdates*each + min(l.RequestBytes, l.RequestUpdates*l.UpdateBytes)
 	case KindPreorderAck:
-		return batchSize + digestSize + 4 + l.AckParts*ackPartSize
+		return batchSize + digestSize + 4 + l.AckParts*maxAckPart
 	case KindSummary:
-		return rowSize(l.N)
+		return maxRow(l.N)
 	case KindSummaryMatrix:
 		return batchSize + 8 + rows
 	case KindPrePrepare:
@@ -55,7 +55,7 @@ func (l Limits) MaxFrame(k Kind) int {
 	case KindPrepare, KindCommit:
 		return batchSize + voteSize
 	case KindFetch:
-		return batchSize + 4 + l.Wants*wantSize
+		return batchSize + 4 + l.Wants*maxWant
 	case KindStatus:
 		return batchSize + 8 + 8 + 8 + 2*vector
 	case KindCertificate:
