@@ -145,24 +145,33 @@ func (p *plan) frozen(s pause) (count int) {
 	return count
 }
 
-// drawQuiet makes some worlds peaceful: nothing happens but that one replica after the other stands still, all but the leader, each
-// for as long as it may discount.
+// drawQuiet makes some worlds peaceful: nothing happens but that one replica after the other stands still, all but the leader, again
+// and again, each time for longer than the leader may take. They have to discount that, or they would vote it out together.
 func drawQuiet(rng *rand.Rand, p *plan) {
 	if !p.judged || rng.IntN(16) > 0 {
 		return
 	}
 	p.net.loss, p.net.hiccup, p.net.cuts, p.net.targets = 0, 0, nil, nil
-	at := moment(rng, p.stormEnd/2)
 	for i := range p.replicas {
 		r := &p.replicas[i]
 		r.attacks, r.crash, r.pauses = nil, clock.Never, nil
-		most := min(r.timing.Suspect.MaxStall, time.Duration(p.stormEnd)/time.Duration(2*p.group.N()))
-		if group.FromIndex(i) == p.group.Leader(1) || most == 0 {
-			continue
+	}
+	p.setLimits()
+	limit, at := p.limit(), clock.Instant(rng.Int64N(int64(p.stormEnd)))
+	for range 1 + rng.IntN(4) {
+		for i := range p.replicas {
+			r := &p.replicas[i]
+			if group.FromIndex(i) == p.group.Leader(1) {
+				continue
+			}
+			until := at.Add(span(rng, limit, 2*limit))
+			r.pauses = append(r.pauses, pause{at, until})
+			at = until.Add(span(rng, 0, limit/4))
 		}
-		until := at.Add(1 + time.Duration(rng.Int64N(int64(most))))
-		r.pauses = []pause{{at, until}}
-		at = until.Add(time.Duration(rng.Int64N(int64(most))))
+	}
+	p.stormEnd = max(p.stormEnd, at)
+	for i := range p.replicas {
+		p.replicas[i].timing.Suspect.MaxStall = 8 * limit
 	}
 }
 
