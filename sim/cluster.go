@@ -177,6 +177,7 @@ func (w *world) carryOut(n *node) {
 	if w.calm.stage == resting {
 		w.calm.sends[n.id.Index()] += len(n.out.Sends)
 	}
+	w.nap(n)
 	departs := w.sign(n)
 	signed := 0
 	for i := range n.out.Sends {

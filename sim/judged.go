@@ -2,9 +2,11 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
 )
@@ -157,22 +159,34 @@ func drawQuiet(rng *rand.Rand, p *plan) {
 		r.attacks, r.crash, r.pauses = nil, clock.Never, nil
 	}
 	p.setLimits()
-	limit, at := p.limit(), clock.Instant(rng.Int64N(int64(p.stormEnd)))
-	for range 1 + rng.IntN(4) {
-		for i := range p.replicas {
-			r := &p.replicas[i]
-			if group.FromIndex(i) == p.group.Leader(1) {
-				continue
+	limit := p.limit()
+	naps := 1 + rng.IntN(4)
+	for i := range p.replicas {
+		r := &p.replicas[i]
+		r.timing.Suspect.MaxStall = 8 * limit
+		for range naps {
+			if group.FromIndex(i) != p.group.Leader(1) {
+				r.naps = append(r.naps, span(rng, limit, 2*limit))
 			}
-			until := at.Add(span(rng, limit, 2*limit))
-			r.pauses = append(r.pauses, pause{at, until})
-			at = until.Add(span(rng, 0, limit/4))
 		}
 	}
-	p.stormEnd = max(p.stormEnd, at)
-	for i := range p.replicas {
-		p.replicas[i].timing.Suspect.MaxStall = 8 * limit
+	p.stormEnd = max(p.stormEnd, clock.Instant(int64(naps)*int64(p.group.N())*int64(2*limit)))
+}
+
+// nap lets a replica stand still that has just sent a ping, if no other does: it hears the leader's answer late.
+func (w *world) nap(n *node) {
+	r := n.plan
+	if len(r.naps) == 0 || w.calm.stage != raging || w.now < w.awake {
+		return
 	}
+	until := w.now.Add(r.naps[0])
+	if !slices.ContainsFunc(n.out.Sends, func(s effect.Send) bool { return s.Msg != nil && s.Msg.Kind() == wire.KindPing }) ||
+		until > w.plan.stormEnd {
+		return
+	}
+	r.naps = r.naps[1:]
+	r.pauses = append(r.pauses, pause{w.now + 1, until})
+	w.awake = until
 }
 
 // setLimits gives leaders the time that a correct one needs.
