@@ -21,6 +21,7 @@ const (
 	freeze                       // a replica stands still, number arg of those that the quiet phase has
 	depart                       // env comes to the link from from to node; its class is arg
 	transit                      // something happens at the links of from
+	finish                       // a processor of node has done job number arg
 )
 
 // event is one thing that will happen. Two events at one instant happen in the order in which they were scheduled.

@@ -82,6 +82,9 @@ func (p *plan) String() string {
 			s += fmt.Sprintf(", %s crashes", group.FromIndex(i))
 		}
 	}
+	if p.threshold {
+		s += ", threshold proofs"
+	}
 	if !p.judged {
 		s += ", leaders are not judged"
 	}

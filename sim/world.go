@@ -53,7 +53,7 @@ func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, erro
 	w.wire = wire.Limits{
 		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
 		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
-		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls,
+		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Threshold: p.threshold,
 	}
 	net := &p.net
 	if o.WAN != nil {
