@@ -82,7 +82,7 @@ func (e Experiment) trial() (*trial, error) {
 func newTrial(e *Experiment, sizes group.Group) (*trial, error) {
 	n := sizes.N()
 	incarnations := slices.Repeat([]uint32{1}, n)
-	keys, err := newIdentities(sizes, epoch, incarnations, e.ClientAuth, false)
+	keys, err := newIdentities(sizes, epoch, incarnations, e.ClientAuth, false, nil)
 	if err != nil {
 		return nil, err
 	}

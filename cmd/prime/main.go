@@ -25,6 +25,7 @@ type cli struct {
 
 	Init    initCmd    `cmd:"" help:"Make a runnable cluster folder in one step."`
 	Keygen  keygenCmd  `cmd:"" help:"Make one replica's key on its own machine."`
+	Deal    dealCmd    `cmd:"" help:"Deal key shares to everybody, for a cluster with threshold signatures."`
 	Join    joinCmd    `cmd:"" help:"Make a cluster of everybody's public files."`
 	Config  configCmd  `cmd:"" help:"Check, show or import a configuration."`
 	Run     runCmd     `cmd:"" help:"Run one replica."`

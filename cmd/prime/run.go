@@ -13,6 +13,7 @@ import (
 	"github.com/primebft/prime/internal/local"
 	"github.com/primebft/prime/internal/marker"
 	"github.com/primebft/prime/internal/unixsock"
+	"github.com/primebft/prime/threshold/bls"
 )
 
 // runCmd is prime run.
@@ -56,7 +57,7 @@ func (c *runCmd) Run(g *globals) error {
 	if len(links) > 0 {
 		g.log.Warn("the links to other replicas are emulated", "profile", c.WAN)
 	}
-	r, err := prime.Open(cfg, application, append(links, prime.WithLogger(g.log))...)
+	r, err := prime.Open(cfg, application, append(links, prime.WithLogger(g.log), prime.WithThreshold(bls.Scheme{}))...)
 	if err != nil {
 		return err
 	}

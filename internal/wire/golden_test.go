@@ -20,6 +20,7 @@ func TestGolden(t *testing.T) {
 	all := samples(4, false)
 	client := &sampler{n: 4, signed: true}
 	all = append(all, sample{"preorder_request_signed", client.seal(1, 3, client.request(5, 0, 200))})
+	all = append(all, thresholdSamples(4)...)
 	for _, s := range all {
 		golden(t, s.name+".hex", s.env.Raw)
 		golden(t, s.name+".digest.hex", s.env.Digest[:])

@@ -12,6 +12,7 @@ type Limits struct {
 	Wants          int  // requests that one FETCH asks for
 	Window         int  // ordinals that a view change can bind, and prepare certificates that a REPORT can hold
 	Recalls        int  // messages that one RECALL asks for
+	Threshold      bool // what challenges a new leader is a threshold signature; otherwise a list of signatures
 	SignedUpdates  bool // every update carries its client's signature; otherwise none does
 }
 
@@ -70,10 +71,15 @@ func (l Limits) MaxFrame(k Kind) int {
 func (l Limits) maxView(k Kind) int {
 	signers := func(body int) int { return 1 + l.N*(lengthSize+batchSize+body) }
 	bindings := 4 + l.Window*digestSize
-	proof := resolutionSize + 8 + l.N*shareSize
+	share, proof := resolutionSize, resolutionSize+8+l.N*shareSize
+	if l.Threshold {
+		share, proof = resolutionSize+thresholdSize, resolutionSize+thresholdSize
+	}
 	switch k {
-	case KindPing, KindBound, KindTurnaround, KindStateList:
+	case KindPing, KindBound, KindStateList:
 		return batchSize + 16
+	case KindTurnaround:
+		return batchSize + 24
 	case KindPong, KindRoundTrip:
 		return batchSize + 17
 	case KindNewLeader:
@@ -86,7 +92,7 @@ func (l Limits) maxView(k Kind) int {
 	case KindEcho, KindReady:
 		return batchSize + receiptSize
 	case KindStateShare:
-		return aloneSize + resolutionSize
+		return aloneSize + share
 	case KindStateProof, KindReplay:
 		return batchSize + proof
 	case KindReplayPrepare, KindReplayCommit:
