@@ -22,6 +22,7 @@ type options struct {
 	noClients bool
 	threshold threshold.Scheme
 	check     bool
+	machine   node.Wrap
 	peers     net.Listener
 	clients   net.Listener
 }
@@ -55,6 +56,10 @@ func WithThreshold(s threshold.Scheme) Option { return func(o *options) { o.thre
 
 // WithChecks verifies the costly invariants of the protocol too, at every step.
 func WithChecks() Option { return func(o *options) { o.check = true } }
+
+// WithMachine puts something around the protocol core. It is for this project's own command, which lets replicas misbehave in
+// demonstrations; other programs have no name for what it takes.
+func WithMachine(wrap node.Wrap) Option { return func(o *options) { o.machine = wrap } }
 
 func newOptions(list []Option) *options {
 	o := &options{log: slog.New(slog.DiscardHandler)}

@@ -165,8 +165,10 @@ func (p *Panel) vertical() (axis, error) {
 		}
 	}
 	a = a.settled(p.LogY)
-	if !p.LogY {
-		a.to += (a.to - a.from) / 20 // the highest value does not touch the frame
+	if p.LogY { // the highest value does not touch the frame
+		a.to *= 1.2
+	} else {
+		a.to += (a.to - a.from) / 20
 	}
 	return a, nil
 }

@@ -84,7 +84,7 @@ func (c *Chart) draw(canvas draw.Canvas) error {
 		fit := draw.Crop(room, left-(inner.Min.X-room.Min.X), room.Max.X-inner.Max.X-right, 0, 0)
 		p.Draw(fit)
 		inner = p.DataCanvas(fit)
-		legends[i].draw(fit, inner.Max.X+gap)
+		legends[i].draw(fit, vg.Point{X: inner.Max.X + gap, Y: inner.Max.Y})
 		if i == 0 {
 			strip.draw(whole, inner)
 		}

@@ -49,10 +49,10 @@ func (l legend) width() vg.Length {
 func width(text string) vg.Length { return letters(small).Width(text) * 1.15 }
 
 // draw begins at the top right of a panel's frame.
-func (l legend) draw(c draw.Canvas, x vg.Length) {
+func (l legend) draw(c draw.Canvas, corner vg.Point) {
 	style := letters(small)
 	style.YAlign = draw.YCenter
-	y := c.Max.Y - small
+	x, y := corner.X, corner.Y-small/2
 	for _, s := range l {
 		if s.Style != Dots {
 			c.StrokeLine2(s.line(), x, y, x+thumb, y)
