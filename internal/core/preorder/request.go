@@ -31,17 +31,17 @@ func (s *State) roomToIntroduce() bool {
 	return len(s.pending) > 0 && s.sent-s.lanes[s.cfg.Self.Index()].executed < uint64(s.cfg.InFlight)
 }
 
-// eager is how many own requests may be on their way before one that is not full waits for one of them to be executed. When the
+// Eager is how many own requests may be on their way before one that is not full waits for one of them to be executed. When the
 // group takes longer because it has much to do, requests become larger and fewer, and with them acknowledgements. Until then
 // requests have at most eagerBytes: of one large request, the last of n-1 copies leaves long after the first, and is missed; several
 // small ones reach everybody while the next is on its way.
 const (
-	eager      = 16
+	Eager      = 16
 	eagerBytes = 16 << 10
 )
 
 // crowded reports whether a request that is not full has to wait until one of those on their way is executed.
-func (s *State) crowded() bool { return s.sent-s.lanes[s.cfg.Self.Index()].executed >= eager }
+func (s *State) crowded() bool { return s.sent-s.lanes[s.cfg.Self.Index()].executed >= Eager }
 
 // introduce cuts requests from the pending updates while the window is open: one at once, then as the pacer or a full request
 // allows.
