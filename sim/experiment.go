@@ -48,7 +48,7 @@ type Measurement struct {
 	Repeated        uint64             `json:"repeated"` // messages of its own that a replica sent again, or for others
 	TurnaroundMS    float64            `json:"turnaround_ms"`
 	TurnaroundLimit float64            `json:"turnaround_limit_ms"` // what a leader may take at most; 0 while nobody knows
-	BoundMS         float64            `json:"bound_ms"`            // the paper's bound on latency with these delays, without queues
+	BoundMS         float64            `json:"bound_ms"`            // on latency (docs/protocol.md), without queues
 	Views           uint64             `json:"views"`               // the highest view that a replica was in at the end
 }
 
