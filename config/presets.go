@@ -70,6 +70,7 @@ func LAN() Node {
 		},
 		Queues: Queues{
 			SubmitBytes:  16 * mib,
+			RequestBytes: 256 * kib,
 			DeliverBytes: 64 * mib,
 			IngressBytes: 8 * mib,
 			ReplyBytes:   64 * mib,
@@ -98,6 +99,7 @@ func WAN() Node {
 	n.Suspect.Floor = 100 * time.Millisecond
 	n.Suspect.Ping = 500 * time.Millisecond
 	n.Suspect.Check = 20 * time.Millisecond
+	n.Queues.RequestBytes = 16 * kib
 	n.Network.DialMin = 200 * time.Millisecond
 	n.Network.DialMax = 10 * time.Second
 	n.Network.Handshake = 10 * time.Second

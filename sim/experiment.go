@@ -97,7 +97,8 @@ func (e *Experiment) coreConfig(id group.ID, sizes group.Group, incarnations []u
 	cfg := core.Config{
 		Self: id, Group: sizes, Epoch: epoch, Incarnations: incarnations, Wall: calendar,
 		Limits: core.Limits{
-			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates, InFlight: l.InFlight,
+			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
+			EagerBytes: e.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: e.Node.Queues.SubmitBytes, Sessions: l.Sessions, SessionWindow: l.SessionWindow,
 			OrdinalWindow: l.OrdinalWindow, History: l.History,
 		},

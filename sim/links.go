@@ -47,6 +47,7 @@ func (p *plan) emulate(profile *wan.Profile) {
 	if longest < time.Millisecond {
 		node = config.LAN()
 	}
+	p.limits.EagerBytes = node.Queues.RequestBytes
 	t, s := node.Timing, node.Suspect
 	for i := range p.replicas {
 		r := &p.replicas[i]

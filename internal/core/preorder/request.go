@@ -33,12 +33,9 @@ func (s *State) roomToIntroduce() bool {
 
 // Eager is how many own requests may be on their way before one that is not full waits for one of them to be executed. When the
 // group takes longer because it has much to do, requests become larger and fewer, and with them acknowledgements. Until then
-// requests have at most eagerBytes: of one large request, the last of n-1 copies leaves long after the first, and is missed; several
-// small ones reach everybody while the next is on its way.
-const (
-	Eager      = 16
-	eagerBytes = 16 << 10
-)
+// requests have at most Config.EagerBytes: of one large request over a slow link, the last of n-1 copies leaves long after the first,
+// and is missed; several small ones reach everybody while the next is on its way.
+const Eager = 16
 
 // crowded reports whether a request that is not full has to wait until one of those on their way is executed.
 func (s *State) crowded() bool { return s.sent-s.lanes[s.cfg.Self.Index()].executed >= Eager }
@@ -71,7 +68,7 @@ func (s *State) introduce(now clock.Instant, out *effect.Output) {
 func (s *State) cut(large bool) (count, bytes int) {
 	payload, most := 0, s.cfg.RequestBytes
 	if !large {
-		most = min(most, eagerBytes)
+		most = s.cfg.EagerBytes
 	}
 	for _, u := range s.pending {
 		if count == s.cfg.RequestUpdates || (count > 0 && payload+len(u.Payload) > most) {
