@@ -40,6 +40,7 @@ type replicaPlan struct {
 	verifyCost time.Duration
 	crash      clock.Instant // Never: it does not
 	pauses     []pause
+	naps       []time.Duration // pauses that begin when it has just pinged the others
 }
 
 // pause is a time in which a replica stands still, like a machine that freezes: nothing is lost, everything is late.
