@@ -41,6 +41,7 @@ const burstSeconds = 0.002
 type Scheduler struct {
 	queues  [wire.Classes]queue
 	ready   [wire.Classes]bool // the writer of the class waits for frames
+	held    [wire.Classes]bool // it has something to send beside what is queued here
 	timely  []bucket           // by source; nil: no contract
 	demoted []uint64           // by source
 	paced   bool
@@ -141,6 +142,41 @@ func (s *Scheduler) Take(now clock.Instant, c transport.Class, limit int, dst []
 	return dst, at
 }
 
+// Permit is Take in steps, for a writer that sends packets rather than frames: a large frame makes many packets, and between two
+// of them more urgent ones may slip in. Permit is when the writer of a class may send its next packet, with held saying that it
+// has one beside what is queued here: now, later, or Never if another class has to go first or there is nothing. It is ready from
+// now on. Whoever may send takes frames with Pop if it needs any, and says with Spend what the packet took of the link.
+func (s *Scheduler) Permit(now clock.Instant, c transport.Class, held bool) (at clock.Instant) {
+	i := index(c)
+	s.ready[i], s.held[i] = true, held
+	if !held && s.queues[i].frames == 0 {
+		return clock.Never
+	}
+	if !s.paced {
+		return now
+	}
+	return s.allowed(now, c)
+}
+
+// Pop removes the frame of a class whose turn it is; false if there is none.
+func (s *Scheduler) Pop(c transport.Class) ([]byte, bool) {
+	q := &s.queues[index(c)]
+	if q.frames == 0 {
+		return nil, false
+	}
+	return q.pop(), true
+}
+
+// Spend charges what a packet of a class took of the link. Packets that could not wait, for example acknowledgements, may make
+// the link overdrawn.
+func (s *Scheduler) Spend(now clock.Instant, c transport.Class, n int) {
+	s.ready[index(c)] = false
+	if s.paced {
+		s.link.level(now)
+		s.charge(c, n)
+	}
+}
+
 // Busy says that the writer of a class does not wait for frames, for example because it has no connection: others need not
 // wait for it.
 func (s *Scheduler) Busy(c transport.Class) { s.ready[index(c)] = false }
@@ -178,7 +214,7 @@ func (s *Scheduler) First(now clock.Instant) transport.Class {
 
 // waits reports whether a class has frames and a writer that would write them.
 func (s *Scheduler) waits(c transport.Class) bool {
-	return s.ready[index(c)] && s.queues[index(c)].frames > 0
+	return s.ready[index(c)] && (s.held[index(c)] || s.queues[index(c)].frames > 0)
 }
 
 func (s *Scheduler) charge(c transport.Class, n int) {
