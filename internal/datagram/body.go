@@ -46,6 +46,7 @@ type chunk struct {
 	id           uint64 // of the message that a fragment is of
 	total        uint32 // bytes of that message
 	bytes        []byte
+	message      []byte // where bytes were cut from; only where they are sent
 }
 
 // extent is where a fragment is in its message: all but the last have the same size.

@@ -82,9 +82,49 @@ func (l *Link) Changed() bool {
 	return news
 }
 
+// News reports whether Up has changed since Changed was asked.
+func (l *Link) News() bool { return l.live.news }
+
 // Doubt makes the link probe the peer at once: there is a reason to believe that it is gone.
 func (l *Link) Doubt(now clock.Instant) {
 	l.live.at, l.live.sign = min(l.live.at, now), min(l.live.sign, now.Add(-l.live.interval))
+}
+
+// Distrust makes the link go down, until several probes in a row have been answered.
+func (l *Link) Distrust(now clock.Instant) {
+	l.live.up, l.live.answers, l.live.pause, l.live.at = false, 0, probeUrgent, now
+}
+
+// Reclaim takes back the messages that have not been acknowledged and are not too old, for another way of sending them: the
+// peer may have some of them already. The link goes on without them.
+func (l *Link) Reclaim(now clock.Instant) [][]byte {
+	s := &l.out
+	var all [][]byte
+	last := uint64(0)
+	for n := s.base; n < s.next; n++ {
+		g := s.at(n)
+		if g.acked || g.gone || now.Sub(g.born) > l.life {
+			continue
+		}
+		for i := range g.chunks {
+			switch c := &g.chunks[i]; {
+			case c.kind == chunkWhole:
+				all = append(all, c.bytes)
+			case c.kind == chunkFragment && c.id != last:
+				last = c.id
+				all = append(all, c.message)
+			}
+		}
+		l.empty(g)
+	}
+	for i := s.head; i < len(s.queue); i++ {
+		if w := &s.queue[i]; w.next == 0 || last != s.message {
+			all = append(all, w.bytes)
+		}
+	}
+	clear(s.queue)
+	s.queue, s.head, s.queued = s.queue[:0], 0, 0
+	return all
 }
 
 // Fits reports whether a message of so many bytes can be sent.
@@ -138,10 +178,7 @@ func (l *Link) Deadline(now clock.Instant) clock.Instant {
 	if l.Loaded(now) {
 		return now
 	}
-	at := min(l.in.ackAt, l.live.at, l.out.probeAt)
-	if l.live.owing {
-		return now
-	}
+	at := min(l.Unloaded(now), l.out.probeAt)
 	if s := &l.out; s.copyAt < len(s.copies) {
 		at = min(at, s.copies[s.copyAt].at)
 	}
@@ -149,6 +186,14 @@ func (l *Link) Deadline(now clock.Instant) clock.Instant {
 		at = min(at, l.shared.refilled(now))
 	}
 	return at
+}
+
+// Unloaded is when Next has something to say without a segment: what need not wait for its turn.
+func (l *Link) Unloaded(now clock.Instant) clock.Instant {
+	if l.live.owing {
+		return now
+	}
+	return min(l.in.ackAt, l.live.at)
 }
 
 // Loaded reports whether there is a segment to send now: something new, or a repair. What else a link says is short.
@@ -233,10 +278,12 @@ func (l *Link) Receive(now clock.Instant, b []byte, room bool, deliver func([]by
 	return nil
 }
 
-// Relieve says that there is room again; the peer is told at once if it was refused something.
-func (l *Link) Relieve(now clock.Instant) {
-	if l.in.busy {
-		l.in.busy = false
-		l.in.soon(now)
+// Relieve says that there is room again, and reports whether the peer has been refused something: it is told at once.
+func (l *Link) Relieve(now clock.Instant) bool {
+	if !l.in.busy {
+		return false
 	}
+	l.in.busy = false
+	l.in.soon(now)
+	return true
 }

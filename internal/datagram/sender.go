@@ -124,7 +124,7 @@ func (s *sender) fragment(w *waiting) chunk {
 	if w.next == 0 {
 		s.message++
 	}
-	c := chunk{kind: chunkFragment, index: byte(w.next), count: byte(count), id: s.message, total: uint32(len(w.bytes))}
+	c := chunk{kind: chunkFragment, index: byte(w.next), count: byte(count), id: s.message, total: uint32(len(w.bytes)), message: w.bytes}
 	from, to := c.extent()
 	c.bytes = w.bytes[from:to]
 	if w.next++; w.next == count {
@@ -148,24 +148,31 @@ func (s *sender) shift() {
 
 // giveUp replaces the content of a segment that is too old by a note, and counts the messages that will not arrive.
 func (l *Link) giveUp(g *segment) {
-	kept := g.chunks[:0]
-	g.size = 0
-	for _, c := range g.chunks {
-		switch {
+	for i := range g.chunks {
+		switch c := &g.chunks[i]; {
 		case c.kind == chunkWhole:
 			l.counters.Expired++
-			continue
 		case c.kind == chunkFragment && c.id > l.out.given:
 			l.counters.Expired++
 			l.out.given = c.id
 		}
+	}
+	l.empty(g)
+}
+
+// empty replaces the content of a segment by a note of the messages that will not be completed.
+func (l *Link) empty(g *segment) {
+	kept := g.chunks[:0]
+	g.size = 0
+	for _, c := range g.chunks {
+		if c.kind == chunkWhole {
+			continue
+		}
 		kept = append(kept, chunk{kind: chunkAbandoned, id: c.id})
+		g.size += kept[len(kept)-1].size()
 	}
 	clear(g.chunks[len(kept):])
 	g.chunks, g.gone = kept, true
-	for i := range kept {
-		g.size += kept[i].size()
-	}
 }
 
 // pick chooses what goes next: what was lost, then second copies, then what is new. Nil if nothing may go now.
