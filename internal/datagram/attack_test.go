@@ -121,13 +121,27 @@ func TestAcksWithheld(t *testing.T) {
 	t.Parallel()
 	l, now := lone(t, wire.Bounded, 10_000_000)
 	sent := 0
-	for end := now.Add(3 * time.Second); now < end; now = now.Add(time.Millisecond) {
+	for end := now.Add(900 * time.Millisecond); now < end; now = now.Add(time.Millisecond) {
 		for l.Hungry() {
 			l.Send(now, make([]byte, 1000))
 			sent++
 			drain(l, now)
 		}
 		drain(l, now)
+	}
+	if !l.Up() {
+		t.Error("the link is given up already")
+	}
+	for end := now.Add(20 * time.Second); now < end; now = now.Add(10 * time.Millisecond) {
+		var d body
+		if b := l.Next(now, nil, true); d.decode(b) == nil && d.hasPing {
+			if err := l.Receive(now, binary.LittleEndian.AppendUint64([]byte{recordPong}, d.ping), true, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if l.out.backoff <= deafAfter {
+		t.Error("a peer that answers probes and acknowledges nothing is taken for a good one")
 	}
 	if l.out.next-l.out.base > Window || sent > Window+1 || len(l.out.ring) > Window {
 		t.Errorf("%d segments are under way, %d were taken, memory for %d: at most %d", l.out.next-l.out.base, sent, len(l.out.ring), Window)
@@ -202,6 +216,7 @@ func FuzzDecode(f *testing.F) {
 	b := append(a.append(nil), recordPing, 1, 2, 3, 4, 5, 6, 7, 8, recordPong, 1, 2, 3, 4, 5, 6, 7, 8)
 	f.Add(b)
 	b = append(b, recordSegment, 1, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, chunkWhole, 2, 0, 'a', 'b')
+	f.Add([]byte{recordPing, 1, 2, 3, 4, 5, 6, 7, 8, recordPadding, 0, 0})
 	f.Add(append(b, chunkAbandoned, 1, 0, 0, 0, 0, 0, 0, 0))
 	c := chunk{kind: chunkFragment, id: 3, index: 1, count: 2, total: 5, bytes: []byte{1, 2}}
 	f.Add(c.append([]byte{recordSegment, 1, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9}))
@@ -219,6 +234,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		if d.hasPong {
 			again = binary.LittleEndian.AppendUint64(append(again, recordPong), d.pong)
+		}
+		if d.padding > 0 {
+			again = append(append(again, recordPadding), make([]byte, d.padding-1)...)
 		}
 		if d.hasSegment {
 			again = binary.LittleEndian.AppendUint64(append(again, recordSegment), d.number)

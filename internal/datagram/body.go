@@ -1,15 +1,17 @@
 package datagram
 
 import (
+	"bytes"
 	"encoding/binary"
 )
 
-// The records of a body. A segment is the last one: it reaches to the end.
+// The records of a body. A segment or padding is the last one: it reaches to the end.
 const (
 	recordAck     = 1
 	recordPing    = 2
 	recordPong    = 3
 	recordSegment = 4
+	recordPadding = 5 // zeros to the end, so that a probe is as large as a datagram may be
 )
 
 // The chunks of a segment.
@@ -110,6 +112,7 @@ type body struct {
 	hasSegment bool
 	number     uint64
 	secret     uint64
+	padding    int     // bytes of padding, its record included
 	chunks     []chunk // their bytes are parts of what was decoded
 }
 
@@ -140,6 +143,9 @@ func (d *body) decode(b []byte) error {
 		case recordSegment:
 			d.hasSegment = true
 			b, ok = nil, d.segment(b)
+		case recordPadding:
+			d.padding = len(b)
+			b, ok = nil, !d.hasSegment && len(bytes.TrimLeft(b[1:], "\x00")) == 0
 		}
 		if !ok {
 			return ErrBroken

@@ -214,6 +214,7 @@ func (l *Link) Loaded(now clock.Instant) bool {
 func (l *Link) Next(now clock.Instant, dst []byte, loaded bool) []byte {
 	var number uint64
 	var g *segment
+	pad := false
 	if loaded {
 		number, g = l.pick(now)
 	}
@@ -232,6 +233,7 @@ func (l *Link) Next(now clock.Instant, dst []byte, loaded bool) []byte {
 		}
 	}
 	if room >= pingSize && l.due(now) {
+		pad = !l.live.up // whether packets of this size get through is what has to be known
 		dst = append(dst, recordPing)
 		dst = binary.LittleEndian.AppendUint64(dst, l.ask(now))
 		room -= pingSize
@@ -249,9 +251,15 @@ func (l *Link) Next(now clock.Instant, dst []byte, loaded bool) []byte {
 			dst = g.chunks[i].append(dst)
 		}
 		l.left(now, g)
+	} else if pad && room > 0 {
+		dst = append(dst, recordPadding)
+		dst = append(dst, zeros[:room-1]...)
 	}
 	return dst
 }
+
+// zeros is what padding consists of.
+var zeros [BodySize]byte
 
 // Receive takes the body of a datagram of the peer. Whole messages are given to deliver, which must copy what it keeps, but
 // may keep those longer than BodySize. With room false nothing new is taken; the peer will send it again after Relieve. An error is

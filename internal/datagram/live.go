@@ -14,7 +14,8 @@ const (
 	probeRare   = 2 * time.Second        // between probes of a link that does not answer
 	deadAfter   = time.Second            // of silence, and eight round trips, and deadProbes probes without an answer
 	deadProbes  = 5
-	comeBack    = 3 // answers in a row after which a link that was silent is used again
+	deafAfter   = 10 // repetitions of the last segment that nothing came of
+	comeBack    = 3  // answers in a row after which a link that was silent is used again
 )
 
 // live is what is known of whether datagrams get through, both ways.
@@ -39,6 +40,12 @@ func (v *live) heard(now clock.Instant) {
 	v.sign, v.missed = now, 0
 }
 
+// fail makes the link go down.
+func (v *live) fail() {
+	v.news = v.news || v.up
+	v.up, v.answers, v.pause = false, 0, probeUrgent
+}
+
 // due reports whether a probe is to be sent now.
 func (l *Link) due(now clock.Instant) bool {
 	v := &l.live
@@ -56,7 +63,7 @@ func (l *Link) due(now clock.Instant) bool {
 func (l *Link) ask(now clock.Instant) uint64 {
 	v := &l.live
 	if v.up && v.missed >= deadProbes && now.Sub(v.sign) >= max(deadAfter, 8*l.rtt.smooth) {
-		v.up, v.answers, v.pause, v.news = false, 0, probeUrgent, true
+		v.fail()
 	}
 	v.probe++
 	v.missed++

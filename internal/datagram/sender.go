@@ -256,7 +256,11 @@ func (l *Link) copy(now clock.Instant) (uint64, *segment) {
 // successor that would tell of its loss.
 func (l *Link) probe(now clock.Instant) (uint64, *segment) {
 	s := &l.out
-	s.backoff = min(s.backoff+1, 16)
+	if s.backoff++; s.backoff > deafAfter && !s.busy {
+		// Probes are answered, segments are not acknowledged: large packets do not get through, or the peer does not play.
+		l.live.fail()
+	}
+	s.backoff = min(s.backoff, deafAfter+1)
 	l.armProbe(now)
 	for n := s.next - 1; n >= s.base && n > 0; n-- {
 		if g := s.at(n); !g.acked {

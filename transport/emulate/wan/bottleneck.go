@@ -28,6 +28,7 @@ type frame[P any] struct {
 	to    int
 	class wire.Class
 	size  int
+	whole bool  // a part of a stream: it is not lost
 	left  int   // bytes that the bottleneck has yet to transmit
 	rate  Rate  // of that bottleneck, when the frame was offered
 	link  *Link // as it was when the frame was offered

@@ -71,6 +71,17 @@ func NewPort[P any](p Profile, from, n int, seed uint64, start clock.Instant,
 
 // Offer sends a packet of size bytes. The time must not be earlier than in calls before.
 func (p *Port[P]) Offer(now clock.Instant, to int, class wire.Class, size int, what P) {
+	p.offer(now, to, size, frame[P]{class: class, what: what})
+}
+
+// OfferStream sends a part of a TCP stream: it is delayed, takes its share of a rate, and does not get through when the link is
+// down, but is neither lost nor doubled nor too large. TCP would repeat it and cut it to size, in ways that nobody here pretends
+// to know.
+func (p *Port[P]) OfferStream(now clock.Instant, to int, class wire.Class, size int, what P) {
+	p.offer(now, to, size, frame[P]{class: class, what: what, whole: true})
+}
+
+func (p *Port[P]) offer(now clock.Instant, to, size int, f frame[P]) {
 	p.Advance(now)
 	l := &p.lines[to-1]
 	link := l.plan.at(now)
@@ -80,7 +91,7 @@ func (p *Port[P]) Offer(now clock.Instant, to int, class wire.Class, size int, w
 	case link.Down:
 		c.Cut++
 		return
-	case link.MTU > 0 && size > link.MTU:
+	case link.MTU > 0 && size > link.MTU && !f.whole:
 		c.Oversized++
 		return
 	case l.held+size > p.held:
@@ -88,7 +99,7 @@ func (p *Port[P]) Offer(now clock.Instant, to int, class wire.Class, size int, w
 		return
 	}
 	l.held += size
-	f := frame[P]{to: to, class: class, size: size, link: link, what: what}
+	f.to, f.size, f.link = to, size, link
 	if p.uplink.Bits == 0 && p.shared.idle() {
 		p.enter(now, f)
 	} else if p.shared.offer(now, f, p.uplink) {
@@ -125,13 +136,13 @@ func (p *Port[P]) overflow(l *line[P], size int) {
 // depart sends a packet on its way, unless it is lost.
 func (p *Port[P]) depart(now clock.Instant, f frame[P]) {
 	l := &p.lines[f.to-1]
-	if l.loses(&f.link.Loss) {
+	if !f.whole && l.loses(&f.link.Loss) {
 		l.counters.Lost++
 		l.held -= f.size
 		return
 	}
 	copies := 1
-	if f.link.Duplicate > 0 && l.random.Float64() < f.link.Duplicate {
+	if !f.whole && f.link.Duplicate > 0 && l.random.Float64() < f.link.Duplicate {
 		copies = 2
 		l.counters.Doubled++
 		l.held += f.size
