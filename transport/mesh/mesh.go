@@ -49,10 +49,11 @@ type Mesh struct {
 	closed    bool
 	strangers atomic.Uint64
 
-	path     transport.Path // nil: the network
-	pumped   bool           // lanes have pumps
-	sockets  sockets        // none if datagrams are off or cannot be used
-	noUDP    error          // why not
+	path     transport.Path                  // nil: the network
+	pumped   bool                            // lanes have pumps
+	sockets  sockets                         // none if datagrams are off or cannot be used
+	put      func(transport.Class, outgoing) // gives a datagram to the system
+	noUDP    error                           // why not
 	sessions sessions
 	discards discards
 }
@@ -77,6 +78,7 @@ func New(o Options) (*Mesh, error) {
 		log:   newQuiet(o.Logger),
 		clock: clock.NewReal(),
 	}
+	m.put = m.write
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	sources := o.Self
 	for _, p := range o.Peers {

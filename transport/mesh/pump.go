@@ -210,14 +210,11 @@ func (w *pump) send() {
 
 // sendDatagram puts a datagram on the network, or on the path to it. What the system does not take is lost, as datagrams are.
 func (m *Mesh) sendDatagram(l *lane, o outgoing) {
-	conn := m.sockets.class[l.class-1]
 	if m.path == nil {
-		_, _ = conn.WriteToUDPAddrPort(o.packet, o.to)
+		m.put(l.class, o)
 		return
 	}
-	m.path.Carry(transport.Parcel{To: l.peer.ID, Class: l.class, Size: len(o.packet), Leave: func() {
-		_, _ = conn.WriteToUDPAddrPort(o.packet, o.to)
-	}})
+	m.path.Carry(transport.Parcel{To: l.peer.ID, Class: l.class, Size: len(o.packet), Leave: func() { m.put(l.class, o) }})
 }
 
 // sleep waits until there may be something to send.

@@ -133,9 +133,9 @@ func (l *lane) tidy(now clock.Instant) {
 			continue
 		}
 		if !s.link.Up() {
-			l.peer.mesh.log.say(slog.LevelWarn, l.peer.ID, "no answer to datagrams: frames go over TLS",
-				slog.String("class", l.class.String()), slog.String("address", s.to.String()))
 			if s.conn == l.link { // else the peer itself is gone, it seems
+				l.peer.mesh.log.say(slog.LevelWarn, l.peer.ID, "no answer to datagrams: frames go over TLS",
+					slog.String("class", l.class.String()), slog.String("address", s.to.String()))
 				l.resend(s.link.Reclaim(now))
 			}
 			continue

@@ -106,6 +106,11 @@ func (m *Mesh) openSockets() error {
 	return nil
 }
 
+// write gives a datagram to the system.
+func (m *Mesh) write(c transport.Class, o outgoing) {
+	_, _ = m.sockets.class[c-1].WriteToUDPAddrPort(o.packet, o.to)
+}
+
 // closeAll closes every socket.
 func (s *sockets) closeAll() {
 	for _, conn := range s.all {
