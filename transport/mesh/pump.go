@@ -106,8 +106,9 @@ func (w *pump) load(now clock.Instant) clock.Instant {
 	held := loaded != nil || len(l.parting) > 0
 	l.starved = !takes
 	if !takes && !held {
-		p.queue.Busy(l.class)
-		p.rouseOthers(l)
+		if p.queue.Busy(l.class) {
+			p.rouseOthers(l)
+		}
 		return clock.Never
 	}
 	if at := p.queue.Permit(now, l.class, held); at > now {

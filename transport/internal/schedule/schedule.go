@@ -178,8 +178,13 @@ func (s *Scheduler) Spend(now clock.Instant, c transport.Class, n int) {
 }
 
 // Busy says that the writer of a class does not wait for frames, for example because it has no connection: others need not
-// wait for it.
-func (s *Scheduler) Busy(c transport.Class) { s.ready[index(c)] = false }
+// wait for it. It
+// reports whether they did.
+func (s *Scheduler) Busy(c transport.Class) bool {
+	was := s.ready[index(c)]
+	s.ready[index(c)] = false
+	return was
+}
 
 // allowed is when a class may send: now, later, or Never if it has to wait for another class to send first.
 func (s *Scheduler) allowed(now clock.Instant, c transport.Class) clock.Instant {
