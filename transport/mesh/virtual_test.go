@@ -80,7 +80,7 @@ func inVirtualTime(t *testing.T, bits int64, delay time.Duration, test func(*tes
 				v.wg.Go(l.deliverLoop)
 			}
 		}
-		time.Sleep(time.Second)
+		after(time.Second)
 		for i, m := range v.meshes {
 			if s := m.Peers()[0]; !s.Datagrams {
 				t.Fatalf("r%d: the link does not come up: %+v", i+1, s)
@@ -129,13 +129,13 @@ func TestTimelyOvertakesInDatagrams(t *testing.T) {
 							v.meshes[0].Send(2, numbered(class, i, 60_000))
 						}
 					}
-					time.Sleep(time.Duration(7_000_000 + i*1013%997_000))
+					after(time.Duration(7_000_000 + i*1013%997_000))
 					v.mu.Lock()
 					sent = time.Now()
 					v.mu.Unlock()
 					v.meshes[0].Send(2, numbered(transport.Timely, i, 300))
 				}
-				time.Sleep(100 * time.Millisecond)
+				after(100 * time.Millisecond)
 				v.mu.Lock()
 				defer v.mu.Unlock()
 				rate := float64(bytes) * 8 / time.Since(begin).Seconds()
@@ -171,7 +171,7 @@ func TestEverythingGetsThere(t *testing.T) {
 			sent += len(f.Bytes)
 			v.meshes[0].Send(2, f)
 		}
-		time.Sleep(time.Duration(float64(sent)*8/bits*1.1*1e9) + 200*time.Millisecond)
+		after(time.Duration(float64(sent)*8/bits*1.1*1e9) + 200*time.Millisecond)
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		if len(got) != frames || size != sent {
@@ -193,3 +193,6 @@ func numbered(c transport.Class, n, size int) transport.Frame {
 }
 
 func number(frame []byte) int { return int(binary.LittleEndian.Uint64(frame)) }
+
+// after waits for the virtual clock.
+func after(d time.Duration) { <-time.After(d) }
