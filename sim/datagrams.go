@@ -20,7 +20,7 @@ const tagSize = 8
 // post is how one replica sends and receives over emulated links: an end of a link of package datagram for each other replica and
 // class, and, for what is too large for those or comes before they work, frames of a TLS stream, which are delayed and never lost.
 type post struct {
-	lines [][]*datagram.Link // by the other's index and class less one; nil for itself
+	lines [][]*datagram.Link // by the other's index and class less one, and then that of BOUNDED messages that yield; nil for itself
 	sent  []*event           // by tag; nil if it has arrived, or never will
 	spare []byte
 }
@@ -28,9 +28,25 @@ type post struct {
 // parcel is what a link carries: a datagram's body, or a whole message.
 type parcel struct {
 	from  group.ID
-	class wire.Class
+	line  int // index in lines
 	body  []byte
 	whole *event
+}
+
+// lineOf is the index in lines of a class.
+func lineOf(class wire.Class, yields bool) int {
+	if yields && class == wire.Bounded {
+		return datagramClasses
+	}
+	return int(class) - 1
+}
+
+// classOf is the class of a line, and whether what is on it yields.
+func classOf(line int) (class wire.Class, yields bool) {
+	if line == datagramClasses {
+		return wire.Bounded, true
+	}
+	return wire.Class(line + 1), false
 }
 
 func newPost(self, n int) post {
@@ -40,8 +56,9 @@ func newPost(self, n int) post {
 			continue
 		}
 		shared := datagram.NewShared(0)
-		for c := range datagramClasses {
-			o := datagram.Options{Class: wire.Class(c + 1), Secret: [16]byte{byte(self), byte(other), byte(c)}, Shared: shared}
+		for c := range datagramClasses + 1 {
+			class, _ := classOf(c)
+			o := datagram.Options{Class: class, Secret: [16]byte{byte(self), byte(other), byte(c)}, Shared: shared}
 			p.lines[other] = append(p.lines[other], datagram.New(0, o))
 		}
 	}
@@ -55,9 +72,10 @@ func (l *links) depart(e *event) {
 	}
 	sent, class, now := *e, wire.Class(e.arg), l.world.now
 	p := &l.posts[e.from.Index()]
-	size := len(e.env.Raw)
-	if int(class) > datagramClasses || !datagram.Fits(size) || size < tagSize || !p.lines[e.node.Index()][class-1].Up() {
-		l.ports[e.from.Index()].OfferStream(now, int(e.node), class, size, parcel{from: e.from, whole: &sent})
+	size, yields := len(e.env.Raw), e.env.Kind.Yields()
+	line := lineOf(class, yields)
+	if int(class) > datagramClasses || !datagram.Fits(size) || size < tagSize || !p.lines[e.node.Index()][line].Up() {
+		l.ports[e.from.Index()].OfferStream(now, int(e.node), class, yields, size, parcel{from: e.from, whole: &sent})
 		l.arm(e.from)
 		return
 	}
@@ -65,7 +83,7 @@ func (l *links) depart(e *event) {
 	message := make([]byte, size)
 	binary.LittleEndian.PutUint64(message, uint64(len(p.sent)))
 	p.sent = append(p.sent, &sent)
-	p.lines[e.node.Index()][class-1].Send(now, message)
+	p.lines[e.node.Index()][line].Send(now, message)
 	l.pump(e.from)
 }
 
@@ -85,8 +103,8 @@ func (l *links) pump(from group.ID) {
 	i, now := from.Index(), l.world.now
 	if !l.crashed(from) {
 		for other, lines := range l.posts[i].lines {
-			for c, line := range lines {
-				l.drain(line, now, from, group.FromIndex(other), wire.Class(c+1))
+			for i, line := range lines {
+				l.drain(line, now, from, group.FromIndex(other), i)
 			}
 		}
 	}
@@ -94,15 +112,20 @@ func (l *links) pump(from group.ID) {
 }
 
 // drain lets everything leave that one end of a link has to send now.
-func (l *links) drain(line *datagram.Link, now clock.Instant, from, to group.ID, class wire.Class) {
+func (l *links) drain(line *datagram.Link, now clock.Instant, from, to group.ID, index int) {
 	p := &l.posts[from.Index()]
+	class, yields := classOf(index)
+	offer := l.ports[from.Index()].Offer
+	if yields {
+		offer = l.ports[from.Index()].OfferLast
+	}
 	for line.Deadline(now) <= now {
 		p.spare = line.Next(now, p.spare[:0], true)
 		if len(p.spare) == 0 {
 			continue // its timers have moved on
 		}
 		body := slices.Clone(p.spare)
-		l.ports[from.Index()].Offer(now, int(to), class, len(body)+datagram.Overhead, parcel{from: from, class: class, body: body})
+		offer(now, int(to), class, len(body)+datagram.Overhead, parcel{from: from, line: index, body: body})
 	}
 }
 
@@ -142,7 +165,7 @@ func (l *links) land(at clock.Instant, to int, p parcel) {
 	if l.crashed(self) {
 		return
 	}
-	line, sent := l.posts[self.Index()].lines[p.from.Index()][p.class-1], l.posts[p.from.Index()].sent
+	line, sent := l.posts[self.Index()].lines[p.from.Index()][p.line], l.posts[p.from.Index()].sent
 	err := line.Receive(at, p.body, true, func(message []byte) {
 		tag := binary.LittleEndian.Uint64(message)
 		if sent[tag] == nil {

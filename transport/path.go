@@ -4,6 +4,7 @@ package transport
 type Parcel struct {
 	To     int
 	Class  Class
+	Yields bool   // what is in it yields (Frame.Yields)
 	Size   int    // bytes that it takes on the network, but for headers of IP and UDP
 	Stream bool   // a part of a stream: it may be delayed, but whoever loses it breaks a promise that TCP has made
 	Leave  func() // lets it leave; once, from any goroutine, or never

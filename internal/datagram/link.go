@@ -103,7 +103,7 @@ func (l *Link) Reclaim(now clock.Instant) [][]byte {
 	last := uint64(0)
 	for n := s.base; n < s.next; n++ {
 		g := s.at(n)
-		if g.acked || g.gone || now.Sub(g.born) > l.life {
+		if g.acked || g.gone || s.clock(now).Sub(g.born) > l.life {
 			continue
 		}
 		for i := range g.chunks {

@@ -179,11 +179,15 @@ func TestNoRoom(t *testing.T) {
 	for number := range 3000 {
 		r.send(0, wire.Bounded, number, 1000)
 	}
+	r.send(0, wire.Timely, 0, 1000)
 	before := r.ends[0].sent
 	r.until(r.now.Add(3 * time.Second))
 	l := r.ends[0].links[1]
 	if got := len(r.once(1, wire.Bounded)); got != 0 {
 		t.Fatalf("%d messages were delivered without room", got)
+	}
+	if got := len(r.once(1, wire.Timely)); got != 0 {
+		t.Fatalf("%d TIMELY messages were delivered without room", got)
 	}
 	if sent := r.ends[0].sent - before; sent > 2*Window*Payload {
 		t.Errorf("%d bytes were sent to a receiver without room", sent)
@@ -193,9 +197,13 @@ func TestNoRoom(t *testing.T) {
 	}
 	r.ends[1].full = false
 	r.ends[1].links[1].Relieve(r.now)
+	r.ends[1].links[0].Relieve(r.now)
 	r.until(r.now.Add(3 * time.Second))
 	if got := len(r.once(1, wire.Bounded)); got != 3000 {
 		t.Errorf("%d of 3000 messages arrive once there is room", got)
+	}
+	if got := len(r.once(1, wire.Timely)); got != 1 {
+		t.Error("a TIMELY message grew old while its receiver had no room")
 	}
 }
 

@@ -12,7 +12,7 @@ type segment struct {
 	secret uint64
 	chunks []chunk
 	size   int           // of the chunks
-	born   clock.Instant // when the oldest of it was given to the link
+	born   clock.Instant // when the oldest of it was given to the link, on the link's own clock
 	sent   clock.Instant // when it left last
 	times  int           // how often it left
 	acked  bool
@@ -47,8 +47,10 @@ type sender struct {
 	lost    []uint64
 	copies  []later // by time; from copyHead on
 	copyAt  int
-	limit   int // segments that may be under way
-	busy    bool
+	limit   int           // segments that may be under way
+	busy    bool          // the peer has no room
+	since   clock.Instant // since when
+	stood   time.Duration // how long it had none, before that
 	probeAt clock.Instant // when the last segment is sent again unasked
 	backoff int
 	round   round
@@ -80,9 +82,28 @@ func (s *sender) open() bool {
 	return !s.busy && s.flying < s.limit && s.next-s.base < Window
 }
 
+// clock is the time by which messages age: it stands still while the peer has no room, for that is not the network's fault.
+func (s *sender) clock(now clock.Instant) clock.Instant {
+	if s.busy {
+		now = s.since
+	}
+	return now.Add(-s.stood)
+}
+
+// told notes whether the peer has room.
+func (s *sender) told(now clock.Instant, busy bool) {
+	switch {
+	case busy && !s.busy:
+		s.since = now
+	case !busy && s.busy:
+		s.stood += now.Sub(s.since)
+	}
+	s.busy = busy
+}
+
 // push queues a message.
 func (s *sender) push(now clock.Instant, message []byte) {
-	s.queue = append(s.queue, waiting{bytes: message, born: now})
+	s.queue = append(s.queue, waiting{bytes: message, born: s.clock(now)})
 	s.queued += len(message)
 }
 
@@ -218,7 +239,7 @@ func (l *Link) wire(g *segment) int { return Overhead + segmentHeader + g.size }
 
 // fresh gives up what is too old to be worth repairing.
 func (l *Link) fresh(now clock.Instant, g *segment) *segment {
-	if !g.gone && now.Sub(g.born) > l.life {
+	if !g.gone && l.out.clock(now).Sub(g.born) > l.life {
 		l.giveUp(g)
 	}
 	return g
@@ -307,7 +328,7 @@ func (l *Link) hear(now clock.Instant, a *ack) error {
 	if l.receipt(a) != a.receipt {
 		return ErrLie
 	}
-	s.busy = a.busy
+	s.told(now, a.busy)
 	progress := false
 	newest := uint64(0)
 	arrived := func(n uint64) {

@@ -17,6 +17,7 @@ type Verifier struct {
 	quorum    int
 	signers   []signer // by group.ID.Index
 	updates   updates
+	proofs    known     // threshold signatures
 	inspector sync.Pool // of *inspection
 }
 
@@ -24,6 +25,7 @@ type Verifier struct {
 type signer struct {
 	roots     roots
 	summaries summaries
+	shares    known // of threshold signatures
 }
 
 // NewVerifier returns a verifier that remembers about cache verified summaries, an equal part for each signer.

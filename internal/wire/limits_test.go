@@ -16,7 +16,7 @@ func TestMaxFrameIsReached(t *testing.T) {
 		for _, signed := range []bool{false, true} {
 			l := limitsFor(n)
 			l.SignedUpdates = signed
-			s := &sampler{n: n, signed: signed}
+			s := &sampler{n: n, signed: signed, largest: true}
 			request := s.request(300, 300, 300, 100, 0, 0, 0, 0)
 			largest := s.seal(1, 64, request)
 			proposal := s.seal(1, 64, &PrePrepare{1, 1, s.digest(), s.vector(), s.rows(0)})
@@ -83,7 +83,7 @@ func bombs(n int) [][]byte {
 	matrix := append(append(content(KindSummaryMatrix), one...), byte(n))
 	full := slices.Clone(matrix)
 	for range n { // every row is there, by its length
-		full = le32(full, uint32(rowSize(n)))
+		full = le32(full, uint32(maxRow(n)))
 	}
 	s := &sampler{n: n}
 	e := s.seal(1, 1, &PrePrepare{1, 1, s.digest(), s.vector(), make(Rows, n)})

@@ -33,14 +33,14 @@ func (m *Pong) appendBody(b []byte) []byte  { return appendU64s(append(b, byte(m
 func (*Bound) size() int                    { return 16 }
 func (m *Bound) appendBody(b []byte) []byte { return appendU64s(b, m.View, m.Nanos) }
 func (*RoundTrip) size() int                { return 17 }
-func (*Turnaround) size() int               { return 16 }
+func (*Turnaround) size() int               { return 24 }
 func (*NewLeader) size() int                { return 8 }
 
 func (m *RoundTrip) appendBody(b []byte) []byte {
 	return appendU64s(append(b, byte(m.Dest)), m.View, m.Nanos)
 }
 
-func (m *Turnaround) appendBody(b []byte) []byte { return appendU64s(b, m.View, m.Nanos) }
+func (m *Turnaround) appendBody(b []byte) []byte { return appendU64s(b, m.View, m.Number, m.Nanos) }
 func (m *NewLeader) appendBody(b []byte) []byte  { return appendU64s(b, m.View) }
 
 func (m *NewLeaderProof) size() int { return 8 + signersSize(m.Votes) }
@@ -109,7 +109,7 @@ func (l *Limits) viewBody(e *Envelope, r *Reader) {
 	case KindBound:
 		e.Msg = &Bound{View: view(r), Nanos: r.U64()}
 	case KindTurnaround:
-		e.Msg = &Turnaround{View: view(r), Nanos: r.U64()}
+		e.Msg = &Turnaround{View: view(r), Number: r.U64(), Nanos: r.U64()}
 	case KindNewLeader:
 		e.Msg = &NewLeader{View: view(r)}
 	case KindNewLeaderProof:
@@ -124,7 +124,7 @@ func (l *Limits) viewBody(e *Envelope, r *Reader) {
 		e.Msg = &StateList{View: view(r), Members: l.members(r)}
 	case KindStateShare:
 		r.Check(e.Proof.Count == 1, "a share must be signed alone")
-		e.Msg = &StateShare{Resolution: l.resolution(r)}
+		e.Msg = &StateShare{Resolution: l.resolution(r), Share: l.threshold(r)}
 	case KindStateProof:
 		m := l.stateProof(r, e.Epoch)
 		e.Msg = &m

@@ -104,10 +104,14 @@ func (t *Transport) Carry(p transport.Parcel) {
 	if t.closed || p.To < 1 || p.To > t.port.Replicas() || p.To == t.self {
 		return
 	}
-	if p.Stream {
-		t.port.OfferStream(t.clock.Now(), p.To, p.Class, p.Size, parcel{leave: p.Leave})
-	} else {
-		t.port.Offer(t.clock.Now(), p.To, p.Class, p.Size, parcel{leave: p.Leave})
+	now, x := t.clock.Now(), parcel{leave: p.Leave}
+	switch {
+	case p.Stream:
+		t.port.OfferStream(now, p.To, p.Class, p.Yields, p.Size, x)
+	case p.Yields:
+		t.port.OfferLast(now, p.To, p.Class, p.Size, x)
+	default:
+		t.port.Offer(now, p.To, p.Class, p.Size, x)
 	}
 	if t.port.Next() < t.armed {
 		t.rouse()
@@ -162,7 +166,11 @@ func (t *Transport) Send(to int, f transport.Frame) {
 	if t.closed || to > t.port.Replicas() {
 		return
 	}
-	t.port.Offer(t.clock.Now(), to, f.Class, len(f.Bytes), parcel{frame: f})
+	offer := t.port.Offer
+	if f.Yields {
+		offer = t.port.OfferLast
+	}
+	offer(t.clock.Now(), to, f.Class, len(f.Bytes), parcel{frame: f})
 	if t.port.Next() < t.armed {
 		t.rouse()
 	}

@@ -79,7 +79,7 @@ func (l *lane) deliverLoop() {
 // relieve tells the peer that there is room again, if it was refused something. The caller holds mu.
 func (l *lane) relieve() {
 	now := l.peer.mesh.clock.Now()
-	for _, s := range l.sessions {
+	for s := range l.all {
 		if s.link.Relieve(now) {
 			l.rouse()
 		}

@@ -68,6 +68,7 @@ type lane struct {
 	retired   datagram.Counters // of sessions that have ended
 	whyTLS    string            // why the last session was not used
 	parting   []byte            // the frame that goes by TLS
+	yielding  bool              // it yields
 	partingAt int               // how far it has gone
 	stream    []piece           // what the writer has not taken
 	flowing   int               // bytes of stream
@@ -139,7 +140,7 @@ func (l *lane) lost(n *link, err error) {
 		l.stream, l.flowing = l.stream[:0], 0
 	}
 	now := p.mesh.clock.Now()
-	for _, s := range l.sessions {
+	for s := range l.all {
 		s.link.Doubt(now) // perhaps the peer is gone; perhaps somebody has only made its connection fail
 	}
 	p.mu.Unlock()

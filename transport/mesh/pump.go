@@ -30,7 +30,7 @@ type pump struct {
 	timer  *time.Timer
 	out    [pumpBatch]outgoing
 	n      int
-	frames [][]byte // to go by TLS over a path
+	frames []departing // to go by TLS over a path
 	body   []byte
 	memory [pumpBatch][]byte
 }
@@ -39,6 +39,13 @@ type pump struct {
 type outgoing struct {
 	packet []byte
 	to     netip.AddrPort
+	yields bool
+}
+
+// departing is a frame that goes by TLS.
+type departing struct {
+	bytes  []byte
+	yields bool
 }
 
 func (l *lane) pumpLoop() {
@@ -81,7 +88,7 @@ func (w *pump) step(now clock.Instant) clock.Instant {
 	if at == clock.Never {
 		p.rouseFirst(l, now)
 	}
-	for _, s := range l.sessions {
+	for s := range l.all {
 		if now < s.muted {
 			at = min(at, s.muted)
 			continue
@@ -101,50 +108,68 @@ func (w *pump) step(now clock.Instant) clock.Instant {
 // load sends something that has to wait for its turn, and is when it did or may. The caller holds mu.
 func (w *pump) load(now clock.Instant) clock.Instant {
 	l, p := w.lane, w.lane.peer
-	active, loaded := l.active(now), l.loaded(now)
-	takes := active != nil && active.link.Hungry() || active == nil && l.streams()
-	held := loaded != nil || len(l.parting) > 0
-	l.starved = !takes
-	if !takes && !held {
+	active := l.active(now)
+	takes, yielding := l.takes(now, active)
+	l.starved = !takes || !yielding
+	takes = takes && p.queue.Waits(l.class, yielding)
+	if !takes && len(l.parting) == 0 && l.loaded(now) == nil {
 		if p.queue.Busy(l.class) {
 			p.rouseOthers(l)
 		}
 		return clock.Never
 	}
-	if at := p.queue.Permit(now, l.class, held); at > now {
+	if at := p.queue.Permit(now, l.class); at > now {
 		return at
 	}
 	defer p.rouseOthers(l)
-	switch {
-	case len(l.parting) > 0:
+	if len(l.parting) > 0 {
 		w.part(now)
 		return now
-	case takes && (loaded == nil || loaded == active):
-		w.feed(now, active)
-		loaded = active
 	}
-	if loaded == nil || !loaded.link.Loaded(now) || !w.emit(now, loaded, true) {
+	if takes {
+		w.feed(now, active)
+	}
+	if loaded := l.loaded(now); loaded == nil || !w.emit(now, loaded, true) {
 		p.queue.Spend(now, l.class, 0) // nothing came of it, or it went by TLS
 	}
 	return now
 }
 
+// takes reports whether frames can be taken from the scheduler now, and whether that is so of those that yield. The caller holds mu.
+func (l *lane) takes(now clock.Instant, active *session) (any, yielding bool) {
+	switch {
+	case len(l.parting) > 0:
+		return false, false
+	case active == nil:
+		return l.streams(), l.streams()
+	case active.tail == nil || !active.tail.works(now):
+		return active.link.Hungry(), active.link.Hungry()
+	}
+	return active.link.Hungry(), active.link.Hungry() && active.tail.link.Hungry()
+}
+
 // feed gives the session in use as many frames as fill a packet; without one, or if a frame is too large, the stream gets it.
 func (w *pump) feed(now clock.Instant, active *session) {
 	l, p := w.lane, w.lane.peer
-	for active == nil || active.link.Hungry() {
-		frame, ok := p.queue.Pop(l.class)
-		if !ok {
+	for {
+		takes, yielding := l.takes(now, active)
+		if !takes {
 			return
 		}
-		if active != nil && datagram.Fits(len(frame)) {
-			l.sentCount.Add(1)
+		frame, yields := p.queue.Pop(l.class, yielding)
+		switch {
+		case frame == nil:
+			return
+		case active == nil || !datagram.Fits(len(frame)):
+			l.parting, l.partingAt, l.yielding = frame, 0, yields
+			w.part(now)
+			return
+		case yields && active.tail != nil && active.tail.works(now):
+			active.tail.link.Send(now, frame)
+		default:
 			active.link.Send(now, frame)
-			continue
 		}
-		l.parting, l.partingAt = frame, 0
-		w.part(now)
-		return
+		l.sentCount.Add(1)
 	}
 }
 
@@ -166,7 +191,7 @@ func (w *pump) part(now clock.Instant) {
 	}
 	if l.partingAt = to; to == len(l.parting) {
 		if p.mesh.path != nil {
-			w.frames = append(w.frames, l.parting)
+			w.frames = append(w.frames, departing{l.parting, l.yielding})
 		}
 		l.parting = nil
 	}
@@ -187,7 +212,7 @@ func (w *pump) emit(now clock.Instant, s *session, loaded bool) bool {
 	packet := s.sealer.Seal(now, memory, w.body)
 	p.queue.Spend(now, l.class, len(packet)+udpHeader)
 	l.sentBytes.Add(uint64(len(packet)))
-	w.out[w.n] = outgoing{packet, s.to}
+	w.out[w.n] = outgoing{packet, s.to, s.yields}
 	w.n++
 	return true
 }
@@ -199,11 +224,13 @@ func (w *pump) send() {
 		m.sendDatagram(l, w.out[i])
 	}
 	for _, frame := range w.frames {
-		m.path.Carry(transport.Parcel{To: l.peer.ID, Class: l.class, Size: len(frame) + lengthSize, Stream: true, Leave: func() {
+		leave := func() {
 			l.peer.mu.Lock()
 			defer l.peer.mu.Unlock()
-			l.flow(piece{frame, len(frame)})
-		}})
+			l.flow(piece{frame.bytes, len(frame.bytes)})
+		}
+		m.path.Carry(transport.Parcel{To: l.peer.ID, Class: l.class, Yields: frame.yields, Size: len(frame.bytes) + lengthSize,
+			Stream: true, Leave: leave})
 	}
 	clear(w.frames)
 	w.n, w.frames = 0, w.frames[:0]
@@ -215,7 +242,8 @@ func (m *Mesh) sendDatagram(l *lane, o outgoing) {
 		m.put(l.class, o)
 		return
 	}
-	m.path.Carry(transport.Parcel{To: l.peer.ID, Class: l.class, Size: len(o.packet), Leave: func() { m.put(l.class, o) }})
+	m.path.Carry(transport.Parcel{To: l.peer.ID, Class: l.class, Yields: o.yields, Size: len(o.packet),
+		Leave: func() { m.put(l.class, o) }})
 }
 
 // sleep waits until there may be something to send.
@@ -233,9 +261,10 @@ func (w *pump) sleep(until clock.Instant) {
 	}
 }
 
-// loaded is a session that has a segment to send; older ones have only repairs left. The caller holds mu.
+// loaded is a session that has a segment to send, one for frames that yield only if there is no other; older ones have only repairs
+// left. The caller holds mu.
 func (l *lane) loaded(now clock.Instant) *session {
-	for _, s := range l.sessions {
+	for s := range l.all {
 		if now >= s.muted && s.link.Loaded(now) {
 			return s
 		}
@@ -285,11 +314,11 @@ func (l *lane) drainTo(link *link, block bool, dst []piece) (_ []piece, alive bo
 	}
 }
 
-// resend queues frames again that one way has not delivered. The caller holds mu.
-func (l *lane) resend(frames [][]byte) {
+// resend queues frames again that a session has not delivered. The caller holds mu.
+func (l *lane) resend(now clock.Instant, s *session) {
 	p := l.peer
-	for _, frame := range frames {
-		v := p.queue.Push(p.mesh.clock.Now(), transport.Frame{Class: l.class, Bytes: frame})
+	for _, frame := range s.link.Reclaim(now) {
+		v := p.queue.Push(now, transport.Frame{Class: l.class, Yields: s.yields, Bytes: frame})
 		p.dropped.Add(uint64(v.Dropped))
 		p.lane(v.Class).rouse()
 	}

@@ -38,6 +38,30 @@ type session struct {
 	to     netip.AddrPort
 	until  clock.Instant // when it ends
 	muted  clock.Instant // until when it is not used, because the peer lied
+	yields bool          // it carries frames that yield
+	tail   *session      // BOUNDED only: carries them in a sequence of their own, so that others can overtake them on the way
+}
+
+// header is what packets for a session say.
+func (s *session) header() seal.Header {
+	return seal.Header{Lane: seal.Lane{Class: s.lane.class, Yields: s.yields}, Session: s.opener.Session()}
+}
+
+// works reports whether frames may go over a session.
+func (s *session) works(now clock.Instant) bool { return s.link.Up() && now >= s.muted }
+
+// all are the sessions of a lane, those for frames that yield after the others. The caller holds mu.
+func (l *lane) all(yield func(*session) bool) {
+	for _, s := range l.sessions {
+		if !yield(s) {
+			return
+		}
+	}
+	for _, s := range l.sessions {
+		if s.tail != nil && !yield(s.tail) {
+			return
+		}
+	}
 }
 
 // newSession derives the keys of a connection.
@@ -55,11 +79,21 @@ func (l *lane) newSession(now clock.Instant, conn *link) (*session, error) {
 		return nil, err
 	}
 	s := &session{lane: l, conn: conn, to: to, until: clock.Never}
-	s.sealer, s.opener = seal.New(now, exported, l.class, m.o.Self, p.ID)
-	o := datagram.Options{Class: l.class, Shared: p.shared}
+	s.prepare(now, exported)
+	if l.class == transport.Bounded {
+		s.tail = &session{lane: l, conn: conn, to: to, until: clock.Never, yields: true}
+		s.tail.prepare(now, exported)
+	}
+	return s, nil
+}
+
+// prepare makes a session's keys and its link.
+func (s *session) prepare(now clock.Instant, exported []byte) {
+	p := s.lane.peer
+	s.sealer, s.opener = seal.New(now, exported, seal.Lane{Class: s.lane.class, Yields: s.yields}, p.mesh.o.Self, p.ID)
+	o := datagram.Options{Class: s.lane.class, Shared: p.shared}
 	_, _ = rand.Read(o.Secret[:]) // never fails
 	s.link = datagram.New(now, o)
-	return s, nil
 }
 
 // datagramAddress is where the peer at the other end of a connection gets datagrams: at the same port as connections.
@@ -89,6 +123,9 @@ func (l *lane) begin(conn *link) {
 	if err == nil && !m.sessions.add(s) {
 		err = errors.New("its session number is taken")
 	}
+	if err == nil && s.tail != nil && !m.sessions.add(s.tail) {
+		s.tail = nil // does without
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
@@ -106,11 +143,13 @@ func (l *lane) begin(conn *link) {
 // have restarted and know nothing of it. The caller holds mu.
 func (l *lane) end(now clock.Instant, i int) {
 	s := l.sessions[i]
-	l.peer.mesh.sessions.remove(s)
 	l.sessions = append(l.sessions[:i:i], l.sessions[i+1:]...)
-	l.retired = add(l.retired, s.link.Counters())
-	l.resend(s.link.Reclaim(now))
-	l.peer.dropped.Add(s.link.Undelivered()) // what is left is too old
+	for ; s != nil; s = s.tail {
+		l.peer.mesh.sessions.remove(s)
+		l.retired = add(l.retired, s.link.Counters())
+		l.resend(now, s)
+		l.peer.dropped.Add(s.link.Undelivered()) // what is left is too old
+	}
 }
 
 // active is the session over which frames go now: the newest that works; nil if none does. The caller holds mu.
@@ -119,7 +158,7 @@ func (l *lane) active(now clock.Instant) *session {
 		return nil
 	}
 	for _, s := range l.sessions {
-		if s.link.Up() && now >= s.muted {
+		if s.works(now) {
 			return s
 		}
 	}
@@ -129,6 +168,9 @@ func (l *lane) active(now clock.Instant) *session {
 // tidy ends sessions that have had their time, and takes note of those that have stopped or begun to work. The caller holds mu.
 func (l *lane) tidy(now clock.Instant) {
 	for i, s := range l.sessions {
+		if s.tail != nil && s.tail.link.Changed() && !s.tail.link.Up() {
+			l.resend(now, s.tail)
+		}
 		if !s.link.Changed() {
 			continue
 		}
@@ -136,7 +178,7 @@ func (l *lane) tidy(now clock.Instant) {
 			if s.conn == l.link { // else the peer itself is gone, it seems
 				l.peer.mesh.log.say(slog.LevelWarn, l.peer.ID, "no answer to datagrams: frames go over TLS",
 					slog.String("class", l.class.String()), slog.String("address", s.to.String()))
-				l.resend(s.link.Reclaim(now))
+				l.resend(now, s)
 			}
 			continue
 		}
@@ -195,7 +237,7 @@ func add(a, b datagram.Counters) datagram.Counters {
 // counters are those of all sessions so far. The caller holds mu.
 func (l *lane) counters() datagram.Counters {
 	sum := l.retired
-	for _, s := range l.sessions {
+	for s := range l.all {
 		sum = add(sum, s.link.Counters())
 	}
 	return sum

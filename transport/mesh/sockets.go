@@ -45,25 +45,19 @@ type sockets struct {
 	all   []*net.UDPConn             // each once
 }
 
-// sessionKey finds the session that a packet belongs to.
-type sessionKey struct {
-	class transport.Class
-	id    uint32
-}
-
-// sessions are those of all peers.
+// sessions are those of all peers, by what packets say of theirs.
 type sessions struct {
 	mu  sync.RWMutex
-	all map[sessionKey]*session
+	all map[seal.Header]*session
 }
 
 // add registers a session; false if another one has its number.
 func (t *sessions) add(s *session) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k := sessionKey{s.lane.class, s.opener.Session()}
+	k := s.header()
 	if t.all == nil {
-		t.all = map[sessionKey]*session{}
+		t.all = map[seal.Header]*session{}
 	}
 	if t.all[k] != nil {
 		return false
@@ -75,13 +69,13 @@ func (t *sessions) add(s *session) bool {
 func (t *sessions) remove(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.all, sessionKey{s.lane.class, s.opener.Session()})
+	delete(t.all, s.header())
 }
 
 func (t *sessions) find(h seal.Header) *session {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.all[sessionKey{h.Class, h.Session}]
+	return t.all[h]
 }
 
 // openSockets opens the sockets at the address at which connections are taken.

@@ -68,7 +68,7 @@ func inVirtualTime(t *testing.T, bits int64, delay time.Duration, test func(*tes
 			for _, c := range datagramClasses {
 				l, now := p.lane(c), m.clock.Now()
 				s := &session{lane: l, until: clock.Never}
-				s.sealer, s.opener = seal.New(now, exported, c, i+1, 2-i)
+				s.sealer, s.opener = seal.New(now, exported, seal.Lane{Class: c}, i+1, 2-i)
 				s.link = datagram.New(now, datagram.Options{Class: c, Secret: [16]byte{byte(i), byte(c)}, Shared: p.shared})
 				l.sessions = []*session{s}
 			}

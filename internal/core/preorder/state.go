@@ -27,7 +27,8 @@ type Config struct {
 	UpdateBytes    int
 	RequestBytes   int
 	RequestUpdates int
-	InFlight       int
+	InFlight       int // own requests under way
+	Ahead          int // requests of a lane that are taken ahead of execution
 	PendingBytes   int
 	Request        time.Duration
 	Ack            time.Duration
@@ -92,6 +93,7 @@ type tally struct {
 type peer struct {
 	credit   int           // bytes that may still be sent to it in answer to its fetches
 	refillAt clock.Instant // when credit is full again
+	acked    clock.Instant // when it last acknowledged a request of ours that it had not acknowledged before; 0: never
 }
 
 // New returns the state of a replica that has seen nothing.
@@ -194,7 +196,7 @@ func (s *State) expect(now clock.Instant, i int, seq uint64) {
 }
 
 // horizon is the highest number that a lane accepts.
-func (s *State) horizon(l *lane) uint64 { return l.executed + 2*uint64(s.cfg.InFlight) }
+func (s *State) horizon(l *lane) uint64 { return l.executed + uint64(s.cfg.Ahead) }
 
 // touch is the slot of seq, which the caller has checked against horizon; nil if it is gone.
 func (s *State) touch(l *lane, seq uint64, now clock.Instant) *slot {
@@ -252,7 +254,7 @@ func (s *State) Check(origin group.ID) {
 // Deadline is when Advance has something to do although nothing arrived.
 func (s *State) Deadline() clock.Instant {
 	first := s.fetchAt
-	if s.roomToIntroduce() {
+	if s.roomToIntroduce() && !s.crowded() {
 		first = min(first, s.request.Next())
 	}
 	if s.toAck() {

@@ -69,8 +69,9 @@ func (s *State) OnProof(env *wire.Envelope, out *effect.Output) {
 	}
 }
 
+// proves reports whether a quorum has signed m. A threshold signature that is here has been verified: a quorum made it.
 func (s *State) proves(m *wire.StateProof) bool {
-	return len(m.Shares) >= s.cfg.Group.Quorum() && m.Resolution.Members.Len() >= s.cfg.Group.Quorum()
+	return (m.Sig != nil || len(m.Shares) >= s.cfg.Group.Quorum()) && m.Resolution.Members.Len() >= s.cfg.Group.Quorum()
 }
 
 func (s *State) sendReplay(out *effect.Output) {
@@ -109,6 +110,15 @@ func (s *State) choice() *resolved {
 		if s.replay != nil && s.resolved[k].digest == s.chosen {
 			return &s.resolved[k]
 		}
+	}
+	return nil
+}
+
+// Chosen is the bindings that the leader's REPLAY is for, without commits, as soon as they are known; nil before, and once the view
+// is installed.
+func (s *State) Chosen() *wire.Window {
+	if r := s.choice(); s.active && r != nil {
+		return &wire.Window{Resolution: r.resolution, Bindings: r.bindings}
 	}
 	return nil
 }

@@ -71,14 +71,20 @@ func NewPort[P any](p Profile, from, n int, seed uint64, start clock.Instant,
 
 // Offer sends a packet of size bytes. The time must not be earlier than in calls before.
 func (p *Port[P]) Offer(now clock.Instant, to int, class wire.Class, size int, what P) {
-	p.offer(now, to, size, frame[P]{class: class, what: what})
+	p.offer(now, to, size, frame[P]{lane: laneOf(class, false), what: what})
+}
+
+// OfferLast is Offer for a packet that lets all others of its class go first, as the scheduler above does with frames that yield.
+// Only in class BOUNDED does that make a difference.
+func (p *Port[P]) OfferLast(now clock.Instant, to int, class wire.Class, size int, what P) {
+	p.offer(now, to, size, frame[P]{lane: laneOf(class, true), what: what})
 }
 
 // OfferStream sends a part of a TCP stream: it is delayed, takes its share of a rate, and does not get through when the link is
 // down, but is neither lost nor doubled nor too large. TCP would repeat it and cut it to size, in ways that nobody here pretends
 // to know.
-func (p *Port[P]) OfferStream(now clock.Instant, to int, class wire.Class, size int, what P) {
-	p.offer(now, to, size, frame[P]{class: class, what: what, whole: true})
+func (p *Port[P]) OfferStream(now clock.Instant, to int, class wire.Class, yields bool, size int, what P) {
+	p.offer(now, to, size, frame[P]{lane: laneOf(class, yields), what: what, whole: true})
 }
 
 func (p *Port[P]) offer(now clock.Instant, to, size int, f frame[P]) {

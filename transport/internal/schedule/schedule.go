@@ -3,7 +3,7 @@
 // here, where they are fair.
 //
 // Between classes: strict priority, TIMELY first; RECON and BULK get at least a floor of the link, so that repair is never
-// starved, and at most a share, so that it never starves anybody. Inside a class: byte-fair between sources. TIMELY is
+// starved, and at most a share, so that it never starves anybody. Inside a class: byte-fair between sources, and of one source frames that yield after the others. TIMELY is
 // policed per source, so that nobody gains by calling everything urgent. See network.md 4.7 for the reasons and figures.
 package schedule
 
@@ -105,7 +105,7 @@ func (s *Scheduler) Push(now clock.Instant, f transport.Frame) Verdict {
 			s.demoted[f.Source]++
 		}
 	}
-	v.Dropped, v.Queued = s.queues[index(v.Class)].push(f.Source, f.Bytes)
+	v.Dropped, v.Queued = s.queues[index(v.Class)].push(f.Source, f.Yields, f.Bytes)
 	return v
 }
 
@@ -143,34 +143,43 @@ func (s *Scheduler) Take(now clock.Instant, c transport.Class, limit int, dst []
 }
 
 // Permit is Take in steps, for a writer that sends packets rather than frames: a large frame makes many packets, and between two
-// of them more urgent ones may slip in. Permit is when the writer of a class may send its next packet, with held saying that it
-// has one beside what is queued here: now, later, or Never if another class has to go first or there is nothing. It is ready from
-// now on. Whoever may send takes frames with Pop if it needs any, and says with Spend what the packet took of the link.
-func (s *Scheduler) Permit(now clock.Instant, c transport.Class, held bool) (at clock.Instant) {
+// of them more urgent ones may slip in. Permit is when the writer of a class, which must have something to send, may send its next
+// packet: now, later, or Never if another class has to go first. It is ready from now on; see Busy. Whoever may send takes frames
+// with Pop if it needs any, and says with Spend what the packet took of the link.
+func (s *Scheduler) Permit(now clock.Instant, c transport.Class) (at clock.Instant) {
 	i := index(c)
-	s.ready[i], s.held[i] = true, held
-	if !held && s.queues[i].frames == 0 {
-		return clock.Never
-	}
+	s.ready[i], s.held[i] = true, true
 	if !s.paced {
 		return now
 	}
 	return s.allowed(now, c)
 }
 
-// Pop removes the frame of a class whose turn it is; false if there is none.
-func (s *Scheduler) Pop(c transport.Class) ([]byte, bool) {
+// Pop removes the frame of a class whose turn it is, or of those that do not yield only, and says whether it yields; nil if there
+// is none.
+func (s *Scheduler) Pop(c transport.Class, yielding bool) (frame []byte, yields bool) {
 	q := &s.queues[index(c)]
-	if q.frames == 0 {
-		return nil, false
+	switch {
+	case yielding && q.frames > 0:
+		urgent := q.urgent
+		frame = q.pop()
+		return frame, q.urgent == urgent
+	case !yielding && q.urgent > 0:
+		return q.popUrgent(), false
 	}
-	return q.pop(), true
+	return nil, false
+}
+
+// Waits reports whether a class has a frame for Pop.
+func (s *Scheduler) Waits(c transport.Class, yielding bool) bool {
+	q := &s.queues[index(c)]
+	return q.urgent > 0 || yielding && q.frames > 0
 }
 
 // Spend charges what a packet of a class took of the link. Packets that could not wait, for example acknowledgements, may make
 // the link overdrawn.
 func (s *Scheduler) Spend(now clock.Instant, c transport.Class, n int) {
-	s.ready[index(c)] = false
+	s.ready[index(c)], s.held[index(c)] = false, false
 	if s.paced {
 		s.link.level(now)
 		s.charge(c, n)
@@ -182,7 +191,7 @@ func (s *Scheduler) Spend(now clock.Instant, c transport.Class, n int) {
 // reports whether they did.
 func (s *Scheduler) Busy(c transport.Class) bool {
 	was := s.ready[index(c)]
-	s.ready[index(c)] = false
+	s.ready[index(c)], s.held[index(c)] = false, false
 	return was
 }
 

@@ -1,5 +1,5 @@
 // Package seal turns the bodies of datagrams into packets that only the two ends of a link can make and read, and that count
-// once: AES-128-GCM with a counter for a nonce, one key for each class and direction, all derived from a secret that a TLS
+// once: AES-128-GCM with a counter for a nonce, one key for each lane and direction, all derived from a secret that a TLS
 // connection exports (RFC 8446 section 7.5), so that there is no second handshake.
 //
 // A packet is a header of 16 bytes in the clear, which the tag covers, the sealed body, and the tag of 16:
@@ -7,7 +7,7 @@
 //	0   version, 1
 //	1   key phase
 //	2   class
-//	3   0
+//	3   lane of the class: 0, or 1 for what yields to the rest of it
 //	4   session, little-endian: whose keys these are
 //	8   counter, little-endian, from 1
 //
@@ -55,19 +55,34 @@ var (
 	ErrForged    = errors.New("seal: a packet that its sender did not make")
 )
 
+// Lane is what has keys of its own: a class, or the part of it that yields to the rest.
+type Lane struct {
+	Class  wire.Class
+	Yields bool
+}
+
 // Header is what a packet says in the clear.
 type Header struct {
-	Class   wire.Class
+	Lane
 	Session uint32
+}
+
+// mark is the byte of a packet that says whether its lane yields.
+func (l Lane) mark() byte {
+	if l.Yields {
+		return 1
+	}
+	return 0
 }
 
 // Parse reads a header.
 func Parse(packet []byte) (Header, error) {
-	if len(packet) <= Overhead || packet[0] != version || packet[3] != 0 ||
+	if len(packet) <= Overhead || packet[0] != version || packet[3] > 1 ||
 		packet[2] < byte(wire.Timely) || packet[2] > byte(wire.Bulk) {
 		return Header{}, ErrMalformed
 	}
-	return Header{Class: wire.Class(packet[2]), Session: binary.LittleEndian.Uint32(packet[4:])}, nil
+	lane := Lane{Class: wire.Class(packet[2]), Yields: packet[3] == 1}
+	return Header{lane, binary.LittleEndian.Uint32(packet[4:])}, nil
 }
 
 // keys are those of one direction in one phase.
@@ -110,17 +125,17 @@ func (k *keys) nonce(counter uint64) []byte {
 	return k.iv[:]
 }
 
-// direction derives the secret of one direction of a class, and the number of its session.
-func direction(exported []byte, c wire.Class, from, to int) (secret []byte, session uint32) {
-	secret = expand(exported, string([]byte{byte(c), byte(from), byte(to)}), SecretSize)
+// direction derives the secret of one direction of a lane, and the number of its session.
+func direction(exported []byte, l Lane, from, to int) (secret []byte, session uint32) {
+	secret = expand(exported, string([]byte{byte(l.Class), l.mark(), byte(from), byte(to)}), SecretSize)
 	return secret, binary.LittleEndian.Uint32(expand(secret, "session", 4))
 }
 
 // New returns the two halves of a link of self with peer: both ends get matching ones from the same exported secret.
-func New(now clock.Instant, exported []byte, c wire.Class, self, peer int) (*Sealer, *Opener) {
-	out, session := direction(exported, c, self, peer)
-	s := &Sealer{keys: newKeys(out), class: c, session: session, since: now}
-	in, session := direction(exported, c, peer, self)
+func New(now clock.Instant, exported []byte, l Lane, self, peer int) (*Sealer, *Opener) {
+	out, session := direction(exported, l, self, peer)
+	s := &Sealer{keys: newKeys(out), lane: l, session: session, since: now}
+	in, session := direction(exported, l, peer, self)
 	o := &Opener{current: newKeys(in), session: session}
 	o.following = o.current.next()
 	return s, o
@@ -129,7 +144,7 @@ func New(now clock.Instant, exported []byte, c wire.Class, self, peer int) (*Sea
 // Sealer makes packets. It is not safe for concurrent use.
 type Sealer struct {
 	keys    keys
-	class   wire.Class
+	lane    Lane
 	session uint32
 	phase   byte
 	counter uint64
@@ -146,7 +161,7 @@ func (s *Sealer) Seal(now clock.Instant, dst, body []byte) []byte {
 	}
 	s.counter++
 	start := len(dst)
-	dst = append(dst, version, s.phase, byte(s.class), 0)
+	dst = append(dst, version, s.phase, byte(s.lane.Class), s.lane.mark())
 	dst = binary.LittleEndian.AppendUint32(dst, s.session)
 	dst = binary.LittleEndian.AppendUint64(dst, s.counter)
 	return s.keys.aead.Seal(dst, s.keys.nonce(s.counter), body, dst[start:])

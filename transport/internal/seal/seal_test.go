@@ -16,8 +16,8 @@ import (
 // pair is what r1 sends with and r2 opens with.
 func pair(secret byte, c wire.Class) (*Sealer, *Opener) {
 	exported := bytes.Repeat([]byte{secret}, SecretSize)
-	s, _ := New(0, exported, c, 1, 2)
-	_, o := New(0, exported, c, 2, 1)
+	s, _ := New(0, exported, Lane{Class: c}, 1, 2)
+	_, o := New(0, exported, Lane{Class: c}, 2, 1)
 	return s, o
 }
 
@@ -61,8 +61,9 @@ func TestKeysAreApart(t *testing.T) {
 	packet := s.Seal(0, nil, []byte("a body"))
 	_, class := pair(1, wire.Bounded)
 	_, connection := pair(2, wire.Timely)
-	_, back := New(0, bytes.Repeat([]byte{1}, SecretSize), wire.Timely, 1, 2)
-	for name, o := range map[string]*Opener{"class": class, "connection": connection, "direction": back} {
+	_, back := New(0, bytes.Repeat([]byte{1}, SecretSize), Lane{Class: wire.Timely}, 1, 2)
+	_, lane := New(0, bytes.Repeat([]byte{1}, SecretSize), Lane{Class: wire.Timely, Yields: true}, 2, 1)
+	for name, o := range map[string]*Opener{"class": class, "lane": lane, "connection": connection, "direction": back} {
 		if _, err := o.Open(0, nil, packet); !errors.Is(err, ErrForged) {
 			t.Errorf("a packet of another %s: %v", name, err)
 		}
