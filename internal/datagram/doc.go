@@ -59,7 +59,9 @@ const (
 	probeMost           = time.Second
 )
 
-// life is how long what a class carries is worth repairing: TIMELY messages are superseded within tens of milliseconds.
+// Life is how long what a class carries is worth repairing by default: TIMELY messages are superseded within tens of milliseconds.
+func Life(c wire.Class) time.Duration { return life[c-1] }
+
 var life = [wire.Classes]time.Duration{time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second}
 
 // ErrBroken is a body that no correct replica sends. It came sealed, so it is proof.

@@ -13,8 +13,9 @@ import (
 // Options are what a link is made with.
 type Options struct {
 	Class  wire.Class
-	Secret [16]byte // nobody but this end knows it: receipts and probes are made of it
-	Shared *Shared  // what the classes of one peer have in common
+	Secret [16]byte      // nobody but this end knows it: receipts and probes are made of it
+	Shared *Shared       // what the classes of one peer have in common
+	Life   time.Duration // how long a message is worth repairing; Life(Class) if zero
 }
 
 // Link is one end of one class of traffic between two replicas. It is not safe for concurrent use.
@@ -52,6 +53,9 @@ func New(now clock.Instant, o Options) *Link {
 		panic(err) // the size of the key is right
 	}
 	l := &Link{shared: o.Shared, prf: prf, life: life[o.Class-1], double: o.Class == wire.Timely}
+	if o.Life > 0 {
+		l.life = o.Life
+	}
 	l.out = sender{base: 1, next: 1, limit: Window, probeAt: clock.Never}
 	if o.Shared.adaptive {
 		l.out.limit = 2 * minWindow

@@ -92,6 +92,8 @@ func (s *session) prepare(now clock.Instant, exported []byte) {
 	p := s.lane.peer
 	s.sealer, s.opener = seal.New(now, exported, seal.Lane{Class: s.lane.class, Yields: s.yields}, p.mesh.o.Self, p.ID)
 	o := datagram.Options{Class: s.lane.class, Shared: p.shared}
+	// By default what package datagram says. Whoever bears a silent peer for longer has a slower network, or machine.
+	o.Life = time.Duration(float64(datagram.Life(o.Class)) * float64(p.mesh.o.WriteTimeout) / float64(defaultWriteTimeout))
 	_, _ = rand.Read(o.Secret[:]) // never fails
 	s.link = datagram.New(now, o)
 }
