@@ -112,6 +112,11 @@ func (s *State) Ordered() uint64 {
 	return last
 }
 
+// Progress is the last ordinal executed, Ordered, and the highest ordinal of which anything is kept.
+func (s *State) Progress() (executed, ordered, farthest uint64) {
+	return s.executed, s.Ordered(), s.farthest()
+}
+
 // Slots is how many slots are held, for limits.
 func (s *State) Slots() int { return s.slots.Len() }
 
