@@ -129,6 +129,7 @@ type Network struct {
 // Queues bounds what waits inside this replica, in bytes.
 type Queues struct {
 	SubmitBytes  int // updates of own clients not yet introduced; full: ErrOverloaded
+	RequestBytes int // payloads of one PO-REQUEST while few are on their way; the cluster's limit holds in any case
 	DeliverBytes int // records that the application has not taken; full: own clients get ErrOverloaded
 	IngressBytes int // messages of one peer waiting to be verified
 	ReplyBytes   int // results remembered for clients that ask again

@@ -134,7 +134,7 @@ func (w *world) attach(n *node, incarnations []uint32) {
 		}
 	}
 	host.SignAs = func(ally group.ID, m wire.Message) *wire.Envelope {
-		env := wire.NewEnvelope(w.header[ally.Index()], m)
+		env := wire.NewEnvelope(w.header[ally.Index()], w.nodes[ally.Index()].signer.Complete(m))
 		w.nodes[ally.Index()].signer.Sign([]*wire.Envelope{env})
 		w.ledger.said(env)
 		return env

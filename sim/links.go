@@ -38,19 +38,31 @@ func newLinks(w *world, p wan.Profile, seed uint64) (*links, error) {
 }
 
 // emulate makes the plan one of a network of this profile: its latencies are the links', and far apart replicas get the timers of
-// a wide-area network. Leaders are not judged in it: how long a view change may take over such links is not derived yet.
+// a wide-area network, those that leaders are judged by included.
 func (p *plan) emulate(profile *wan.Profile) {
-	p.judged = false
 	longest := profile.Slowest(p.group.N())
 	p.net.latencyMin, p.net.latencyMax, p.net.timelyMax = 0, longest+congestion, longest+congestion
 	p.net.hiccupMax += p.net.latencyMax
-	t := config.WAN().Timing
+	node := config.WAN()
 	if longest < time.Millisecond {
-		t = config.LAN().Timing
+		node = config.LAN()
 	}
+	p.limits.EagerBytes = node.Queues.RequestBytes
+	t, s := node.Timing, node.Suspect
 	for i := range p.replicas {
-		p.replicas[i].timing = core.Timing{
+		r := &p.replicas[i]
+		stall := r.timing.Suspect.MaxStall
+		r.timing = core.Timing{
 			Request: t.Request, Ack: t.Ack, Summary: t.Summary, Matrix: t.Matrix, Propose: t.Propose, Retransmit: t.Retransmit, Fetch: t.Fetch,
+		}
+		if p.judged {
+			r.timing.Suspect = core.Suspect{KLat: int(s.KLat * 1000), Ping: s.Ping, Check: s.Check, Window: s.Window, MaxStall: stall}
+		}
+	}
+	if p.judged {
+		floor, delta := p.honest()
+		for i := range p.replicas {
+			p.replicas[i].timing.Suspect.Floor, p.replicas[i].timing.Suspect.Delta = floor, delta
 		}
 	}
 }
