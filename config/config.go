@@ -124,7 +124,17 @@ type Network struct {
 	ClientConns     int           // connections that clients may hold, in all
 	ClientHandshake int           // client handshakes under way at once
 	DSCP            bool          // mark packets with their class's code point
+	Datagrams       Datagrams     // whether frames go over sealed datagrams
 }
+
+// Datagrams says whether replicas speak to each other in sealed UDP datagrams.
+type Datagrams string
+
+// The choices for Network.Datagrams.
+const (
+	DatagramsAuto Datagrams = "auto" // where they get through, else over TLS
+	DatagramsOff  Datagrams = "off"  // always over TLS
+)
 
 // Queues bounds what waits inside this replica, in bytes.
 type Queues struct {

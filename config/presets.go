@@ -67,6 +67,7 @@ func LAN() Node {
 			ClientConns:     1024,
 			ClientHandshake: 64,
 			DSCP:            true,
+			Datagrams:       DatagramsAuto,
 		},
 		Queues: Queues{
 			SubmitBytes:  16 * mib,

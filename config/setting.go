@@ -153,6 +153,10 @@ var nodeSettings = []setting[Node]{
 		func(n *Node) value { return integer{&n.Network.ClientHandshake, 1, 1 << 16} }},
 	{"network", "dscp", false, "Mark packets with the code point of their class.",
 		func(n *Node) value { return toggle{&n.Network.DSCP} }},
+	{"network", "datagrams", false, "How replicas speak to each other: \"auto\", in sealed UDP datagrams where those get through, else over TLS;\n" +
+		"\"off\": over TLS.", func(n *Node) value {
+		return text{(*string)(&n.Network.Datagrams), oneOf(string(DatagramsAuto), string(DatagramsOff))}
+	}},
 
 	{"queues", "submit_bytes", false, "Updates of own clients not yet introduced; when full, clients are told that the replica is overloaded.",
 		func(n *Node) value { return size{&n.Queues.SubmitBytes, 64 * kib, 1 << 30} }},

@@ -12,7 +12,7 @@ import (
 )
 
 // TestClaimsDocument checks that every test, golden script, planted bug and attack that docs/claims.md names exists, that every bug
-// names the tests that it stands beside, and that no script and no attack is left out.
+// names the tests that it stands beside, and that no attack is left out.
 func TestClaimsDocument(t *testing.T) {
 	t.Parallel()
 	root := root(t)
