@@ -159,6 +159,7 @@ func drawQuiet(rng *rand.Rand, p *plan) {
 		r.attacks, r.crash, r.pauses = nil, clock.Never, nil
 	}
 	p.setLimits()
+	p.quiet = true
 	limit := p.limit()
 	naps := 1 + rng.IntN(4)
 	for i := range p.replicas {

@@ -56,7 +56,7 @@ func drawServing(rng *rand.Rand, p *plan) {
 	for range total {
 		s.load = append(s.load, offering{rng.IntN(1000), group.FromIndex(rng.IntN(p.group.N())), 1 + rng.IntN(choose(rng, 1, 1, 3))})
 	}
-	if !p.judged {
+	if !p.judged || p.quiet {
 		return
 	}
 	for range rng.IntN(4) {

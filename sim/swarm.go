@@ -26,6 +26,7 @@ type plan struct {
 	auth      bool // clients sign their updates
 	check     bool // core.Config.Check
 	threshold bool // a threshold signature challenges a new leader; otherwise a list of signatures
+	quiet     bool // nothing happens for which a leader may be replaced, see drawQuiet
 	judged    bool // leaders are judged and replaced; otherwise view 1 is the only one
 }
 

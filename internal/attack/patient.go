@@ -8,8 +8,8 @@ import (
 )
 
 // Patient is the delay attack of the paper's experiments (TDSC 2011, section 7.2): a leader that holds each PRE-PREPARE back and
-// shows it to one replica only, like the behaviour "delay", but is never voted out. It reads in what all
-// report which turnaround it has, and uses up what is left of its limit bit by bit.
+// shows it to one replica only, like the behaviour "delay", but is never voted out. It reads in what all report which turnaround it
+// has, and uses up what is left of its limit bit by bit.
 func Patient(h *Host, inner core.Machine) core.Machine {
 	p := &patient{}
 	return &hoarder{host: h, Machine: inner, dare: p.pause}
@@ -24,12 +24,15 @@ type patient struct {
 // It leaves a sixth of its limit unused, because turnarounds vary, and looks at what it did every patience.
 const (
 	unused   = 6
-	patience = 2 * time.Second
+	patience = time.Second
 )
 
 // pause is how long to hold a proposal.
 func (p *patient) pause(now clock.Instant, j core.Judgement) time.Duration {
-	if now >= p.next {
+	switch {
+	case p.next == 0: // nothing has been measured yet
+		p.next = now.Add(patience)
+	case now >= p.next:
 		left := j.Limit - j.Limit/unused - j.Turnaround
 		if left > 0 {
 			left /= 2

@@ -65,7 +65,7 @@ func ids(g group.Group) (list []group.ID) {
 	return list
 }
 
-func signed(id group.ID, m wire.Message) *wire.Envelope {
+func told(id group.ID, m wire.Message) *wire.Envelope {
 	return &wire.Envelope{Header: wire.Header{Kind: m.Kind(), Sender: id}, Msg: m}
 }
 
@@ -90,10 +90,10 @@ func (j *jury) judge(leader group.ID, turnaround []time.Duration) (suspecting gr
 	for to := range j.correct.All() {
 		for by := range j.correct.All() {
 			m := &wire.RoundTrip{View: j.view, Dest: to, Nanos: uint64(j.trips[by.Index()][to.Index()])}
-			j.states[to.Index()].OnRoundTrip(signed(by, m))
+			j.states[to.Index()].OnRoundTrip(told(by, m))
 		}
 		for by := range j.liars.All() {
-			j.states[to.Index()].OnRoundTrip(signed(by, &wire.RoundTrip{View: j.view, Dest: to, Nanos: j.lie()}))
+			j.states[to.Index()].OnRoundTrip(told(by, &wire.RoundTrip{View: j.view, Dest: to, Nanos: j.lie()}))
 		}
 	}
 	for by := range j.correct.All() {
@@ -103,17 +103,17 @@ func (j *jury) judge(leader group.ID, turnaround []time.Duration) (suspecting gr
 			for _, send := range out.Sends {
 				switch m := send.Msg.(type) {
 				case *wire.Bound:
-					j.states[to.Index()].OnBound(signed(by, m))
+					j.states[to.Index()].OnBound(told(by, m))
 				case *wire.Turnaround:
-					j.states[to.Index()].OnTurnaround(signed(by, m))
+					j.states[to.Index()].OnTurnaround(told(by, m))
 				}
 			}
 		}
 	}
 	for to := range j.correct.All() {
 		for by := range j.liars.All() {
-			j.states[to.Index()].OnBound(signed(by, &wire.Bound{View: j.view, Nanos: j.lie()}))
-			j.states[to.Index()].OnTurnaround(signed(by, &wire.Turnaround{View: j.view, Number: 1, Nanos: j.lie()}))
+			j.states[to.Index()].OnBound(told(by, &wire.Bound{View: j.view, Nanos: j.lie()}))
+			j.states[to.Index()].OnTurnaround(told(by, &wire.Turnaround{View: j.view, Number: 1, Nanos: j.lie()}))
 		}
 		if j.states[to.Index()].Suspicious() {
 			suspecting = suspecting.With(to)
@@ -136,9 +136,9 @@ func (j *jury) allowed() time.Duration {
 	return scale(acceptable, j.cfg.KLat) + j.cfg.Delta
 }
 
-// TestProperty51BoundedDelay: a leader that turns round too slowly for every correct replica is suspected by all of them, which are a
+// TestProperty51WhateverLiarsReport: a leader that turns round too slowly for every correct replica is suspected by all of them, which are a
 // quorum, whatever f liars report and k silent ones do not. So one that keeps its place is fast enough for one of them.
-func TestProperty51BoundedDelay(t *testing.T) {
+func TestProperty51WhateverLiarsReport(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		j := drawJury(t)
@@ -154,9 +154,9 @@ func TestProperty51BoundedDelay(t *testing.T) {
 	})
 }
 
-// TestProperty52GoodLeadersStay: at least f+k+1 correct replicas are never suspected when they lead and turn round within K_Lat times
+// TestProperty52WhateverLiarsReport: at least f+k+1 correct replicas are never suspected when they lead and turn round within K_Lat times
 // their round trip and Delta, whatever liars report.
-func TestProperty52GoodLeadersStay(t *testing.T) {
+func TestProperty52WhateverLiarsReport(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		j := drawJury(t)
@@ -174,6 +174,43 @@ func TestProperty52GoodLeadersStay(t *testing.T) {
 			t.Fatalf("%s: only %d of %s would stay as leaders, at least %d have to", j.group, stay, j.correct, j.group.Rank())
 		}
 	})
+}
+
+// TestOldTurnaroundsUndoNothing: whoever repeats an old message of a replica can neither hide nor revive what it said.
+func TestOldTurnaroundsUndoNothing(t *testing.T) {
+	t.Parallel()
+	g := group.MustNew(0, 0)
+	s := New(Config{Self: 1, Group: g, KLat: 1000, Floor: 1, Ping: 1, Check: 1, Window: 1})
+	s.Start(0, 1, true)
+	newer, older := &wire.Turnaround{View: 1, Number: 8, Nanos: 5}, &wire.Turnaround{View: 1, Number: 7, Nanos: 500}
+	s.OnTurnaround(told(1, newer))
+	s.OnTurnaround(told(1, older))
+	if leader, _, _ := s.Turnaround(); leader != 5 {
+		t.Fatalf("turnaround %v after an old message, want 5ns", leader)
+	}
+}
+
+// TestPingsAreAnsweredWithinLimits: a flood of pings costs a few signatures in an interval.
+func TestPingsAreAnsweredWithinLimits(t *testing.T) {
+	t.Parallel()
+	s := New(Config{Self: 1, Group: group.MustNew(1, 0), Ping: time.Second, Check: 1, Window: 1})
+	s.Start(0, 1, true)
+	answers := func(now clock.Instant, by group.ID, pings int) int {
+		var out effect.Output
+		for range pings {
+			s.OnPing(now, told(by, &wire.Ping{View: 1, Seq: 1}), &out)
+		}
+		return len(out.Sends)
+	}
+	if n := answers(1, 2, 1000); n != mostPongs {
+		t.Errorf("%d pings answered, want %d", n, mostPongs)
+	}
+	if n := answers(2, 3, 1); n != 1 {
+		t.Errorf("another replica's ping is answered %d times", n)
+	}
+	if n := answers(clock.Instant(time.Second)+2, 2, 1); n != 1 {
+		t.Errorf("a ping of the next interval is answered %d times", n)
+	}
 }
 
 // TestStandstillIsDiscountedWithinLimits: however often a replica says that it stood still, a silent leader's age grows by all but
