@@ -7,6 +7,7 @@ import (
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/core/preorder"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
 )
@@ -55,7 +56,7 @@ func drawServing(rng *rand.Rand, p *plan) {
 	for range total {
 		s.load = append(s.load, offering{rng.IntN(1000), group.FromIndex(rng.IntN(p.group.N())), 1 + rng.IntN(choose(rng, 1, 1, 3))})
 	}
-	if !p.judged {
+	if !p.judged || p.quiet {
 		return
 	}
 	for range rng.IntN(4) {
@@ -112,20 +113,21 @@ type change struct {
 
 // held is the state of the quiet phase: what is held to the bound.
 type held struct {
-	watched  map[updateKey]*watch
-	waiting  []*watch // those not executed everywhere
-	changes  []change
-	from     clock.Instant // when the world had converged; 0 before
-	until    clock.Instant // when the load ends
-	frozen   []pause       // of the staller, in the quiet phase
-	first    uint64        // the highest view when the storm was over
-	view     uint64        // from which on changes count
-	count    int           // updates that were held to the bound
-	slowest  time.Duration
-	allowed  time.Duration // what the slowest, by ratio, was allowed to take
-	closest  [4]float64    // by kind, and of a change of views itself
-	ratio    float64       // the highest of taken to allowed
-	replaced int           // view changes since from
+	watched     map[updateKey]*watch
+	waiting     []*watch // those not executed everywhere
+	changes     []change
+	from        clock.Instant // when the world had converged; 0 before
+	until       clock.Instant // when the load ends
+	convictions []conviction
+	frozen      []pause // of the staller, in the quiet phase
+	first       uint64  // the highest view when the storm was over
+	view        uint64  // from which on changes count
+	count       int     // updates that were held to the bound
+	slowest     time.Duration
+	allowed     time.Duration // what the slowest, by ratio, was allowed to take
+	closest     [4]float64    // by kind, and of a change of views itself
+	ratio       float64       // the highest of taken to allowed
+	replaced    int           // view changes since from
 }
 
 // submitWatched submits updates that are held to the bound, if the replica lives.
@@ -166,7 +168,7 @@ func (w *world) introducing(n *node, m *wire.PreorderRequest) {
 		if h == nil || h.origin != n.id || h.since != clock.Never {
 			continue
 		}
-		h.since = max(h.submitted, n.room(m.Seq, w.plan.limits.InFlight))
+		h.since = max(h.submitted, n.room(m.Seq, w.plan.eager()))
 		t := w.terms()
 		if late := w.now.Sub(h.since); w.bounded() && late > t.request && !w.unsteady(n.id, h.since, w.now) {
 			w.fail("%s introduces an update %v after it may; %v are allowed", n.id, late, t.request)
@@ -184,6 +186,9 @@ func (n *node) room(seq uint64, window int) clock.Instant {
 	}
 	return clock.Never
 }
+
+// eager is how many own requests may be on their way before the next may wait for one of them.
+func (p *plan) eager() int { return min(preorder.Eager, p.limits.InFlight) }
 
 // ownExecuted notes how many of its own requests a replica has executed.
 func (w *world) ownExecuted(n *node, own uint64) {
@@ -235,13 +240,38 @@ func (w *world) hold(h *watch, at group.ID) {
 // its way the bound on that.
 func (w *world) allowed(since clock.Instant) (time.Duration, kind) {
 	t, n := w.terms(), w.overlapping(since)
+	convictions := 0
+	for _, at := range w.calm.held.convictions {
+		if at.until >= since {
+			convictions++
+		}
+	}
+	again := time.Duration(convictions) * t.again()
 	switch {
 	case n > 0:
-		return t.bound() + time.Duration(n)*t.change(), acrossViews
+		return t.bound() + again + time.Duration(n)*t.change(), acrossViews
 	case w.fair(since):
 		return t.fair(), fairly
 	}
-	return t.bound(), suffered
+	return t.bound() + again, suffered
+}
+
+// convicted notes that a correct replica takes another for proven faulty: it shows the leader again, without its rows, what it had
+// shown with them.
+func (w *world) convicted(culprit group.ID) {
+	for i := range w.calm.held.convictions {
+		if c := &w.calm.held.convictions[i]; c.of == culprit {
+			c.until = w.now
+			return
+		}
+	}
+	w.calm.held.convictions = append(w.calm.held.convictions, conviction{culprit, w.now})
+}
+
+// conviction is a replica that is proven faulty, and when the last correct one learnt it.
+type conviction struct {
+	of    group.ID
+	until clock.Instant
 }
 
 // fair reports whether the leader has been correct and running since then.
@@ -312,7 +342,7 @@ func (w *world) overdue() {
 		for id := range h.remaining.All() {
 			w.hold(h, id)
 		}
-		if room := n.room(w.history.introduced[n.id.Index()]+1, w.plan.limits.InFlight); h.since == clock.Never && w.bounded() &&
+		if room := n.room(w.history.introduced[n.id.Index()]+1, w.plan.eager()); h.since == clock.Never && w.bounded() &&
 			room != clock.Never && !w.unsteady(n.id, h.submitted, w.now) {
 			if late, t := w.now.Sub(max(room, h.submitted)), w.terms(); late > t.request {
 				w.fail("%s has not introduced an update %v after it may", n.id, late)

@@ -27,6 +27,7 @@ type plan struct {
 	check     bool       // core.Config.Check
 	disks     []diskPlan // by group.ID.Index; nil: replicas are ephemeral
 	threshold bool       // a threshold signature challenges a new leader; otherwise a list of signatures
+	quiet     bool       // nothing happens for which a leader may be replaced, see drawQuiet
 	judged    bool       // leaders are judged and replaced; otherwise view 1 is the only one
 }
 
@@ -41,6 +42,7 @@ type replicaPlan struct {
 	verifyCost time.Duration
 	crash      clock.Instant // Never: it does not
 	pauses     []pause
+	naps       []time.Duration // pauses that begin when it has just pinged the others
 }
 
 // pause is a time in which a replica stands still, like a machine that freezes: nothing is lost, everything is late.

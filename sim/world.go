@@ -39,10 +39,11 @@ type world struct {
 	stepping      group.ID        // whose Step is running; 0 if none is
 	over          bool
 	events        uint64
-	refusedFrames uint64 // messages of attackers that receivers refuse
-	restarts      int    // of replicas
-	refusals      uint64 // updates that correct replicas refused
-	nested        bool   // a view began before the one before it was installed anywhere
+	refusedFrames uint64        // messages of attackers that receivers refuse
+	restarts      int           // of replicas
+	refusals      uint64        // updates that correct replicas refused
+	awake         clock.Instant // until then somebody naps
+	nested        bool          // a view began before the one before it was installed anywhere
 	hash          uint64
 	violation     *Violation
 }
@@ -263,6 +264,7 @@ func (w *world) noted(n *node, e *trace.Event) {
 		if w.plan.correct(e.Peer) {
 			w.fail("%s blacklists %s, which is correct", n.id, e.Peer)
 		}
+		w.convicted(e.Peer)
 	case trace.Preinstalled:
 		w.entered(n, e.View, false)
 	case trace.Installed:

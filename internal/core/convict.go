@@ -10,7 +10,7 @@ import (
 
 // Culprit is who is proven faulty by two envelopes whose signatures have been checked, 0 if they prove nothing: two
 // PO-REQUESTs under one number, two PO-SUMMARYs that are inconsistent, two PRE-PREPAREs for one view and ordinal,
-// two REPLAYs for one view.
+// two REPLAYs or two REPORTs for one view.
 func Culprit(e *wire.Evidence) group.ID {
 	a, b := e.First, e.Second
 	if a.Sender != b.Sender || a.Kind != b.Kind || a.Epoch != b.Epoch || a.Incarnation != b.Incarnation || a.Digest == b.Digest {
@@ -28,6 +28,8 @@ func Culprit(e *wire.Evidence) group.ID {
 	case *wire.Replay:
 		p, q := &m.Proof.Resolution, &b.Msg.(*wire.Replay).Proof.Resolution
 		proven = p.View == q.View && p.Digest() != q.Digest()
+	case *wire.Report:
+		proven = m.View == b.Msg.(*wire.Report).View
 	}
 	if !proven {
 		return 0
@@ -46,7 +48,8 @@ func (r *Replica) onEvidence(m *wire.Evidence, out *effect.Output) {
 }
 
 // convict acts on the proofs that this step found: the first for each culprit blacklists it and is passed on to everybody;
-// the others are dropped from the output, so that a liar cannot make anybody log or send without limit.
+// the others are dropped from the output, so that a liar cannot make anybody log or send without limit. Two REPORTs are not passed
+// on: they can be as large as no other message.
 func (r *Replica) convict(from int, out *effect.Output) {
 	kept := from
 	for k := from; k < len(out.Evidence); k++ {
@@ -58,10 +61,13 @@ func (r *Replica) convict(from int, out *effect.Output) {
 		r.blacklist = r.blacklist.With(culprit)
 		r.preorder.Blacklist(culprit)
 		r.suspect.Discount(culprit, r.order.Eligibility)
+		r.order.Blacklist(culprit, r.preorder.Rows())
 		out.Evidence[kept] = e
 		kept++
 		out.Emit(trace.Event{Kind: trace.Blacklisted, Peer: culprit})
-		out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: &e})
+		if e.First.Kind != wire.KindReport {
+			out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: &e})
+		}
 	}
 	clear(out.Evidence[kept:])
 	out.Evidence = out.Evidence[:kept]

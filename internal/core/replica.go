@@ -70,6 +70,9 @@ func New(cfg Config) (*Replica, error) {
 	if cfg.Limits.HistoryBytes == 0 {
 		cfg.Limits.HistoryBytes = 64 << 20
 	}
+	if e := cfg.Limits.EagerBytes; e <= 0 || e > cfg.Limits.RequestBytes {
+		cfg.Limits.EagerBytes = cfg.Limits.RequestBytes
+	}
 	n := cfg.Group.N()
 	membership := wire.HashIncarnations(cfg.Epoch, cfg.Incarnations)
 	r := &Replica{
@@ -77,7 +80,7 @@ func New(cfg Config) (*Replica, error) {
 		preorder: preorder.New(preorder.Config{
 			Self: cfg.Self, Group: cfg.Group, Incarnations: cfg.Incarnations, Membership: membership,
 			UpdateBytes: cfg.Limits.UpdateBytes, RequestBytes: cfg.Limits.RequestBytes,
-			RequestUpdates: cfg.Limits.RequestUpdates, InFlight: cfg.Limits.InFlight, Ahead: LaneWindow(cfg.Limits), PendingBytes: cfg.Limits.PendingBytes,
+			RequestUpdates: cfg.Limits.RequestUpdates, EagerBytes: cfg.Limits.EagerBytes, InFlight: cfg.Limits.InFlight, Ahead: LaneWindow(cfg.Limits), PendingBytes: cfg.Limits.PendingBytes,
 			Request: cfg.Timing.Request, Ack: cfg.Timing.Ack, Summary: cfg.Timing.Summary, Fetch: cfg.Timing.Fetch,
 			Wall: cfg.Wall,
 		}),
@@ -201,6 +204,10 @@ func (r *Replica) Status() Status {
 // Pending is how many updates of own clients wait to be introduced, and the bytes of their payloads: what a queue before this
 // one has to know after each step.
 func (r *Replica) Pending() (updates, bytes int) { return r.preorder.Pending() }
+
+// Progress is the last ordinal executed, the last of the gap-free prefix that is ordered, and the last of which anything is kept:
+// whoever verifies messages for this replica need not look at votes and certificates of others.
+func (r *Replica) Progress() (executed, ordered, farthest uint64) { return r.order.Progress() }
 
 // SessionDigest is a hash of the replicated session table: equal at replicas that executed the same ordinals.
 func (r *Replica) SessionDigest() [32]byte { return sha256.Sum256(r.sessions.AppendState(nil)) }

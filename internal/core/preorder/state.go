@@ -27,6 +27,7 @@ type Config struct {
 	UpdateBytes    int
 	RequestBytes   int
 	RequestUpdates int
+	EagerBytes     int // at most RequestBytes
 	InFlight       int // own requests under way
 	Ahead          int // requests of a lane that are taken ahead of execution
 	PendingBytes   int
@@ -72,6 +73,7 @@ type slot struct {
 	request *wire.Envelope // first PO-REQUEST received, or the bound one; nil if none is here
 	seen    clock.Instant  // when anything was first known of this number
 	asked   uint8          // how many replicas were asked for it
+	asks    uint8          // how often, as far as it matters
 	askAt   clock.Instant  // when the next may be asked, if it is missing
 	resend  backoff        // of the request, if it is ours
 	reack   backoff        // of our ack

@@ -109,7 +109,12 @@ func (s *State) Resume(now clock.Instant, cfg Config) {
 	if s.challenges = challenges; owed {
 		s.proof = now
 	}
+	// What was sent last may not be remembered: these are no promises.
+	s.pinged, s.answered, s.number = s.pinged+forgotten, s.answered+forgotten, s.number+forgotten
 }
+
+// forgotten is more pings and measures than a replica can have sent without remembering it.
+const forgotten = 1 << 20
 
 // Normal says that ordering is on. Pings of before do not count: the leader may not have been in the view yet.
 func (s *State) Normal() { s.normal, s.proof, s.answered = true, clock.Never, s.pinged }
@@ -249,11 +254,11 @@ func (s *State) Advance(now clock.Instant, out *effect.Output) {
 // worthReporting reports whether a turnaround is so much longer than the last one reported that others have to know at once: by a
 // sixteenth, or by anything if it is more than the leader may take.
 func (s *State) worthReporting(tat time.Duration) bool {
-	if tat <= s.sent+s.sent/16 {
-		_, _, limit := s.Turnaround()
-		return tat > s.sent && tat > limit
+	if tat <= s.sent || tat > s.sent+s.sent/16 {
+		return tat > s.sent
 	}
-	return true
+	_, _, limit := s.Turnaround()
+	return tat > limit
 }
 
 // measureWaiting counts what the leader has not done yet, so that a silent one is noticed.
