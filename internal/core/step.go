@@ -36,7 +36,7 @@ func (r *Replica) notice(now clock.Instant, out *effect.Output) {
 	}
 }
 
-// resume goes on after an absence. The leader is measured from nothing.
+// resume goes on after an absence.
 func (r *Replica) resume(now clock.Instant, m *Resumed) {
 	t := m.Timing
 	r.cfg.Timing, r.cfg.Wall = t, m.Wall

@@ -68,11 +68,11 @@ func Inert(k wire.Kind) bool {
 }
 
 // Binding reports whether a message of this kind is a promise, which its sender has to remember. Others may leave at once:
-// they ask, answer, measure, or pass on what others have signed.
+// they ask, answer, time, or pass on what others have signed.
 func Binding(k wire.Kind) bool {
 	switch k {
 	case wire.KindFetch, wire.KindStatus, wire.KindCertificate, wire.KindEvidence, wire.KindPing, wire.KindPong, wire.KindRoundTrip,
-		wire.KindBound, wire.KindTurnaround, wire.KindNewLeaderProof, wire.KindWindow, wire.KindRecall:
+		wire.KindNewLeaderProof, wire.KindWindow, wire.KindRecall:
 		return false
 	}
 	return true

@@ -97,25 +97,6 @@ func (s *State) Start(now clock.Instant, view uint64, normal bool) {
 	}
 }
 
-// Resume begins again to measure the leader of the view, with other settings, because this replica was away. What the leader had
-// been asked for it still owes, from now on: nobody will ask again.
-func (s *State) Resume(now clock.Instant, cfg Config) {
-	challenges, owed := s.challenges, s.proof != clock.Never
-	s.cfg = cfg
-	s.Start(now, s.view, s.normal)
-	for k := range challenges {
-		challenges[k].since = now
-	}
-	if s.challenges = challenges; owed {
-		s.proof = now
-	}
-	// What was sent last may not be remembered: these are no promises.
-	s.pinged, s.answered, s.number = s.pinged+forgotten, s.answered+forgotten, s.number+forgotten
-}
-
-// forgotten is more pings and measures than a replica can have sent without remembering it.
-const forgotten = 1 << 20
-
 // Normal says that ordering is on. Pings of before do not count: the leader may not have been in the view yet.
 func (s *State) Normal() { s.normal, s.proof, s.answered = true, clock.Never, s.pinged }
 
