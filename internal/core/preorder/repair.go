@@ -95,6 +95,10 @@ func (s *State) missing(l *lane, seq uint64, at *slot) (digest wire.Digest, miss
 	}
 }
 
+// patient is how often a request is asked for at Fetch intervals: f+1 holders at a time, so that a correct one with nothing else to do
+// is among them. Whoever still lacks it then has too much to do, or its peers have, and asks half as often each time, up to an eighth.
+const patient = 4
+
 // fetchMissing asks for requests that are missing for at least the Fetch interval: each from one holder at first, from up to
 // f+1 at a time when that did not help, in turn.
 func (s *State) fetchMissing(now clock.Instant, out *effect.Output) {
@@ -113,7 +117,8 @@ func (s *State) fetchMissing(now clock.Instant, out *effect.Output) {
 			}
 			if at.askAt <= now {
 				s.ask(wants, i, seq, at, digest)
-				at.askAt = now.Add(s.cfg.Fetch)
+				at.askAt = now.Add(s.cfg.Fetch << max(0, int(at.asks)-patient))
+				at.asks = min(at.asks+1, patient+3)
 			}
 			s.fetchAt = min(s.fetchAt, at.askAt)
 		}
