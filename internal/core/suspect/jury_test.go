@@ -65,11 +65,7 @@ func ids(g group.Group) (list []group.ID) {
 	return list
 }
 
-<<<<<<< HEAD:internal/core/suspect/suspect_test.go
-func signed(id group.ID, m wire.Message) *wire.Envelope {
-=======
 func told(id group.ID, m wire.Message) *wire.Envelope {
->>>>>>> main:internal/core/suspect/jury_test.go
 	return &wire.Envelope{Header: wire.Header{Kind: m.Kind(), Sender: id}, Msg: m}
 }
 
@@ -94,17 +90,10 @@ func (j *jury) judge(leader group.ID, turnaround []time.Duration) (suspecting gr
 	for to := range j.correct.All() {
 		for by := range j.correct.All() {
 			m := &wire.RoundTrip{View: j.view, Dest: to, Nanos: uint64(j.trips[by.Index()][to.Index()])}
-<<<<<<< HEAD:internal/core/suspect/suspect_test.go
-			j.states[to.Index()].OnRoundTrip(signed(by, m))
-		}
-		for by := range j.liars.All() {
-			j.states[to.Index()].OnRoundTrip(signed(by, &wire.RoundTrip{View: j.view, Dest: to, Nanos: j.lie()}))
-=======
 			j.states[to.Index()].OnRoundTrip(told(by, m))
 		}
 		for by := range j.liars.All() {
 			j.states[to.Index()].OnRoundTrip(told(by, &wire.RoundTrip{View: j.view, Dest: to, Nanos: j.lie()}))
->>>>>>> main:internal/core/suspect/jury_test.go
 		}
 	}
 	for by := range j.correct.All() {
@@ -114,28 +103,17 @@ func (j *jury) judge(leader group.ID, turnaround []time.Duration) (suspecting gr
 			for _, send := range out.Sends {
 				switch m := send.Msg.(type) {
 				case *wire.Bound:
-<<<<<<< HEAD:internal/core/suspect/suspect_test.go
-					j.states[to.Index()].OnBound(signed(by, m))
-				case *wire.Turnaround:
-					j.states[to.Index()].OnTurnaround(signed(by, m))
-=======
 					j.states[to.Index()].OnBound(told(by, m))
 				case *wire.Turnaround:
 					j.states[to.Index()].OnTurnaround(told(by, m))
->>>>>>> main:internal/core/suspect/jury_test.go
 				}
 			}
 		}
 	}
 	for to := range j.correct.All() {
 		for by := range j.liars.All() {
-<<<<<<< HEAD:internal/core/suspect/suspect_test.go
-			j.states[to.Index()].OnBound(signed(by, &wire.Bound{View: j.view, Nanos: j.lie()}))
-			j.states[to.Index()].OnTurnaround(signed(by, &wire.Turnaround{View: j.view, Number: 1, Nanos: j.lie()}))
-=======
 			j.states[to.Index()].OnBound(told(by, &wire.Bound{View: j.view, Nanos: j.lie()}))
 			j.states[to.Index()].OnTurnaround(told(by, &wire.Turnaround{View: j.view, Number: 1, Nanos: j.lie()}))
->>>>>>> main:internal/core/suspect/jury_test.go
 		}
 		if j.states[to.Index()].Suspicious() {
 			suspecting = suspecting.With(to)
@@ -158,9 +136,9 @@ func (j *jury) allowed() time.Duration {
 	return scale(acceptable, j.cfg.KLat) + j.cfg.Delta
 }
 
-// TestProperty51BoundedDelay: a leader that turns round too slowly for every correct replica is suspected by all of them, which are a
+// TestProperty51WhateverLiarsReport: a leader that turns round too slowly for every correct replica is suspected by all of them, which are a
 // quorum, whatever f liars report and k silent ones do not. So one that keeps its place is fast enough for one of them.
-func TestProperty51BoundedDelay(t *testing.T) {
+func TestProperty51WhateverLiarsReport(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		j := drawJury(t)
@@ -176,9 +154,9 @@ func TestProperty51BoundedDelay(t *testing.T) {
 	})
 }
 
-// TestProperty52GoodLeadersStay: at least f+k+1 correct replicas are never suspected when they lead and turn round within K_Lat times
+// TestProperty52WhateverLiarsReport: at least f+k+1 correct replicas are never suspected when they lead and turn round within K_Lat times
 // their round trip and Delta, whatever liars report.
-func TestProperty52GoodLeadersStay(t *testing.T) {
+func TestProperty52WhateverLiarsReport(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		j := drawJury(t)
@@ -198,8 +176,6 @@ func TestProperty52GoodLeadersStay(t *testing.T) {
 	})
 }
 
-<<<<<<< HEAD:internal/core/suspect/suspect_test.go
-=======
 // TestOldTurnaroundsUndoNothing: whoever repeats an old message of a replica can neither hide nor revive what it said.
 func TestOldTurnaroundsUndoNothing(t *testing.T) {
 	t.Parallel()
@@ -237,7 +213,6 @@ func TestPingsAreAnsweredWithinLimits(t *testing.T) {
 	}
 }
 
->>>>>>> main:internal/core/suspect/jury_test.go
 // TestStandstillIsDiscountedWithinLimits: however often a replica says that it stood still, a silent leader's age grows by all but
 // MaxStall in a window.
 func TestStandstillIsDiscountedWithinLimits(t *testing.T) {
