@@ -61,6 +61,7 @@ func (r *Replica) convict(from int, out *effect.Output) {
 		r.blacklist = r.blacklist.With(culprit)
 		r.preorder.Blacklist(culprit)
 		r.suspect.Discount(culprit, r.order.Eligibility)
+		r.order.Blacklist(culprit, r.preorder.Rows())
 		out.Evidence[kept] = e
 		kept++
 		out.Emit(trace.Event{Kind: trace.Blacklisted, Peer: culprit})
