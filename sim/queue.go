@@ -2,6 +2,7 @@ package sim
 
 import (
 	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
 )
@@ -19,6 +20,7 @@ const (
 	probe                        // the updates that measure the delay bound are submitted
 	depart                       // env comes to the link from from to node; its class is arg
 	transit                      // something happens at the links of from
+	finish                       // a job of node has been done
 )
 
 // event is one thing that will happen. Two events at one instant happen in the order in which they were scheduled.
@@ -26,6 +28,7 @@ type event struct {
 	at      clock.Instant
 	order   uint64
 	env     *wire.Envelope
+	done    *effect.Done
 	departs clock.Instant
 	arg     int
 	kind    eventKind

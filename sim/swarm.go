@@ -85,6 +85,7 @@ func draw(seed uint64) *plan {
 	p.auth = rng.IntN(4) == 0
 	p.check = rng.IntN(2) == 0
 	drawJudgement(rng, p)
+	drawRepair(rand.New(rand.NewPCG(seed, 3)), p)
 	return p
 }
 

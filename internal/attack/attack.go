@@ -93,6 +93,7 @@ func pass(from, to *effect.Output) {
 	to.Deliver = append(to.Deliver, from.Deliver...)
 	to.Refused = append(to.Refused, from.Refused...)
 	to.Evidence = append(to.Evidence, from.Evidence...)
+	to.Jobs = append(to.Jobs, from.Jobs...)
 	to.Events = append(to.Events, from.Events...)
 }
 

@@ -58,6 +58,7 @@ func (r *Replica) advanceOrder(now clock.Instant, out *effect.Output) {
 		r.suspect.Challenge(now, shown, rows)
 	}
 	r.suspect.Proposed(now, r.order.Accepted())
+	r.reconcile(now, out)
 }
 
 // watchProgress asks for help early when others are known to be ahead and nothing has been executed for a while.
@@ -110,4 +111,7 @@ func (r *Replica) check() {
 		r.preorder.Check(group.FromIndex(i))
 	}
 	r.order.Check()
+	if r.recon != nil {
+		r.recon.Check()
+	}
 }

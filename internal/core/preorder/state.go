@@ -29,6 +29,7 @@ type Config struct {
 	RequestUpdates int
 	InFlight       int
 	PendingBytes   int
+	Parts          bool // missing requests come in parts (5.3) and are asked for only if those do not come
 	Request        time.Duration
 	Ack            time.Duration
 	Summary        time.Duration
@@ -79,6 +80,7 @@ type slot struct {
 	tallies []tally        // one per digest; nearly always one
 	voted   group.Set      // replicas in any tally
 	twice   group.Set      // replicas in two
+	parted  group.Set      // replicas that sent a part of it
 }
 
 // tally is who acknowledged one digest.
@@ -156,8 +158,12 @@ func (s *State) Ready(want wire.Vector) (wire.PreorderID, bool) {
 	return wire.PreorderID{}, true
 }
 
-// Hurry says that execution waits for what is missing up to the vector: what was not asked for yet is asked for at once.
+// Hurry says that execution waits for what is missing up to the vector: what was not asked for yet is asked for at once, unless
+// parts of it are on their way.
 func (s *State) Hurry(now clock.Instant, vector wire.Vector) {
+	if s.cfg.Parts {
+		return
+	}
 	for i := range vector {
 		l := &s.lanes[i]
 		if vector[i].Seq <= l.preordered {
@@ -188,6 +194,13 @@ func (s *State) expect(now clock.Instant, i int, seq uint64) {
 	seq = min(seq, s.horizon(l))
 	for next := max(l.top, l.slots.Base()) + 1; next <= seq; next++ {
 		s.touch(l, next, now)
+	}
+	if s.cfg.Parts { // holders send their parts now: they get one Fetch interval
+		for next := max(l.needed, l.preordered) + 1; next <= seq; next++ {
+			if at := l.slots.At(next); at != nil {
+				at.askAt = max(at.askAt, now.Add(s.cfg.Fetch))
+			}
+		}
 	}
 	l.needed = max(l.needed, seq)
 	s.fetchAt = min(s.fetchAt, now.Add(s.cfg.Fetch))
