@@ -32,7 +32,7 @@ type node struct {
 	crashed  clock.Instant   // Never while it lives
 	signFree clock.Instant   // when its signer has time again
 	workFree clock.Instant   // when whoever does its jobs has
-	repair   repair          // what it sends in class RECON
+	repair   Repair          // what it sends
 	armed    clock.Instant   // the earliest wake event that is scheduled; Never if none is
 	idle     int             // ticks in a row that did not move its deadline
 	out      effect.Output
@@ -223,7 +223,7 @@ func (w *world) transmit(n *node, s *effect.Send, env *wire.Envelope, departs cl
 			return
 		}
 	}
-	n.repair.add(s, env, s.To.Without(n.id).Len())
+	n.repair.count(s, env, s.To.Without(n.id).Len())
 	for to := range s.To.All() {
 		if to == n.id {
 			w.queue.push(event{at: departs, kind: arrive, node: to, from: n.id, env: env, departs: departs})

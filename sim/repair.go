@@ -38,24 +38,49 @@ func (w *world) work(n *node) {
 	}
 }
 
-// repair is what one replica sends in class RECON, on the wire.
-type repair struct {
-	parts, whole           int // RECONs, and PO-REQUESTs that were asked for
-	partBytes, wholeBytes  int
-	introduced, introBytes int // PO-REQUESTs of its own: what repair is measured against
+// Repair is what correct replicas sent to bring requests to those who lack them, on the wire, and what it was good for.
+type Repair struct {
+	Parts        int // RECONs, one for each receiver
+	PartBytes    int
+	Whole        int // PO-REQUESTs that were asked for, likewise
+	WholeBytes   int
+	RequestBytes int // what they sent of their own requests: what repair is measured against
+	Joined       int // requests that came together from parts
+	Unneeded     int // parts of requests that their receivers had already
+	Most         int // bytes of parts and whole requests that one replica of one world sent, at most
 }
 
-// add counts a message that goes to so many others.
-func (r *repair) add(s *effect.Send, env *wire.Envelope, receivers int) {
+// Add adds what happened in another world.
+func (r *Repair) Add(o Repair) {
+	r.Parts, r.PartBytes, r.Whole, r.WholeBytes = r.Parts+o.Parts, r.PartBytes+o.PartBytes, r.Whole+o.Whole, r.WholeBytes+o.WholeBytes
+	r.RequestBytes, r.Joined, r.Unneeded = r.RequestBytes+o.RequestBytes, r.Joined+o.Joined, r.Unneeded+o.Unneeded
+	r.Most = max(r.Most, o.Most)
+}
+
+// count counts a message that a replica sends to so many others.
+func (r *Repair) count(s *effect.Send, env *wire.Envelope, receivers int) {
 	bytes := receivers * len(env.Raw)
 	switch {
 	case s.Class == wire.Recon && env.Kind == wire.KindPart:
-		r.parts, r.partBytes = r.parts+receivers, r.partBytes+bytes
+		r.Parts, r.PartBytes = r.Parts+receivers, r.PartBytes+bytes
 	case s.Class == wire.Recon:
-		r.whole, r.wholeBytes = r.whole+receivers, r.wholeBytes+bytes
-	case s.Msg != nil && env.Kind == wire.KindPreorderRequest:
-		r.introduced, r.introBytes = r.introduced+receivers, r.introBytes+bytes
+		r.Whole, r.WholeBytes = r.Whole+receivers, r.WholeBytes+bytes
+	case env.Kind == wire.KindPreorderRequest:
+		r.RequestBytes += bytes
 	}
+}
+
+// repaired is the sum over the correct replicas of a world.
+func (w *world) repaired() (sum Repair) {
+	for _, n := range w.nodes {
+		if !n.correct() {
+			continue
+		}
+		r, c := n.repair, n.status().Repair
+		r.Most, r.Joined, r.Unneeded = r.PartBytes+r.WholeBytes, int(c.Joined), int(c.Unneeded)
+		sum.Add(r)
+	}
+	return sum
 }
 
 // finish gives a node the result of a job. A request that came together is one that it holds from then on; it takes parts of

@@ -48,6 +48,26 @@ type simReport struct {
 	VirtualS   float64        `json:"virtual_s"` // time of the worlds, together
 	Converged  int            `json:"converged"` // worlds of which convergence and the delay bound were demanded
 	Updates    int            `json:"updates"`   // that took effect
+	Repair     simRepair      `json:"repair"`
+}
+
+// simRepair is what correct replicas sent to bring requests to those who lack them.
+type simRepair struct {
+	Parts        int `json:"parts"` // messages, one for each receiver
+	PartBytes    int `json:"part_bytes"`
+	Whole        int `json:"whole"` // requests that were asked for
+	WholeBytes   int `json:"whole_bytes"`
+	RequestBytes int `json:"request_bytes"` // what they sent of their own requests
+	Joined       int `json:"joined"`        // requests that came together from parts
+	Unneeded     int `json:"unneeded"`      // parts of requests that were there already
+	Most         int `json:"most_bytes"`    // by one replica of one world
+}
+
+// describe is one line for people.
+func (r *simRepair) describe(updates int) string {
+	each := float64(r.PartBytes+r.WholeBytes) / float64(max(updates, 1))
+	return fmt.Sprintf("%d parts and %d whole requests, %.0f bytes for each update, %.2f of what origins sent, at most %d bytes by one replica; %d requests put together, %d parts not needed",
+		r.Parts, r.Whole, each, float64(r.PartBytes+r.WholeBytes)/float64(max(r.RequestBytes, 1)), r.Most, r.Joined, r.Unneeded)
 }
 
 type simViolation struct {
@@ -75,6 +95,7 @@ func (c *simCmd) Run(g *globals) error {
 	} else {
 		fmt.Fprintf(g.out, "%d worlds, %d had to converge, %d violations; %d updates, %d events, %.0f s of their time\n", report.Seeds,
 			report.Converged, len(report.Violations), report.Updates, report.Events, report.VirtualS)
+		fmt.Fprintf(g.out, "repair: %s\n", report.Repair.describe(report.Updates))
 	}
 	if g.ctx.Err() != nil {
 		return fmt.Errorf("interrupted after %d worlds", report.Seeds)
@@ -148,7 +169,7 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 
 // gather sums reports up, shows progress on a terminal, and prints violations as they come.
 func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) simReport {
-	sum := simReport{Violations: []simViolation{}}
+	sum, repair := simReport{Violations: []simViolation{}}, sim.Repair{}
 	file, isFile := w.(*os.File)
 	progress := isFile && term.IsTerminal(int(file.Fd())) && !c.Trace
 	shown := time.Now()
@@ -157,6 +178,7 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		sum.Events += r.Events
 		sum.VirtualS += r.Virtual.Seconds()
 		sum.Updates += r.Updates
+		repair.Add(r.Repair)
 		if r.Converged {
 			sum.Converged++
 		}
@@ -176,5 +198,6 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 	if progress {
 		fmt.Fprint(w, "\r\x1b[K")
 	}
+	sum.Repair = simRepair(repair)
 	return sum
 }
