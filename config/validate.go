@@ -71,7 +71,7 @@ func (c Config) checkRoom() []*Problem {
 	limits := c.Cluster.Limits
 	message := 2 * (limits.RequestBytes + header*limits.RequestUpdates) // evidence carries two requests
 	n := len(c.Cluster.Replicas)
-	message = max(message, (2*limits.OrdinalWindow+2)*(n+1)*384) // a report carries as many certificates of n signers each
+	message = max(message, (max(2*limits.OrdinalWindow, limits.OrdinalWindow+16)+2)*(n+1)*384) // a report carries as many certificates of n signers each
 	var problems []*Problem
 	for _, q := range []struct {
 		field       string

@@ -5,377 +5,124 @@ import (
 	"time"
 
 	"github.com/primebft/prime/internal/attack"
-	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/group"
-	"github.com/primebft/prime/internal/wire"
 )
 
-// stage is how far a world is after its storm.
-type stage uint8
+// terms are what the bound on the delay of an update is made of, all in the world's time: docs/protocol.md, "Bounded delay", has
+// the derivation and the same names. Everything follows from the plan, but for how long messages waited to be signed, which is
+// measured: a replica signs one batch after the other.
+type terms struct {
+	bounded, timely time.Duration // L_bounded, L_timely: the way, and signing and verifying
 
-const (
-	raging     stage = iota // the storm is on
-	converging              // everything accepted has to be executed everywhere
-	probing                 // one update at a time has to be executed within the bound
-	resting                 // with nothing to order, nothing may be ordered
-	winding                 // nothing is demanded any more, but safety
-)
+	request, ack, summary, matrix time.Duration // aggregation of each kind: Δ_req, Δ_ack, Δ_sum, Δ_mat
 
-// calm is what is demanded of a world whose storm is over (protocol-core.md 11.2).
-type calm struct {
-	stage    stage
-	until    clock.Instant // when the stage has to be over
-	probes   []group.ID    // who still has to introduce a probe
-	probe    updateKey
-	asked    clock.Instant // when it was submitted
-	slowest  time.Duration // the longest that a probe took, to an inspection
-	done     uint64        // how far everybody was when it last rose
-	ordinals int           // when rest began
-	end      clock.Instant // when a world with attackers has to be at rest at last
-	since    clock.Instant // when rest began
-	sends    []int         // by replica: sends since then
-	sessions [32]byte      // of the first replica that apart looked at
-	// firstView is the highest view that a correct replica was in when the storm was over.
-	firstView uint64
+	pace   time.Duration // Δ_pro + Δ_win: a correct leader spaces its proposals, and waits for an ordinal to be executed
+	role   time.Duration // K_Lat · acceptable + Δ_pp: what a leader may take without losing its place
+	repeat time.Duration // K_Lat · acceptable: what it may take to repeat the proof of a view change
+	notice time.Duration // Δ_check: until a turnaround beyond that is noticed
 }
 
-// Intervals of inspection, and how long the stages may take, in repetitions of the slowest replica.
-const (
-	stormInspection = 50 * time.Millisecond
-	calmInspection  = 5 * time.Millisecond
-	convergeRounds  = 40 // without progress of any kind
-	restLimit       = 100
-	restRounds      = 6
-	windRounds      = 6
-	mostAtRest      = 4    // messages of a replica at rest in one interval of retransmission
-	probeClient     = 1000 // number of the client whose updates measure the delay bound
-)
-
-// round is how long it takes at most until what was lost is repeated: the retransmission of the slowest replica, jitter
-// included, and the way there and back.
-func (p *plan) round() time.Duration {
-	var slowest time.Duration
-	for i := range p.replicas {
-		slowest = max(slowest, p.replicas[i].timing.Retransmit)
-	}
-	return slowest*3/2 + 2*p.net.latencyMax
-}
-
-// aftermath is when the last message that the storm delayed has arrived, and with it what had to stay behind it.
-func (p *plan) aftermath() clock.Instant { return p.stormEnd.Add(p.net.hiccupMax + p.net.latencyMax) }
-
-// delayBound is how long an update may take from its introduction at a correct replica to its execution at all of them, in
-// a world that is quiet and has a correct leader: the way of request, acknowledgement, summary, matrix, proposal, PREPARE and
-// COMMIT, one aggregation of each kind, what the leader can take without losing its place, and signing and verifying on every way (protocol-core.md 11.2, item 12). The matrix
-// is slack: the leader hears the summaries itself. An attacker can make it longer only by hiding a request that is ordered
-// before it, which then has to be fetched: from one holder, who may lie, then from others. (Reconciliation, TDSC 2011 section
-// 5.3, will take that away.)
-func (p *plan) delayBound() time.Duration {
-	var aggregate, crypto, fetch time.Duration
+// terms computes the terms for messages that wait for their signature at most so long.
+func (p *plan) terms(signing time.Duration) terms {
+	var t terms
+	var verify, check time.Duration
 	for i := range p.replicas {
 		r := &p.replicas[i]
-		aggregate = max(aggregate, r.timing.Request+r.timing.Ack+r.timing.Summary+r.timing.Matrix+r.timing.Propose)
-		crypto = max(crypto, r.signCost+r.verifyCost)
-		fetch = max(fetch, r.timing.Fetch)
-	}
-	if p.leftovers() {
-		aggregate += 3 * (fetch + 2*p.net.latencyMax)
-	}
-	return 8*p.net.latencyMax + aggregate + 7*8*crypto + calmInspection + p.limit()
-}
-
-// demands reports whether the world has to converge: its leader is correct and lives, or can be replaced, and no correct replica needs what the
-// others have forgotten.
-func (w *world) demands() bool {
-	if !w.plan.sound() {
-		return false
-	}
-	for _, n := range w.nodes {
-		if n.live() && w.lost(n) {
-			return false
-		}
-	}
-	return true
-}
-
-// lost reports whether every live correct replica that executed the next ordinal of n has forgotten it: in this version,
-// without catch-up, such a replica stays behind for ever.
-func (w *world) lost(n *node) (lost bool) {
-	next := w.history.at[n.id.Index()] + 1
-	for _, other := range w.nodes {
-		if !other.live() || w.history.at[other.id.Index()] < next {
+		if len(r.attacks) > 0 {
 			continue
 		}
-		if other.status().Collected < next {
-			return false
-		}
-		lost = true
+		verify = max(verify, r.verifyCost)
+		check = max(check, r.timing.Suspect.Check)
+		t.request, t.ack = max(t.request, r.timing.Request), max(t.ack, r.timing.Ack)
+		t.summary, t.matrix = max(t.summary, r.timing.Summary), max(t.matrix, r.timing.Matrix)
 	}
-	return lost
+	for _, d := range []*time.Duration{&t.request, &t.ack, &t.summary, &t.matrix} {
+		*d = p.stretch(*d)
+	}
+	t.bounded, t.timely = p.net.latencyMax+signing+verify+copies, p.net.timelyMax+signing+verify+copies
+	t.pace = p.pace(2*t.bounded + max(t.timely, t.ack))
+	if !p.judged {
+		return t
+	}
+	s := &p.replicas[0].timing.Suspect
+	acceptable := max(s.Floor, p.swell(2*t.timely))
+	t.repeat = p.stretch(acceptable * time.Duration(s.KLat) / 1000)
+	t.role = t.repeat + p.stretch(s.Delta)
+	t.notice = p.stretch(check)
+	return t
 }
 
-// calmDown begins the second phase of the world.
-func (w *world) calmDown() {
-	w.calm.stage = converging
-	if !w.demands() {
-		w.calm.stage, w.calm.until = winding, w.now.Add(windRounds*w.plan.round())
+// pace is the longest pause that a correct leader makes between two proposals, if an ordinal takes so long from its proposal to
+// its execution: its aggregation, and where that does not keep its window open, the wait for the oldest ordinal.
+func (p *plan) pace(ordinal time.Duration) (pause time.Duration) {
+	for i := range p.replicas {
+		if r := &p.replicas[i]; len(r.attacks) == 0 {
+			least := r.timing.Propose - r.timing.Propose*time.Duration(p.drift())/million
+			pause = max(pause, p.stretch(r.timing.Propose)+max(0, ordinal-time.Duration(p.limits.OrdinalWindow)*least))
+		}
 	}
+	return pause
 }
 
-// inspect looks at the whole world, now and then.
-func (w *world) inspect() {
-	interval := stormInspection
-	if w.calm.stage != raging {
-		interval = calmInspection
-	}
-	w.queue.push(event{at: w.now.Add(interval), kind: inspect})
-	for _, n := range w.nodes {
-		if n.live() {
-			w.limits(n)
-		}
-	}
-	if w.calm.stage != raging && w.calm.stage != winding && !w.demands() {
-		w.calm.stage, w.calm.until = winding, w.now.Add(windRounds*w.plan.round())
-	}
-	if w.calm.stage == converging {
-		w.progress()
-	}
-	late := w.now >= w.calm.until
-	switch w.calm.stage {
-	case converging:
-		if why := w.apart(); why == "" && w.now >= w.plan.aftermath() {
-			w.converged()
-		} else if late {
-			w.fail("no progress for %v, and no convergence: %s", convergeRounds*w.plan.round(), why)
-		}
-	case probing:
-		if w.executedEverywhere(w.calm.probe) {
-			w.calm.slowest = max(w.calm.slowest, w.now.Sub(w.calm.asked))
-			w.nextProbe()
-		} else if late {
-			w.fail("an update takes more than %v without a fault of the network or the leader", w.plan.delayBound())
-		}
-	case resting:
-		w.rest(late)
-	case winding:
-		w.over = late
-	}
+// copies is what the copies of a message and the order of a link add at most: a nanosecond for each message in between.
+const copies = 10 * time.Microsecond
+
+// settled is from the introduction of an update until every correct replica knows that it is eligible: request, acknowledgement
+// and summary.
+func (t *terms) settled() time.Duration { return t.request + t.ack + t.summary + 3*t.bounded }
+
+// agreement is from the proposal's arrival at one correct replica until all have executed it: flooding, PREPARE and COMMIT. What
+// else the ordinal orders may be so new that requests and acknowledgements are still on their way; they are there by then too.
+func (t *terms) agreement() time.Duration { return 2*t.bounded + max(t.bounded, t.ack) }
+
+// bound is how long an update may take under any leader that keeps its place:
+// 5 L_bounded + max(L_bounded, Δ_ack) + (K_Lat · acceptable + Δ_pp) + Δ_req + Δ_ack + Δ_sum + Δ_mat + Δ_notice.
+func (t *terms) bound() time.Duration {
+	return t.settled() + t.matrix + t.role + t.notice + t.agreement()
 }
 
-// progress extends the time to converge whenever a live correct replica got on. How long a replica that was cut off may take
-// to catch up depends on how small the windows are; but it may never stand still.
-func (w *world) progress() {
-	done := uint64(len(w.history.settled))
-	for _, n := range w.nodes {
-		if !n.live() {
-			continue
-		}
-		done += w.history.at[n.id.Index()] + n.status().View
-		for i, lane := range n.status().Lanes {
-			if w.nodes[i].live() {
-				done += lane.Held + lane.Preordered
-			}
-		}
-	}
-	if done > w.calm.done || w.now < w.plan.aftermath() {
-		w.calm.done, w.calm.until = done, max(w.now, w.plan.aftermath()).Add(convergeRounds*w.plan.round())
-	}
+// fair is how long it may take under a correct leader, which hears the summaries itself and proposes to all:
+// 5 L_bounded + max(L_timely, Δ_ack) + Δ_req + Δ_ack + Δ_sum + Δ_pro + Δ_win.
+func (t *terms) fair() time.Duration {
+	return t.settled() + t.pace + 2*t.bounded + max(t.timely, t.ack)
 }
 
-// rest expects that with nothing to order no ordinal is created. Requests of attackers and of crashed replicas may be left,
-// but not for ever.
-func (w *world) rest(late bool) {
-	w.over = late
-	if len(w.history.ordinals) == w.calm.ordinals {
-		w.silence()
-		return
-	}
-	w.over = false
-	if w.now >= w.calm.end || !w.plan.leftovers() {
-		w.fail("ordinal %d orders something although there is nothing to order", len(w.history.ordinals))
-	}
-	w.calm.ordinals, w.calm.until = len(w.history.ordinals), w.now.Add(restRounds*w.plan.round())
+// change is how long an update waits at most because of one view that is given up: until the leader is voted out, and until the
+// next view is installed.
+func (t *terms) change() time.Duration {
+	return t.matrix + t.role + t.notice + 2*t.bounded + t.install()
 }
 
-// silence expects that replicas at rest send no more than what they repeat: how much that is must not depend on history.
-func (w *world) silence() {
-	if !w.over || w.plan.leftovers() {
-		return
-	}
-	for _, n := range w.nodes {
-		intervals := int(w.now.Sub(w.calm.since)/n.plan.timing.Retransmit) + 2
-		most := mostAtRest * intervals
-		for _, other := range w.nodes { // a PING, a PONG and a measurement for each peer, and what they amount to
-			if ping := other.plan.timing.Suspect.Ping; ping > 0 {
-				most += 4 * (int(w.now.Sub(w.calm.since)/ping) + 2)
-			}
-		}
-		if sent := w.calm.sends[n.id.Index()]; sent > most {
-			w.fail("%s sends %d messages in %d intervals of retransmission, although nothing happens", n.id, sent, intervals)
-		}
-	}
-}
+// install is from the first correct replica that moves to a view until all have installed it, or the first moves to the next:
+// the proof of the votes; REPORT, ECHO, READY, and READY again where a liar reports; the report itself, and what it says that was
+// executed, fetched where they are lacking; list, shares; the leader's repetition; flooding, REPLAY-PREPARE, REPLAY-COMMIT.
+func (t *terms) install() time.Duration { return 16*t.bounded + t.repeat + t.notice }
 
-// limits checks what a replica says that it holds against what it may hold (protocol-core.md 11.1, item 7, and 11.3).
-func (w *world) limits(n *node) {
-	s, l := n.status(), &w.plan.limits
-	for id := range s.Blacklist.All() {
-		if w.plan.correct(id) {
-			w.fail("%s has %s, which is correct, on its blacklist", n.id, id)
-		}
-	}
-	if s.Sessions > l.Sessions || s.Bytes > l.PendingBytes {
-		w.fail("%s holds %d sessions and %d pending bytes; its limits are %d and %d", n.id, s.Sessions, s.Bytes, l.Sessions,
-			l.PendingBytes)
-	}
-	if s.Proposed > s.Executed && s.Proposed-s.Executed > 2*uint64(l.OrdinalWindow) {
-		w.fail("%s holds %d proposals with a window of %d", n.id, s.Proposed-s.Executed, l.OrdinalWindow)
-	}
-	for i, lane := range s.Lanes {
-		if lane.Executed > lane.Preordered || lane.Preordered > lane.Held || lane.Held-lane.Executed > 2*uint64(l.InFlight) {
-			w.fail("%s's lane of %s: held %d, preordered %d, executed %d with a window of %d", n.id, group.FromIndex(i),
-				lane.Held, lane.Preordered, lane.Executed, l.InFlight)
-		}
-		if most := ringLimit((l.History + 2) * 2 * l.InFlight); lane.Slots > most {
-			w.fail("%s's lane of %s takes %d slots, the limits allow %d", n.id, group.FromIndex(i), lane.Slots, most)
-		}
-	}
-	if most := ringLimit(l.History + 1 + 2*l.OrdinalWindow); s.OrdinalSlots > most {
-		w.fail("%s takes %d slots for ordinals, the limits allow %d", n.id, s.OrdinalSlots, most)
-	}
-	if s.Executed > s.Collected+uint64(l.History)+1 {
-		w.fail("%s holds ordinals %d to %d with a history of %d", n.id, s.Collected+1, s.Executed, l.History)
-	}
-}
+// terms is those of the plan with the longest that a message of a correct replica has waited for its signature since the storm.
+func (w *world) terms() terms { return w.plan.terms(w.calm.signing) }
 
-// ringLimit is the most slots that a ring takes whose newest entry is at most span after its oldest: rings double.
-func ringLimit(span int) int { return max(8, 2*span) }
-
-// apart says what still keeps the replicas apart; nothing if they have converged.
-func (w *world) apart() string {
-	w.calm.sessions = [32]byte{}
-	for _, n := range w.nodes {
-		if !n.live() {
-			continue
-		}
-		if at := w.history.at[n.id.Index()]; at != uint64(len(w.history.ordinals)) {
-			return fmt.Sprintf("%s has executed %d of %d ordinals", n.id, at, len(w.history.ordinals))
-		}
-		if why := w.views.apart(n.id); why != "" {
-			return why
-		}
-		if missing := w.unsettled(n); missing > 0 {
-			return fmt.Sprintf("%d updates that %s took are not ordered", missing, n.id)
-		}
-		if why := w.behind(n); why != "" {
-			return why
-		}
-	}
-	return ""
-}
-
-// behind says what a node has not finished: proposals under way, requests of live correct origins, replicated state that
-// differs.
-func (w *world) behind(n *node) string {
-	s := n.status()
-	if s.Proposed > s.Executed {
-		return fmt.Sprintf("%s has a proposal for ordinal %d and executed %d", n.id, s.Proposed, s.Executed)
-	}
-	for i, lane := range s.Lanes {
-		if origin := w.nodes[i]; origin.live() && lane.Executed != w.history.introduced[i] {
-			return fmt.Sprintf("%s has executed %d of %d requests of %s", n.id, lane.Executed, w.history.introduced[i], origin.id)
-		}
-	}
-	if has := len(w.history.table.byUse); s.Lanes != nil && s.Sessions != has {
-		return fmt.Sprintf("%s remembers %d sessions instead of %d", n.id, s.Sessions, has)
-	}
-	if r, ok := n.machine.(interface{ SessionDigest() [32]byte }); ok {
-		if digest := r.SessionDigest(); w.calm.sessions == ([32]byte{}) {
-			w.calm.sessions = digest
-		} else if digest != w.calm.sessions {
-			return fmt.Sprintf("%s remembers other things of its sessions than another replica", n.id)
-		}
-	}
-	return ""
-}
-
-// unsettled is how many updates a node accepted that have not been ordered.
-func (w *world) unsettled(n *node) (count int) {
-	for key := range n.accepted { // the order does not matter
-		if w.history.settled[key] {
-			delete(n.accepted, key)
-		} else {
-			count++
-		}
-	}
-	return count
-}
-
-// converged begins the probes: one update at every live correct replica, one after the other.
-func (w *world) converged() {
-	w.note(w.now, "world has converged", 0, 0, nil)
-	for _, n := range w.nodes {
-		if n.live() {
-			w.calm.probes = append(w.calm.probes, n.id)
-		}
-	}
-	w.calm.stage = probing
-	w.nextProbe()
-}
-
-// nextProbe submits the next probe, or begins the rest.
-func (w *world) nextProbe() {
-	if len(w.calm.probes) == 0 {
-		w.calm.stage, w.calm.until, w.calm.ordinals = resting, w.now.Add(restRounds*w.plan.round()), len(w.history.ordinals)
-		w.calm.end, w.calm.since = w.now.Add(restLimit*w.plan.round()), w.now
-		w.calm.sends = make([]int, len(w.nodes))
-		if w.noisy() {
-			w.calm.stage = winding
-		}
-		return
-	}
-	n := w.nodes[w.calm.probes[0].Index()]
-	w.calm.probes = w.calm.probes[1:]
-	updates := []wire.Update{{Client: clientID(probeClient), Seq: w.freshSeq(), Payload: []byte("probe")}}
-	w.signUpdates(updates)
-	w.calm.probe, w.calm.until = updateKey{updates[0].Client, updates[0].Seq}, w.now.Add(w.plan.delayBound())
-	w.calm.asked = w.now
-	w.submit(n, updates)
-	if n.status().Lanes != nil && !n.accepted[w.calm.probe] {
-		w.fail("%s refuses an update although nothing is pending", n.id)
-	}
-}
-
-// freshSeq is a number that no client has used and no session has forgotten.
-func (w *world) freshSeq() uint64 {
-	seq := max(uint64(latest(w.plan, w.now)/1000), w.history.table.floor) + 1
-	for _, c := range w.history.table.byUse {
-		seq = max(seq, c.high+1)
-	}
-	return seq
-}
-
-func (w *world) executedEverywhere(key updateKey) bool {
-	ordinal := w.history.done[key]
-	if ordinal == 0 {
-		return false
-	}
-	for _, n := range w.nodes {
-		if n.live() && w.history.at[n.id.Index()] < ordinal {
-			return false
-		}
-	}
-	return true
-}
-
-// noisy reports whether an attacker of this world may go on introducing requests for ever.
-func (w *world) noisy() bool {
-	for i := range w.plan.replicas {
-		for _, name := range w.plan.replicas[i].attacks {
-			if b, ok := attack.Named(name); ok && b.Noisy {
+// hides reports whether this world has an origin that shows its requests to some replicas and not to others: the ordinals that
+// they are in wait for them to be fetched from whoever holds them. Until there is reconciliation (TDSC 2011 section 5.3) the
+// bound is not demanded of such a world.
+func (p *plan) hides() bool {
+	for i := range p.replicas {
+		for _, name := range p.replicas[i].attacks {
+			if b, ok := attack.Named(name); ok && b.Hides {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// String is for people.
+func (t terms) String() string {
+	return fmt.Sprintf("L_bounded %v, L_timely %v, request %v, ack %v, summary %v, matrix %v, pace %v, role %v, repeat %v, notice %v",
+		t.bounded, t.timely, t.request, t.ack, t.summary, t.matrix, t.pace, t.role, t.repeat, t.notice)
+}
+
+// sane reports whether a replica is correct, and running at the moment.
+func (w *world) sane(id group.ID) bool {
+	n := w.nodes[id.Index()]
+	return n.live() && n.plan.paused(w.now) == w.now
 }

@@ -42,6 +42,10 @@ func quietPlan(f, k int) *plan {
 		s.updates = append(s.updates, c.update(rng, 40))
 		p.work.submissions = append(p.work.submissions, s)
 	}
+	p.serve = servePlan{rounds: 4}
+	for i := range 12 {
+		p.serve.load = append(p.serve.load, offering{80 * i, group.FromIndex(i % p.group.N()), 1 + i%2})
+	}
 	p.roundTrip, p.immutable, p.auth, p.check = false, true, false, true
 	return p
 }

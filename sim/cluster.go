@@ -37,11 +37,13 @@ type node struct {
 	idle     int             // ticks in a row that did not move its deadline
 	out      effect.Output
 	batch    []*wire.Envelope
-	accepted map[updateKey]bool // updates of clients that it took, and has not refused since
+	accepted map[updateKey]bool       // updates of clients that it took, and has not refused since
+	own      uint64                   // its own requests that it has executed
+	ownAt    map[uint64]clock.Instant // when, since the storm
 }
 
 // local is the instant that the node's own clock shows.
-func (n *node) local(now clock.Instant) clock.Instant { return now + n.plan.start }
+func (n *node) local(now clock.Instant) clock.Instant { return n.plan.local(now) }
 
 // correct reports whether the node follows the protocol.
 func (n *node) correct() bool { return len(n.plan.attacks) == 0 }
@@ -72,7 +74,8 @@ func (w *world) build() error {
 	for i := range p.replicas {
 		id := group.FromIndex(i)
 		w.header[i] = w.keys.keyring.Header(id)
-		n := &node{id: id, plan: &p.replicas[i], crashed: clock.Never, armed: clock.Never, accepted: map[updateKey]bool{}}
+		n := &node{id: id, plan: &p.replicas[i], crashed: clock.Never, armed: clock.Never, accepted: map[updateKey]bool{},
+			ownAt: map[uint64]clock.Instant{}}
 		if n.signer, err = w.keys.signer(id); err != nil {
 			return err
 		}
@@ -119,12 +122,37 @@ func (w *world) attach(n *node, incarnations []uint32) {
 		w.ledger.said(env)
 		return env
 	}
+	correct := n.machine
 	for _, name := range n.plan.attacks {
 		if b, ok := attack.Named(name); ok {
 			n.machine = b.Wrap(host, n.machine)
 		}
 	}
+	if len(n.plan.attacks) > 0 && w.plan.serve.latent {
+		n.machine = &latent{correct: correct, attacker: n.machine, wakes: func() bool { return w.calm.stage > probing }}
+	}
 }
+
+// latent is an attacker that behaves until its time has come.
+type latent struct {
+	correct, attacker core.Machine
+	wakes             func() bool
+}
+
+func (l *latent) machine() core.Machine {
+	if l.wakes() {
+		return l.attacker
+	}
+	return l.correct
+}
+
+// Step implements core.Machine.
+func (l *latent) Step(now clock.Instant, in core.Input, out *effect.Output) {
+	l.machine().Step(now, in, out)
+}
+
+// Deadline implements core.Machine.
+func (l *latent) Deadline() clock.Instant { return l.machine().Deadline() }
 
 // step gives a node one input and carries out what follows.
 func (w *world) step(n *node, in core.Input) {
@@ -201,10 +229,16 @@ func (w *world) sign(n *node) clock.Instant {
 	}
 	n.signer.Sign(n.batch)
 	n.signFree = max(n.signFree, w.now).Add(n.plan.signCost)
+	if n.correct() && w.calm.stage != raging && w.now >= w.plan.aftermath() {
+		w.calm.signing = max(w.calm.signing, n.signFree.Sub(w.now))
+	}
 	for _, env := range n.batch {
 		w.note(w.now, "says", n.id, 0, env)
 		if n.correct() {
 			w.promises.signed(env)
+			if m, ok := env.Msg.(*wire.PreorderRequest); ok {
+				w.introducing(n, m)
+			}
 		} else {
 			w.ledger.said(env)
 		}
@@ -268,8 +302,8 @@ func (w *world) arm(n *node) {
 	if due == clock.Never {
 		return
 	}
-	if due -= n.plan.start; due < n.armed {
-		n.armed = max(due, w.now)
+	if at := max(n.plan.world(due), w.now); at < n.armed {
+		n.armed = at
 		w.queue.push(event{at: n.armed, kind: wake, node: n.id})
 	}
 }

@@ -29,10 +29,7 @@ func drawJudgement(rng *rand.Rand, p *plan) {
 		t := &p.replicas[i].timing
 		t.Fetch = min(t.Fetch, span(rng, time.Millisecond, ping))
 	}
-	floor, delta := p.honest()
-	for i := range p.replicas {
-		p.replicas[i].timing.Suspect.Floor, p.replicas[i].timing.Suspect.Delta = floor, delta
-	}
+	p.setLimits()
 	if rng.IntN(2) == 0 {
 		drawUnrest(rng, p)
 	}
@@ -79,24 +76,24 @@ func drawUnrest(rng *rand.Rand, p *plan) {
 	}
 }
 
-// honest is what a correct leader needs in a world that is quiet: floor for a round trip of TIMELY messages, signing and
-// verifying on the way, and delta for all else between two proposals. A leader whose window is full waits for an ordinal to be
-// ordered and executed; what is missing for that is fetched from one holder, who may lie, then from others.
+// honest is what a correct leader needs in a world that is quiet, by the clock of whoever measures it: floor for a round trip of
+// TIMELY messages, signing and verifying on the way, and delta for all else: the pace of its proposals, once that it installs
+// its view later than others, and as much of a standstill of the other's as that cannot know of. Where origins hide requests, the oldest ordinal may wait for them to be fetched, from holders who
+// may lie.
 func (p *plan) honest() (floor, delta time.Duration) {
-	var propose, crypto, fetch, check time.Duration
+	var crypto, fetch, ack, check time.Duration
 	for i := range p.replicas {
 		r := &p.replicas[i]
-		propose = max(propose, r.timing.Propose)
 		crypto = max(crypto, r.signCost+r.verifyCost)
-		fetch = max(fetch, r.timing.Fetch)
+		fetch, ack = max(fetch, r.timing.Fetch), max(ack, r.timing.Ack)
 		check = max(check, r.timing.Suspect.Check)
 	}
-	floor = 2*p.net.timelyMax + 20*crypto
-	delta = propose + check + 3*p.net.latencyMax + 30*crypto
-	if p.leftovers() || p.limits.OrdinalWindow < 64 {
-		delta += 2 * (3*(fetch+2*p.net.latencyMax) + 3*p.net.latencyMax)
+	bounded, timely := p.net.latencyMax+10*crypto, p.net.timelyMax+10*crypto
+	delta = p.pace(2*bounded+max(timely, ack)) + 3*bounded + check
+	if p.hides() {
+		delta += 2 * (3*(fetch+2*bounded) + 3*bounded)
 	}
-	return floor, delta
+	return p.swell(2 * timely), p.swell(delta)
 }
 
 // limit is the longest turnaround that a leader can have without being voted out: nobody's round trips take longer than the
@@ -109,11 +106,6 @@ func (p *plan) limit() time.Duration {
 	return s.Floor*time.Duration(s.KLat)/1000 + s.Delta + 2*s.Check
 }
 
-// viewChange is how long the change to a view with a correct leader takes at most once the world is quiet: votes, proof,
-// reports and their echoes, lists, shares, proof, replay and its two votes, the window's proposals; and what was lost because a
-// replica was not there yet is repeated.
-func (p *plan) viewChange() time.Duration { return 12*p.net.latencyMax + 2*p.limit() + 3*p.round() }
-
 // peaceful reports whether nothing happens in this world for which a leader could be replaced: nobody attacks or crashes, no
 // message is lost or very late, and whoever freezes does not lead, never with more than f+k others, and for no longer than it
 // may discount.
@@ -121,7 +113,6 @@ func (p *plan) peaceful() bool {
 	if !p.judged || p.leftovers() || p.net.loss > 0 || p.net.hiccup > 0 || len(p.net.cuts) > 0 || len(p.net.targets) > 0 {
 		return false
 	}
-	frozen := 0
 	for i := range p.replicas {
 		r := &p.replicas[i]
 		if len(r.pauses) == 0 {
@@ -130,12 +121,57 @@ func (p *plan) peaceful() bool {
 		var total time.Duration
 		for _, at := range r.pauses {
 			total += at.until.Sub(at.from)
+			if p.frozen(at) > p.group.F()+p.group.K() {
+				return false
+			}
 		}
-		if frozen++; group.FromIndex(i) == p.group.Leader(1) || total > r.timing.Suspect.MaxStall {
+		if group.FromIndex(i) == p.group.Leader(1) || total > r.timing.Suspect.MaxStall {
 			return false
 		}
 	}
-	return frozen <= p.group.F()+p.group.K()
+	return true
+}
+
+// frozen is how many replicas stand still some time in s.
+func (p *plan) frozen(s pause) (count int) {
+	for i := range p.replicas {
+		for _, at := range p.replicas[i].pauses {
+			if at.from < s.until && s.from < at.until {
+				count++
+				break
+			}
+		}
+	}
+	return count
+}
+
+// drawQuiet makes some worlds peaceful: nothing happens but that one replica after the other stands still, all but the leader, each
+// for as long as it may discount.
+func drawQuiet(rng *rand.Rand, p *plan) {
+	if !p.judged || rng.IntN(16) > 0 {
+		return
+	}
+	p.net.loss, p.net.hiccup, p.net.cuts, p.net.targets = 0, 0, nil, nil
+	at := moment(rng, p.stormEnd/2)
+	for i := range p.replicas {
+		r := &p.replicas[i]
+		r.attacks, r.crash, r.pauses = nil, clock.Never, nil
+		most := min(r.timing.Suspect.MaxStall, time.Duration(p.stormEnd)/time.Duration(2*p.group.N()))
+		if group.FromIndex(i) == p.group.Leader(1) || most == 0 {
+			continue
+		}
+		until := at.Add(1 + time.Duration(rng.Int64N(int64(most))))
+		r.pauses = []pause{{at, until}}
+		at = until.Add(time.Duration(rng.Int64N(int64(most))))
+	}
+}
+
+// setLimits gives leaders the time that a correct one needs.
+func (p *plan) setLimits() {
+	floor, delta := p.honest()
+	for i := range p.replicas {
+		p.replicas[i].timing.Suspect.Floor, p.replicas[i].timing.Suspect.Delta = floor, delta
+	}
 }
 
 // sound reports whether this world must converge once it is quiet: it replaces leaders, or its only leader is correct and
@@ -144,26 +180,53 @@ func (p *plan) sound() bool { return p.judged || p.leaderSound() }
 
 // entered notes that a correct replica is in a view now, installed or not, and how many views the quiet world needed.
 func (w *world) entered(n *node, view uint64, installed bool) {
+	before := w.views.highest()
 	w.views.entered(n.id, view, installed)
-	if !w.plan.judged || w.calm.stage == raging || w.now < w.plan.aftermath() {
-		w.calm.firstView = max(w.calm.firstView, view)
+	if view > before {
+		w.begin(view, before)
+	}
+	w.settle()
+}
+
+// begin notes that the first correct replica moves to a view, and counts. At most 2f+k leaders are bad: f+k+1 correct ones are
+// never suspected by a quorum (TDSC 2011, property 5.2). In a simulated world no correct leader is, for all replicas are alike.
+func (w *world) begin(view, before uint64) {
+	h := &w.calm.held
+	w.nested = w.nested || before > 1 && !w.views.anybody(before)
+	if w.calm.stage == raging || w.now < w.plan.aftermath() {
+		h.first = view
 		return
 	}
-	// Whoever is voted out after the storm was measured in the storm, once; from then on at most 2f+k are bad: f+k+1 correct
-	// leaders are never suspected by a quorum (TDSC 2011, property 5.2; protocol-core.md 11.1, item 15).
-	most := max(1, w.calm.firstView) + 1 + uint64(2*w.plan.group.F()+w.plan.group.K())
-	if view > most && w.demands() {
-		w.fail("%s enters view %d; when the storm was over it was %d, and at most %d are allowed", n.id, view,
-			w.calm.firstView, most)
+	h.changes = append(h.changes, change{view: view, from: w.now, until: clock.Never})
+	if w.calm.until != 0 && (w.calm.stage == probing || w.calm.stage == serving) {
+		w.calm.until = max(w.calm.until, w.now.Add(convergeRounds*w.plan.round()))
 	}
-	if w.calm.stage == probing && !installed {
-		w.calm.until = max(w.calm.until, w.now.Add(w.plan.viewChange()+w.plan.delayBound()))
+	most := uint64(2*w.plan.group.F() + w.plan.group.K())
+	// Whoever led when the storm ended was measured in it.
+	stormy := max(1, h.first)
+	if view > stormy+1+most && w.demands() {
+		w.fail("view %d begins; when the storm was over it was %d, and at most %d changes are allowed", view, stormy, most+1)
+	}
+	if h.from == 0 {
+		return
+	}
+	h.replaced++
+	victim := w.plan.group.Leader(before)
+	blameless := w.sane(victim) && !w.unsteady(victim, 0, w.now) && w.bounded()
+	if blameless && before > stormy {
+		w.fail("%s is voted out in view %d, although it is correct", victim, before)
+	}
+	if before == stormy && w.sane(victim) {
+		h.view = view // what counts begins now
+	}
+	if view-h.view > most && w.bounded() {
+		w.fail("view %d begins; it was %d when the world had settled, and at most %d changes are allowed", view, h.view, most)
 	}
 }
 
 // peace expects that a peaceful world never changed its view.
 func (w *world) peace() {
-	if !w.plan.peaceful() {
+	if !w.peaceful() {
 		return
 	}
 	for _, n := range w.nodes {
@@ -172,3 +235,6 @@ func (w *world) peace() {
 		}
 	}
 }
+
+// peaceful reports whether the plan of this world was peaceful, and its quiet phase too.
+func (w *world) peaceful() bool { return !w.leftovers() && w.plan.peaceful() }

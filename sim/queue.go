@@ -17,7 +17,9 @@ const (
 	crash                        // node stops for ever
 	quieten                      // the storm is over
 	inspect                      // the checkers look at the whole world
-	probe                        // the updates that measure the delay bound are submitted
+	probe                        // load number arg of the quiet phase is submitted
+	strike                       // the leader stops for ever
+	freeze                       // a replica stands still, number arg of those that the quiet phase has
 	depart                       // env comes to the link from from to node; its class is arg
 	transit                      // something happens at the links of from
 	finish                       // a job of node has been done

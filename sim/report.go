@@ -21,19 +21,29 @@ type Report struct {
 	Seed      uint64
 	World     string // its size and its attackers, for people
 	Violation *Violation
-	Converged bool          // convergence and the delay bound were demanded, and reached
-	Slowest   time.Duration // the longest that an update took after the storm, from its client to execution everywhere
-	Bound     time.Duration // the longest that it may take in this world
-	Events    uint64        // inputs of replicas
-	Virtual   time.Duration // how long the world lasted, in its own time
-	Ordinals  int           // ordinals executed
-	Updates   int           // updates that took effect
-	Views     uint64        // the highest view that a correct replica was in
-	Rebound   int           // ordinals that view changes bound, no-ops included
-	Refused   uint64        // updates that correct replicas refused
-	Repair    Repair        // what correct replicas sent to bring requests to those who lack them
-	Forged    uint64        // messages of attackers that receivers refused
-	Hash      uint64        // of everything that happened, in order: equal for equal seeds
+	Converged bool // convergence and the delay bound were demanded, and reached
+	// Every update that a live correct replica took once the world had settled is held to a bound; see docs/protocol.md. Held is how
+	// many were, 0 in worlds with origins that hide requests; Slowest what the one took that came closest, from when its origin had
+	// room for it to its execution at the last replica; Bound what it was allowed to take.
+	Held           int
+	Slowest, Bound time.Duration
+	// Closest is the highest ratio of taken to allowed: of updates under correct leaders, under others that kept their place, and
+	// across changes of views; and of changes of views themselves, from the first correct replica that begins one to the last.
+	Closest  [4]float64
+	Changes  int           // views that began after the world had settled
+	Nested   bool          // a view began before the one before it was installed anywhere
+	Peaceful bool          // nothing happened for which a leader may be replaced, and none was
+	Stalled  int           // standstills of replicas while updates were held to the bound
+	Events   uint64        // inputs of replicas
+	Virtual  time.Duration // how long the world lasted, in its own time
+	Ordinals int           // ordinals executed
+	Updates  int           // updates that took effect
+	Views    uint64        // the highest view that a correct replica was in
+	Rebound  int           // ordinals that view changes bound, no-ops included
+	Refused  uint64        // updates that correct replicas refused
+	Repair   Repair        // what correct replicas sent to bring requests to those who lack them
+	Forged   uint64        // messages of attackers that receivers refused
+	Hash     uint64        // of everything that happened, in order: equal for equal seeds
 }
 
 // Replay is the command that shows this world again, event by event.
@@ -52,7 +62,8 @@ func (w *world) report() Report {
 	return Report{
 		Seed: w.options.Seed, World: w.plan.String(), Violation: w.violation,
 		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.sound() && w.demands(),
-		Slowest:   w.calm.slowest, Bound: w.plan.delayBound(),
+		Held:      w.calm.held.count, Slowest: w.calm.held.slowest, Bound: w.calm.held.allowed, Closest: w.calm.held.closest,
+		Changes: w.calm.held.replaced, Nested: w.nested, Peaceful: w.peaceful(), Stalled: len(w.calm.held.frozen),
 		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
 		Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(),
 	}

@@ -276,8 +276,9 @@ func latest(p *plan, now clock.Instant) int64 {
 	var most int64
 	for i := range p.replicas {
 		if p.correct(group.FromIndex(i)) {
-			most = max(most, int64(p.replicas[i].skew))
+			r := &p.replicas[i]
+			most = max(most, int64(r.skew)+int64(r.local(now)-r.start))
 		}
 	}
-	return calendar + int64(now) + most
+	return calendar + most
 }

@@ -19,6 +19,7 @@ type plan struct {
 	net      netPlan
 	stormEnd clock.Instant
 	work     workPlan
+	serve    servePlan
 	// What the harness itself does in this world, to test more than the protocol core.
 	roundTrip bool // every message is decoded from the bytes that would travel
 	immutable bool // every message is encoded again when it arrives: nobody may have changed it
@@ -33,6 +34,7 @@ type replicaPlan struct {
 	timing     core.Timing
 	skew       time.Duration // of its calendar clock
 	start      clock.Instant // its own clock's value when the world starts: instants of two replicas have nothing in common
+	drift      int64         // by how much its own clock runs fast, in millionths; negative if it runs slow
 	signCost   time.Duration // one signature; they are made one after the other
 	verifyCost time.Duration
 	crash      clock.Instant // Never: it does not
@@ -84,8 +86,16 @@ func draw(seed uint64) *plan {
 	p.immutable = rng.IntN(4) == 0
 	p.auth = rng.IntN(4) == 0
 	p.check = rng.IntN(2) == 0
+	later := rand.New(rand.NewPCG(seed, 3)) // what came later has its own numbers, so that old worlds stay as they were
+	drawAbsent(later, p)
+	drawDrift(later, p)
 	drawJudgement(rng, p)
-	drawRepair(rand.New(rand.NewPCG(seed, 3)), p)
+	drawQuiet(later, p)
+	drawServing(later, p)
+	if p.judged {
+		p.setLimits()
+	}
+	drawRepair(rand.New(rand.NewPCG(seed, 4)), p)
 	return p
 }
 
@@ -183,6 +193,24 @@ func drawCrashes(rng *rand.Rand, p *plan) {
 		}
 		if r.crash = 0; rng.IntN(3) > 0 {
 			r.crash = moment(rng, p.stormEnd)
+		}
+	}
+}
+
+// drawAbsent lets k replicas be down from the start where nobody would crash.
+func drawAbsent(rng *rand.Rand, p *plan) {
+	if p.group.K() == 0 || rng.IntN(3) > 0 {
+		return
+	}
+	for i := range p.replicas {
+		if p.replicas[i].crash != clock.Never {
+			return
+		}
+	}
+	for gone := 0; gone < p.group.K(); {
+		if r := &p.replicas[rng.IntN(len(p.replicas))]; len(r.attacks) == 0 && r.crash == clock.Never {
+			r.crash = 0
+			gone++
 		}
 	}
 }

@@ -259,6 +259,16 @@ func (c *views) highest() (view uint64) {
 	return view
 }
 
+// anybody reports whether a correct replica has installed a view, or a later one.
+func (c *views) anybody(view uint64) bool {
+	for i := range c.by {
+		if c.by[i].installed >= view {
+			return true
+		}
+	}
+	return false
+}
+
 // bound is how many ordinals view changes bound.
 func (c *views) bound() (count int) {
 	for _, v := range c.choices {

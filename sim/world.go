@@ -41,6 +41,7 @@ type world struct {
 	events        uint64
 	refusedFrames uint64 // messages of attackers that receivers refuse
 	refusals      uint64 // updates that correct replicas refused
+	nested        bool   // a view began before the one before it was installed anywhere
 	hash          uint64
 	violation     *Violation
 }
@@ -166,6 +167,12 @@ func (w *world) handle(e *event) {
 		w.calmDown()
 	case inspect:
 		w.inspect()
+	case probe:
+		w.offer(e.arg)
+	case strike:
+		w.strike(uint64(e.arg))
+	case freeze:
+		w.freeze(&w.plan.serve.freeze[e.arg])
 	}
 }
 
@@ -262,6 +269,10 @@ func (w *world) noted(n *node, e *trace.Event) {
 func (w *world) deliver(n *node, d *effect.Delivery) {
 	w.hash = scramble(w.hash ^ d.Ordinal ^ uint64(len(d.Updates))<<32)
 	o := w.history.deliver(n.id, d, latest(w.plan, w.now))
+	if o != nil {
+		w.executing(n, d)
+		w.ownExecuted(n, o.line[n.id.Index()].Seq)
+	}
 	if o != nil && n.app != nil {
 		w.history.applied(n.id, o, n.app.Deliver(o.records))
 	}

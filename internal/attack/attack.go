@@ -34,6 +34,7 @@ type Behaviour struct {
 	Name   string // one word, for plans and reports
 	Does   string // one line for people
 	Leader bool   // means something only at the leader
+	Hides  bool   // its requests, or one of two under one number, do not reach all: what is ordered with them waits until they are fetched
 	Noisy  bool   // never stops, or introduces requests of its own: an idle system need not fall silent
 	Wrap   func(h *Host, inner core.Machine) core.Machine
 }

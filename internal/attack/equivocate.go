@@ -8,7 +8,7 @@ import (
 // equivocate introduces different requests under one number, one half of the group sees one and the other half the other.
 func equivocate() Behaviour {
 	return Behaviour{
-		Name: "equivocate", Does: "sends two PO-REQUESTs under one number, each to one half of the group",
+		Name: "equivocate", Hides: true, Does: "sends two PO-REQUESTs under one number, each to one half of the group",
 		Wrap: edit(func(h *Host, s effect.Send, put func(effect.Send)) { splitRequest(h, s, put, false) }),
 	}
 }
@@ -16,7 +16,7 @@ func equivocate() Behaviour {
 // equivocateToTwo does the same, but only two replicas see the second request: it cannot be preordered, and they need healing.
 func equivocateToTwo() Behaviour {
 	return Behaviour{
-		Name: "equivocate-to-two", Does: "sends another PO-REQUEST under the same number to two replicas",
+		Name: "equivocate-to-two", Hides: true, Does: "sends another PO-REQUEST under the same number to two replicas",
 		Wrap: edit(func(h *Host, s effect.Send, put func(effect.Send)) { splitRequest(h, s, put, true) }),
 	}
 }

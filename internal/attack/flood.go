@@ -11,7 +11,7 @@ import (
 // flood sends valid messages that are meant to be remembered or answered: far ahead, never needed, and many.
 func flood() Behaviour {
 	return Behaviour{
-		Name: "flood", Does: "sends far-ahead requests, acks and votes, many FETCHes and STATUSes", Noisy: true,
+		Name: "flood", Hides: true, Does: "sends far-ahead requests, acks and votes, many FETCHes and STATUSes", Noisy: true,
 		Wrap: func(h *Host, inner core.Machine) core.Machine {
 			return &actor{host: h, Machine: inner, acts: func(a *actor, _ clock.Instant, put func(effect.Send)) {
 				for range 4 {

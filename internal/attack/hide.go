@@ -10,7 +10,7 @@ import (
 // hide keeps this replica's requests from f others for ever, and answers nobody who asks for them.
 func hide() Behaviour {
 	return Behaviour{
-		Name: "hide", Does: "sends its PO-REQUESTs to all but f replicas, and never answers a FETCH",
+		Name: "hide", Hides: true, Does: "sends its PO-REQUESTs to all but f replicas, and never answers a FETCH",
 		Wrap: func(h *Host, inner core.Machine) core.Machine {
 			var victims group.Set
 			for victims.Len() < h.Group.F() {

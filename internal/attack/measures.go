@@ -22,7 +22,7 @@ func falseMeasures() Behaviour {
 			case *wire.Bound:
 				s.Msg = &wire.Bound{View: m.View, Nanos: lie}
 			case *wire.Turnaround:
-				s.Msg = &wire.Turnaround{View: m.View, Nanos: lie}
+				s.Msg = &wire.Turnaround{View: m.View, Number: m.Number, Nanos: lie}
 			}
 			put(s)
 		}),
@@ -34,6 +34,7 @@ func voter() Behaviour {
 	return Behaviour{
 		Name: "voter", Does: "votes for new leaders all the time, and accuses them of being slow", Noisy: true,
 		Wrap: func(h *Host, inner core.Machine) core.Machine {
+			number := uint64(1 << 32)
 			return &actor{host: h, Machine: inner,
 				sees: func(a *actor, in core.Input, _ []effect.Send) {
 					if in.Message != nil && in.Message.Kind == wire.KindTurnaround {
@@ -45,7 +46,9 @@ func voter() Behaviour {
 					for _, env := range a.seen {
 						view = max(view, env.Msg.(*wire.Turnaround).View)
 					}
-					put(effect.Send{To: h.some(), Class: wire.Bounded, Msg: &wire.Turnaround{View: view, Nanos: math.MaxInt64}})
+					number++
+					accusation := &wire.Turnaround{View: view, Number: number, Nanos: math.MaxInt64}
+					put(effect.Send{To: h.some(), Class: wire.Bounded, Msg: accusation})
 					vote := &wire.NewLeader{View: view + 1}
 					if h.Rand.IntN(8) == 0 {
 						vote.View = h.Rand.Uint64() | 1

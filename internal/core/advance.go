@@ -61,8 +61,17 @@ func (r *Replica) advanceOrder(now clock.Instant, out *effect.Output) {
 	r.reconcile(now, out)
 }
 
-// watchProgress asks for help early when others are known to be ahead and nothing has been executed for a while.
+// watchProgress asks for help early when others are known to be ahead and nothing has been executed for a while; at once when
+// the state of another replica in a view change is not complete for that.
 func (r *Replica) watchProgress(now clock.Instant, out *effect.Output) {
+	if incomplete := r.change.Incomplete(); incomplete != r.incomplete {
+		more := incomplete > r.incomplete
+		if r.incomplete = incomplete; more {
+			r.behindAt, r.behind = now.Add(2*r.cfg.Timing.Fetch), r.executed()
+			r.sendStatus(out)
+			return
+		}
+	}
 	switch executed := r.executed(); {
 	case max(r.order.Known(), r.change.Ahead()) <= executed:
 		r.behindAt = clock.Never
@@ -84,16 +93,20 @@ func (r *Replica) sendStatus(out *effect.Output) {
 	out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: m})
 }
 
-// onStatus helps a peer that is behind. A peer's statuses are answered once a Fetch interval at most, and about f+k+1 of its
-// peers answer each one, in turn, so that it is not helped n times over.
+// onStatus helps a peer that is behind. A peer's statuses are answered once a Fetch interval at most, and one more for each change
+// of views; about f+k+1 of its peers answer each one, in turn, so that it is not helped n times over. In a view change all do, for
+// the others may wait for it.
 func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status, out *effect.Output) {
 	i := env.Sender.Index()
-	if env.Sender == r.cfg.Self || now < r.helpAt[i] {
+	changing := m.Installed < m.View && m.View == r.order.View() && m.View > r.helped[i]
+	if env.Sender == r.cfg.Self || now < r.helpAt[i] && !changing {
 		return
 	}
 	r.helpAt[i] = now.Add(r.cfg.Timing.Fetch)
 	r.rounds[i]++
-	if turns := r.cfg.Group.N() / r.cfg.Group.Rank(); (r.cfg.Self.Index()+r.rounds[i])%turns != 0 {
+	if changing {
+		r.helped[i] = m.View
+	} else if turns := r.cfg.Group.N() / r.cfg.Group.Rank(); (r.cfg.Self.Index()+r.rounds[i])%turns != 0 {
 		return
 	}
 	r.helpView(env.Sender, m, out)

@@ -25,11 +25,11 @@ type Limits struct {
 	UpdateBytes    int  // payload of one update
 	RequestBytes   int  // payloads of one request together
 	RequestUpdates int  // updates of one request
-	InFlight       int  // own requests introduced and not yet executed; receivers accept twice as many ahead
+	InFlight       int  // own requests introduced and not yet executed; receivers take more ahead, see LaneWindow
 	PendingBytes   int  // payloads of own clients that wait to be introduced
 	Sessions       int  // client sessions remembered
 	SessionWindow  int  // sequence numbers a session remembers
-	OrdinalWindow  int  // ordinals proposed and not executed; receivers accept twice as many ahead
+	OrdinalWindow  int  // ordinals proposed and not executed; receivers take more ahead, see ViewWindow
 	History        int  // executed ordinals kept for peers that are behind, at least 1
 	HistoryBytes   int  // and their bytes; 0 is 64 MiB; need not be equal at all replicas
 	Recon          bool // holders send those who lack a request their parts of it (5.3); otherwise it is fetched whole

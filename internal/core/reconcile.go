@@ -14,7 +14,7 @@ func newRecon(cfg *Config) *recon.State {
 		return nil
 	}
 	return recon.New(recon.Config{
-		Self: cfg.Self, Group: cfg.Group, Incarnations: cfg.Incarnations, InFlight: cfg.Limits.InFlight,
+		Self: cfg.Self, Group: cfg.Group, Incarnations: cfg.Incarnations, Ahead: LaneWindow(cfg.Limits),
 		Stored: storedParts(cfg), Wait: cfg.Timing.Recon,
 	})
 }

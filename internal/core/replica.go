@@ -42,16 +42,19 @@ type Replica struct {
 	held      window.Ring[int]
 	heldBytes int // sum of held: bytes of the executed ordinals that are kept
 
-	repeatAt  clock.Instant
-	behindAt  clock.Instant // when to ask for help, if nothing has been executed until then; Never if not behind
-	behind    uint64        // what was executed when behindAt was set
-	helpAt    []clock.Instant
-	rounds    []int // statuses received from each peer, to share the work of helping
-	blacklist group.Set
+	repeatAt   clock.Instant
+	behindAt   clock.Instant // when to ask for help, if nothing has been executed until then; Never if not behind
+	behind     uint64        // what was executed when behindAt was set
+	helpAt     []clock.Instant
+	helped     []uint64 // the last view in whose change each peer was helped
+	incomplete int      // states of a view change that were incomplete after the last step
+	rounds     []int    // statuses received from each peer, to share the work of helping
+	blacklist  group.Set
 
 	early      [][]*wire.Envelope // messages of the next view, by sender
 	earlyBytes []int              // of these, by sender
-	recallAt   clock.Instant      // when to ask for what a view change needs; Never if nothing is missing
+	recallAt   clock.Instant      // when to ask again for what a view change needs; Never if nothing is missing
+	recalled   []wire.Digest      // what has been asked for since that was set
 	// recallCredit is how many bytes of each peer's recalls may still be answered, until recallRefill.
 	recallCredit []int
 	recallRefill []clock.Instant
@@ -76,12 +79,12 @@ func New(cfg Config) (*Replica, error) {
 		preorder: preorder.New(preorder.Config{
 			Self: cfg.Self, Group: cfg.Group, Incarnations: cfg.Incarnations, Membership: membership,
 			UpdateBytes: cfg.Limits.UpdateBytes, RequestBytes: cfg.Limits.RequestBytes,
-			RequestUpdates: cfg.Limits.RequestUpdates, InFlight: cfg.Limits.InFlight, PendingBytes: cfg.Limits.PendingBytes, Parts: cfg.Limits.Recon,
+			RequestUpdates: cfg.Limits.RequestUpdates, InFlight: cfg.Limits.InFlight, Ahead: LaneWindow(cfg.Limits), PendingBytes: cfg.Limits.PendingBytes, Parts: cfg.Limits.Recon,
 			Request: cfg.Timing.Request, Ack: cfg.Timing.Ack, Summary: cfg.Timing.Summary, Fetch: cfg.Timing.Fetch,
 			Wall: cfg.Wall,
 		}),
 		order: order.New(order.Config{
-			Self: cfg.Self, Group: cfg.Group, Membership: membership, OrdinalWindow: cfg.Limits.OrdinalWindow,
+			Self: cfg.Self, Group: cfg.Group, Membership: membership, OrdinalWindow: cfg.Limits.OrdinalWindow, Ahead: ViewWindow(cfg.Limits),
 			Matrix: cfg.Timing.Matrix, Propose: cfg.Timing.Propose,
 		}),
 		recon:    newRecon(&cfg),
@@ -104,7 +107,7 @@ func New(cfg Config) (*Replica, error) {
 		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),
 		early: make([][]*wire.Envelope, n), earlyBytes: make([]int, n),
 		helpAt: make([]clock.Instant, n),
-		rounds: make([]int, n),
+		rounds: make([]int, n), helped: make([]uint64, n),
 	}
 	r.repeatAt = r.jittered(0)
 	r.suspect.Start(0, 1, true)
@@ -112,8 +115,17 @@ func New(cfg Config) (*Replica, error) {
 	return r, nil
 }
 
-// ViewWindow is how many ordinals a view change can bind, and prepare certificates a report can hold, with these limits.
-func ViewWindow(l Limits) int { return 2 * l.OrdinalWindow }
+// ahead is how many things a replica takes ahead of what it has executed, if a correct one sends window of them ahead of what that
+// has executed: twice as many, for the sender may have executed more. Of small windows others may go through several while a
+// message is on its way here, and what is refused then comes again only when it is repeated.
+func ahead(window int) int { return max(2*window, window+16) }
+
+// ViewWindow is how many ordinals are taken ahead of execution, a view change can bind, and prepare certificates a report can
+// hold, with these limits.
+func ViewWindow(l Limits) int { return ahead(l.OrdinalWindow) }
+
+// LaneWindow is how many requests of each origin are taken ahead of execution.
+func LaneWindow(l Limits) int { return ahead(l.InFlight) }
 
 func (c Config) validate() error {
 	var errs []error

@@ -91,7 +91,7 @@ func (r *Replica) receiveView(now clock.Instant, env *wire.Envelope, out *effect
 	switch env.Msg.(type) {
 	// Suspect-leader (5.4).
 	case *wire.Ping:
-		r.suspect.OnPing(env, out)
+		r.suspect.OnPing(now, env, out)
 	case *wire.Pong:
 		r.suspect.OnPong(now, env, out)
 	case *wire.RoundTrip:

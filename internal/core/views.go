@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
@@ -8,12 +10,15 @@ import (
 	"github.com/primebft/prime/internal/wire"
 )
 
-// maxEarly is how many messages of the next view are kept of each sender until it is preinstalled here; MaxRecalls how many
+// maxEarly is how many messages of later views are kept of each sender until those are preinstalled here; MaxRecalls how many
 // messages are asked for at a time.
 const (
 	maxEarly   = 256
 	MaxRecalls = 16
 )
+
+// maxAhead is how many views ahead they may be.
+const maxAhead = 4
 
 // maxEarlyBytes is how many bytes they may have, of each sender, besides the last: a REPORT can be large.
 const maxEarlyBytes = 4 << 20
@@ -99,9 +104,10 @@ func (r *Replica) delivered(report *wire.Envelope, out *effect.Output) {
 	}
 }
 
-// keepEarly keeps a message of the next view until that is preinstalled, within bounds.
+// keepEarly keeps a message of a later view until that is preinstalled, within bounds. A view further on counts too: others may
+// have gone through the next one while its proof is still on its way here.
 func (r *Replica) keepEarly(env *wire.Envelope) bool {
-	if viewOf(env.Msg) != r.order.View()+1 {
+	if view := viewOf(env.Msg); view <= r.order.View() || view > r.order.View()+maxAhead {
 		return false
 	}
 	if i := env.Sender.Index(); len(r.early[i]) < maxEarly && r.earlyBytes[i] < maxEarlyBytes {
@@ -111,16 +117,16 @@ func (r *Replica) keepEarly(env *wire.Envelope) bool {
 	return true
 }
 
-// takeEarly looks at the messages that came early. Those of a view that was left out are dropped.
+// takeEarly looks at the messages that came early. Those of a view that was left out are dropped, those of a later one stay.
 func (r *Replica) takeEarly(now clock.Instant, view uint64, out *effect.Output) {
 	early := r.early
 	r.early, r.earlyBytes = make([][]*wire.Envelope, r.cfg.Group.N()), make([]int, r.cfg.Group.N())
 	for _, list := range early {
 		for _, env := range list {
-			switch viewOf(env.Msg) {
-			case view:
+			switch of := viewOf(env.Msg); {
+			case of == view:
 				r.receive(now, env, out)
-			case view + 1:
+			case of > view:
 				r.keepEarly(env)
 			}
 		}
@@ -166,23 +172,30 @@ func viewOf(m wire.Message) uint64 {
 	return 0
 }
 
-// recall asks for reports and proposals that a view change needs and that are not here: at once, and then once a Fetch
+// recall asks for reports and proposals that a view change needs and that are not here: each at once, and then all once a Fetch
 // interval.
 func (r *Replica) recall(now clock.Instant, out *effect.Output) {
+	if w := r.change.Chosen(); w != nil {
+		r.order.Await(now, w)
+	}
 	missing := r.order.Missing()
 	if r.change.Active() {
 		missing = append(missing, r.reports.Missing()...)
 	}
-	if len(missing) == 0 {
-		r.recallAt = clock.Never
+	switch {
+	case len(missing) == 0:
+		r.recallAt, r.recalled = clock.Never, nil
 		return
+	case r.recallAt == clock.Never || now >= r.recallAt:
+		r.recallAt, r.recalled = now.Add(r.cfg.Timing.Fetch), nil
+	default:
+		missing = slices.DeleteFunc(missing, func(d wire.Digest) bool { return slices.Contains(r.recalled, d) })
 	}
-	if r.recallAt != clock.Never && now < r.recallAt {
-		return
+	if missing = missing[:min(len(missing), MaxRecalls)]; len(missing) > 0 {
+		r.recalled = append(r.recalled, missing...)
+		m := &wire.Recall{Digests: missing}
+		out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: m})
 	}
-	r.recallAt = now.Add(r.cfg.Timing.Fetch)
-	m := &wire.Recall{Digests: missing[:min(len(missing), MaxRecalls)]}
-	out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: m})
 }
 
 // onRecall answers with what is here, so many bytes to each peer in a Fetch interval, and one message more.

@@ -77,8 +77,10 @@ func (l Limits) maxView(k Kind) int {
 	bindings := 4 + l.Window*digestSize
 	proof := resolutionSize + 8 + l.N*shareSize
 	switch k {
-	case KindPing, KindBound, KindTurnaround, KindStateList:
+	case KindPing, KindBound, KindStateList:
 		return batchSize + 16
+	case KindTurnaround:
+		return batchSize + 24
 	case KindPong, KindRoundTrip:
 		return batchSize + 17
 	case KindNewLeader:

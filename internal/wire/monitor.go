@@ -33,14 +33,14 @@ func (m *Pong) appendBody(b []byte) []byte  { return appendU64s(append(b, byte(m
 func (*Bound) size() int                    { return 16 }
 func (m *Bound) appendBody(b []byte) []byte { return appendU64s(b, m.View, m.Nanos) }
 func (*RoundTrip) size() int                { return 17 }
-func (*Turnaround) size() int               { return 16 }
+func (*Turnaround) size() int               { return 24 }
 func (*NewLeader) size() int                { return 8 }
 
 func (m *RoundTrip) appendBody(b []byte) []byte {
 	return appendU64s(append(b, byte(m.Dest)), m.View, m.Nanos)
 }
 
-func (m *Turnaround) appendBody(b []byte) []byte { return appendU64s(b, m.View, m.Nanos) }
+func (m *Turnaround) appendBody(b []byte) []byte { return appendU64s(b, m.View, m.Number, m.Nanos) }
 func (m *NewLeader) appendBody(b []byte) []byte  { return appendU64s(b, m.View) }
 
 func (m *NewLeaderProof) size() int { return 8 + signersSize(m.Votes) }
@@ -109,7 +109,7 @@ func (l *Limits) viewBody(e *Envelope, r *Reader) {
 	case KindBound:
 		e.Msg = &Bound{View: view(r), Nanos: r.U64()}
 	case KindTurnaround:
-		e.Msg = &Turnaround{View: view(r), Nanos: r.U64()}
+		e.Msg = &Turnaround{View: view(r), Number: r.U64(), Nanos: r.U64()}
 	case KindNewLeader:
 		e.Msg = &NewLeader{View: view(r)}
 	case KindNewLeaderProof:

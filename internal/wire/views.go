@@ -33,10 +33,12 @@ type Bound struct {
 	Nanos uint64
 }
 
-// Turnaround is TAT-MEASURE: the longest turnaround of the leader that the sender has seen lately.
+// Turnaround is TAT-MEASURE: the longest turnaround of the leader that the sender has seen lately. Of one sender's in a view, that
+// with the highest number counts.
 type Turnaround struct {
-	View  uint64
-	Nanos uint64
+	View   uint64
+	Number uint64
+	Nanos  uint64
 }
 
 // NewLeader is NEW-LEADER: a vote for View, which is one more than the sender's (A.2).

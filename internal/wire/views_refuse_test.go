@@ -30,7 +30,7 @@ func TestRefusesMonitoringMessages(t *testing.T) {
 		{"round trip of view 0", raw(&RoundTrip{0, 1, 1}), "view 0"},
 		{"round trip to a fifth", raw(&RoundTrip{1, 5, 1}), "not a member"},
 		{"bound of view 0", raw(&Bound{0, 1}), "view 0"},
-		{"turnaround of view 0", raw(&Turnaround{0, 1}), "view 0"},
+		{"turnaround of view 0", raw(&Turnaround{0, 1, 1}), "view 0"},
 		{"vote for view 0", raw(&NewLeader{0}), "view 0"},
 	})
 }

@@ -79,7 +79,7 @@ func viewSamples(s *sampler) []sample {
 		{"rtt_pong", s.seal(2, 1, &Pong{s.number(), 3, s.number()})},
 		{"rtt_measure", s.seal(3, 2, &RoundTrip{s.number(), 4, s.number()})},
 		{"tat_ub", s.seal(4, 3, &Bound{s.number(), s.number()})},
-		{"tat_measure", s.seal(1, 4, &Turnaround{s.number(), s.number()})},
+		{"tat_measure", s.seal(1, 4, &Turnaround{s.number(), s.number(), s.number()})},
 		{"new_leader", s.seal(2, 1, &NewLeader{s.number()})},
 		{"new_leader_proof", s.seal(3, 1, s.votes(2))},
 		{"report", s.seal(4, 2, s.report())},

@@ -14,7 +14,7 @@
 // however stale, takes back or repeats what an earlier one ordered. A proposal carries E_(q-1) as Base, and is not prepared
 // if that is not so.
 //
-// Limits: ordinals up to executed + 2 x OrdinalWindow; one PREPARE and one COMMIT of each replica for an ordinal; certificates
+// Limits: ordinals up to executed + Ahead; one PREPARE and one COMMIT of each replica for an ordinal; certificates
 // to a peer are bounded in bytes for each of its Status messages.
 //
 // Views: a slot keeps the round of the current view, and of earlier views the prepare certificate of the highest (view.go). What a

@@ -14,7 +14,7 @@ func (s *State) reach(now clock.Instant, env *wire.Envelope, ordinal uint64, out
 	switch {
 	case ordinal <= s.executed:
 		return nil // late, and nothing is left to decide
-	case ordinal > s.executed+2*uint64(s.cfg.OrdinalWindow):
+	case ordinal > s.farthest():
 		drop(out, env.Sender, ordinal, "ordinal beyond the window")
 		return nil
 	}
@@ -50,6 +50,11 @@ func (s *State) OnPrePrepare(now clock.Instant, env *wire.Envelope, out *effect.
 	if at := s.slots.At(m.Ordinal); at != nil {
 		if at.bound && at.proposal == nil && at.binding == env.Digest {
 			at.proposal = env
+			return true
+		}
+		if !at.ordered && at.awaited == env.Digest && at.find(env.Digest) == nil {
+			at.known = append(at.known, env)
+			at.known = at.known[max(0, len(at.known)-maxKnown):]
 			return true
 		}
 		for _, p := range [...]*wire.Envelope{at.round.proposal, at.proposal} {

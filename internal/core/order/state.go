@@ -18,7 +18,8 @@ type Config struct {
 	Self          group.ID
 	Group         group.Group
 	Membership    wire.Digest // wire.HashIncarnations of the current incarnations
-	OrdinalWindow int
+	OrdinalWindow int         // ordinals that a leader proposes ahead of execution
+	Ahead         int         // ordinals that are taken ahead of execution
 	Matrix        time.Duration
 	Propose       time.Duration
 }
@@ -59,6 +60,7 @@ type slot struct {
 	ordered  bool
 	bound    bool             // by a view change, to the digest binding
 	binding  wire.Digest      // zero is a no-op
+	awaited  wire.Digest      // proposal of an earlier view that the view being changed to will probably bind; zero: none
 	proposal *wire.Envelope   // the PRE-PREPARE that is ordered; nil for a no-op, and while a bound one is missing
 	commits  []*wire.Envelope // Q COMMITs for it, if a commit certificate ordered it
 	eligible wire.Vector      // E of this ordinal, once accepted
@@ -113,6 +115,9 @@ func (s *State) Ordered() uint64 {
 
 // Slots is how many slots are held, for limits.
 func (s *State) Slots() int { return s.slots.Len() }
+
+// farthest is the highest ordinal of which anything is kept.
+func (s *State) farthest() uint64 { return s.executed + uint64(s.cfg.Ahead) }
 
 // Next is the next ordinal to execute: its proposal, nil for a no-op, and what it makes eligible; false if it is not ordered
 // yet, or its proposal is missing.

@@ -14,7 +14,7 @@ import (
 // certificates are kept for the report, those of the highest view (A9).
 func (s *State) Preinstall(view uint64) {
 	s.view, s.installed = view, false
-	for o := s.executed + 1; o <= s.executed+2*uint64(s.cfg.OrdinalWindow); o++ {
+	for o := s.executed + 1; o <= s.farthest(); o++ {
 		at := s.slots.At(o)
 		if at == nil {
 			continue
@@ -27,7 +27,7 @@ func (s *State) Preinstall(view uint64) {
 			at.known = append(at.known, r.proposal)
 			at.known = at.known[max(0, len(at.known)-maxKnown):]
 		}
-		at.round = round{}
+		at.round, at.awaited = round{}, wire.Digest{}
 	}
 	s.retreat(s.executed + 1)
 }
@@ -61,7 +61,7 @@ func (s *State) Bind(now clock.Instant, w *wire.Window) {
 	first := w.Resolution.Base + 1
 	for k, digest := range w.Bindings {
 		o := first + uint64(k)
-		if o <= s.executed || o > s.executed+2*uint64(s.cfg.OrdinalWindow) {
+		if o <= s.executed || o > s.farthest() {
 			continue
 		}
 		at := s.slots.Make(o)
@@ -76,6 +76,24 @@ func (s *State) Bind(now clock.Instant, w *wire.Window) {
 		s.high, s.known = max(s.high, o), max(s.known, o)
 	}
 	s.keep(w)
+}
+
+// Await says that the view will probably bind ordinals in this way: proposals that are not here are asked for already.
+func (s *State) Await(now clock.Instant, w *wire.Window) {
+	for k, digest := range w.Bindings {
+		o := w.Resolution.Base + 1 + uint64(k)
+		if digest == (wire.Digest{}) || o <= s.executed || o > s.farthest() {
+			continue
+		}
+		at := s.slots.Make(o)
+		if at.seen == 0 {
+			at.seen = max(now, 1)
+		}
+		if !at.ordered && at.find(digest) == nil {
+			at.awaited = digest
+			s.high = max(s.high, o)
+		}
+	}
 }
 
 // keep keeps a window as long as somebody may need it: the newest always, and older ones for what only they prove.
@@ -120,12 +138,12 @@ func (s *State) Install(now clock.Instant, w *wire.Window, out *effect.Output) {
 	s.retreat(s.executed + 1)
 	s.shown = append(wire.Vector(nil), s.chain...)
 	s.showAt, s.propose = clock.Never, clock.Pacer{Interval: s.cfg.Propose}
-	for o := s.executed + 1; o <= s.executed+2*uint64(s.cfg.OrdinalWindow); o++ {
+	for o := s.executed + 1; o <= s.farthest(); o++ {
 		at := s.slots.At(o)
 		if at == nil {
 			continue
 		}
-		at.best = nil
+		at.best, at.awaited = nil, wire.Digest{}
 		if p := at.round.proposal; p != nil {
 			s.certify(at, p.Msg.(*wire.PrePrepare), out)
 		}
@@ -135,7 +153,7 @@ func (s *State) Install(now clock.Instant, w *wire.Window, out *effect.Output) {
 // highest is the highest ordinal that is ordered, bound, or proposed in this view, as far as the window reaches; what was only
 // proposed in older views is forgotten.
 func (s *State) highest() uint64 {
-	last := s.executed + 2*uint64(s.cfg.OrdinalWindow)
+	last := s.farthest()
 	high := min(max(s.executed, s.start-1), last)
 	for o := last; o > high; o-- {
 		if at := s.slots.At(o); at != nil && (at.ordered || at.round.proposal != nil) {
@@ -177,8 +195,12 @@ func (s *State) HelpView(from group.ID, out *effect.Output) {
 // Missing is the proposals that ordinals are bound to and that are not here.
 func (s *State) Missing() (digests []wire.Digest) {
 	for o := s.executed + 1; o <= s.high; o++ {
-		if at := s.slots.At(o); at != nil && at.bound && at.proposal == nil && at.binding != (wire.Digest{}) {
+		switch at := s.slots.At(o); {
+		case at == nil || at.ordered && !at.bound:
+		case at.bound && at.proposal == nil && at.binding != (wire.Digest{}):
 			digests = append(digests, at.binding)
+		case !at.bound && at.awaited != (wire.Digest{}) && at.find(at.awaited) == nil:
+			digests = append(digests, at.awaited)
 		}
 	}
 	return digests

@@ -139,7 +139,7 @@ func (s *State) Help(from group.ID, executed uint64, out *effect.Output) {
 	}
 	to := group.SetOf(from)
 	var sent *wire.Window
-	bytes, last := 0, executed+2*uint64(s.cfg.OrdinalWindow)
+	bytes, last := 0, executed+uint64(s.cfg.Ahead)
 	for o := executed + 1; bytes < helpBytes && o <= last; o++ {
 		at := s.slots.At(o)
 		if at == nil || !at.ordered {

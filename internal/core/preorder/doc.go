@@ -19,7 +19,7 @@
 // to all. A replica that holds the losing one is healed: it learns the bound digest from acks, asks for the request, and
 // replaces its own. The paper leaves such a replica to reconciliation; see docs/divergence.md.
 //
-// Limits: a lane accepts numbers up to executed + 2 x InFlight; a sender counts in at most two tallies of a slot; answers to
+// Limits: a lane accepts numbers up to executed + Ahead; a sender counts in at most two tallies of a slot; answers to
 // one peer are bounded in bytes for each Fetch interval.
 //
 // Scripts: ../testdata/normal_case.txt, equivocation.txt, lost_request.txt.

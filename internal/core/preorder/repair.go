@@ -181,7 +181,7 @@ func (s *State) Help(from group.ID, preordered wire.Vector, out *effect.Output) 
 	var parts []wire.AckPart
 	for i := range s.lanes {
 		l := &s.lanes[i]
-		last := min(l.preordered, preordered[i].Seq+2*uint64(s.cfg.InFlight))
+		last := min(l.preordered, preordered[i].Seq+uint64(s.cfg.Ahead))
 		for seq := max(preordered[i].Seq, l.slots.Base()) + 1; seq <= last && len(parts) < MaxAckParts; seq++ {
 			parts = append(parts, s.part(i, seq))
 		}

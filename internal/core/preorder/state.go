@@ -27,7 +27,8 @@ type Config struct {
 	UpdateBytes    int
 	RequestBytes   int
 	RequestUpdates int
-	InFlight       int
+	InFlight       int // own requests under way
+	Ahead          int // requests of a lane that are taken ahead of execution
 	PendingBytes   int
 	Parts          bool // missing requests come in parts (5.3) and are asked for only if those do not come
 	Request        time.Duration
@@ -207,7 +208,7 @@ func (s *State) expect(now clock.Instant, i int, seq uint64) {
 }
 
 // horizon is the highest number that a lane accepts.
-func (s *State) horizon(l *lane) uint64 { return l.executed + 2*uint64(s.cfg.InFlight) }
+func (s *State) horizon(l *lane) uint64 { return l.executed + uint64(s.cfg.Ahead) }
 
 // touch is the slot of seq, which the caller has checked against horizon; nil if it is gone.
 func (s *State) touch(l *lane, seq uint64, now clock.Instant) *slot {

@@ -23,7 +23,7 @@
 // State, per lane: slots by sequence number, from the execution vector on. Invariant: from each sender at most one part of a
 // request is ever taken, and of each request at most one part is ever sent to a replica.
 //
-// Limits: requests up to executed + 2 x InFlight; one part of each sender; bytes for each origin and sender.
+// Limits: requests as far ahead as preordering takes them; one part of each sender; bytes for each origin and sender.
 //
 // Scripts: ../testdata/recon_hidden.txt, recon_wrong_part.txt, recon_withheld_acks.txt.
 package recon

@@ -16,7 +16,7 @@ type Config struct {
 	Self         group.ID
 	Group        group.Group
 	Incarnations []uint32      // by group.ID.Index
-	InFlight     int           // as in preordering
+	Ahead        int           // how far beyond what is executed a lane reaches, as in preordering
 	Stored       int           // bytes of parts kept for each origin and sender
 	Wait         time.Duration // before a part is sent, for acknowledgements that are on their way
 }
@@ -119,7 +119,7 @@ func (l *lane) forget(at *slot) {
 func cost(e *wire.Envelope) int { return len(e.Msg.(*wire.Part).Bytes) + 512 }
 
 // horizon is the highest number that a lane accepts.
-func (s *State) horizon(l *lane) uint64 { return l.slots.Base() + 2*uint64(s.cfg.InFlight) }
+func (s *State) horizon(l *lane) uint64 { return l.slots.Base() + uint64(s.cfg.Ahead) }
 
 // Deadline is when Advance has something to do although nothing arrived.
 func (s *State) Deadline() clock.Instant {

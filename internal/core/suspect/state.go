@@ -45,11 +45,15 @@ type State struct {
 	stalled  time.Duration // taken out in the current window
 	total    time.Duration // taken out in all
 
-	reported []time.Duration // last TAT-MEASURE of each replica
+	reported []time.Duration // newest TAT-MEASURE of each replica
+	numbers  []uint64        // their numbers
 	trips    []time.Duration // lowest round trip that each replica measured to this one
 	bounds   []time.Duration // lowest TAT-UB of each replica
 
-	sent      time.Duration // last turnaround reported
+	answers []answers // to each replica's pings
+
+	number    uint64        // of the last turnaround reported; it rises through all views
+	sent      time.Duration // that turnaround
 	sentAt    clock.Instant
 	sentBound time.Duration
 	boundAt   clock.Instant
@@ -62,6 +66,12 @@ type challenge struct {
 	want  wire.Vector
 	rows  wire.Rows
 	since clock.Instant
+}
+
+// answers is how many pings of a replica were answered until an instant.
+type answers struct {
+	until clock.Instant
+	count int
 }
 
 type ping struct {
@@ -77,11 +87,14 @@ func (s *State) Start(now clock.Instant, view uint64, normal bool) {
 	n := s.cfg.Group.N()
 	*s = State{
 		cfg: s.cfg, view: view, normal: normal, proof: clock.Never, unanswered: clock.Never, total: s.total, stalled: s.stalled,
-		windowAt: now.Add(s.cfg.Window), reported: make([]time.Duration, n), trips: slices.Repeat([]time.Duration{unknown}, n),
+		windowAt: now.Add(s.cfg.Window), reported: make([]time.Duration, n), numbers: make([]uint64, n), number: s.number, answers: s.answers, trips: slices.Repeat([]time.Duration{unknown}, n),
 		bounds: slices.Repeat([]time.Duration{unknown}, n), sentBound: unknown, pingAt: now, checkAt: now.Add(s.cfg.Check),
 		pinged: s.pinged, answered: s.pinged,
 	}
 	s.trips[s.cfg.Self.Index()] = 0
+	if s.answers == nil {
+		s.answers = make([]answers, n)
+	}
 }
 
 // Normal says that ordering is on. Pings of before do not count: the leader may not have been in the view yet.
@@ -208,14 +221,25 @@ func (s *State) Advance(now clock.Instant, out *effect.Output) {
 	if now >= s.pingAt {
 		s.sendPing(now, out)
 	}
-	if tat := max(s.longest, s.previous); tat > s.sent+s.sent/16 || now >= s.sentAt.Add(s.cfg.Ping) {
+	if tat := max(s.longest, s.previous); s.worthReporting(tat) || now >= s.sentAt.Add(s.cfg.Ping) {
+		s.number++
 		s.sent, s.sentAt = tat, now
-		s.broadcast(out, wire.Bounded, &wire.Turnaround{View: s.view, Nanos: uint64(tat)})
+		s.broadcast(out, wire.Bounded, &wire.Turnaround{View: s.view, Number: s.number, Nanos: uint64(tat)})
 	}
 	if alpha := s.rank(s.trips, true); alpha != unknown && (s.sentBound == unknown || now >= s.boundAt.Add(s.cfg.Ping)) {
 		s.sentBound, s.boundAt = alpha, now
 		s.broadcast(out, wire.Bounded, &wire.Bound{View: s.view, Nanos: uint64(alpha)})
 	}
+}
+
+// worthReporting reports whether a turnaround is so much longer than the last one reported that others have to know at once: by a
+// sixteenth, or by anything if it is more than the leader may take.
+func (s *State) worthReporting(tat time.Duration) bool {
+	if tat <= s.sent+s.sent/16 {
+		_, _, limit := s.Turnaround()
+		return tat > s.sent && tat > limit
+	}
+	return true
 }
 
 // measureWaiting counts what the leader has not done yet, so that a silent one is noticed.

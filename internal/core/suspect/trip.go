@@ -21,10 +21,21 @@ func (s *State) sendPing(now clock.Instant, out *effect.Output) {
 	out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Timely, Msg: &wire.Ping{View: s.view, Seq: s.pinged}})
 }
 
-// OnPing answers at once.
-func (s *State) OnPing(env *wire.Envelope, out *effect.Output) {
+// mostPongs is how many pings of one peer are answered in a Ping interval: a correct one pings once in its own, and once more when
+// a view begins.
+const mostPongs = 16
+
+// OnPing answers at once, within limits: an answer has to be signed.
+func (s *State) OnPing(now clock.Instant, env *wire.Envelope, out *effect.Output) {
 	m := env.Msg.(*wire.Ping)
 	if m.View != s.view || env.Sender == s.cfg.Self {
+		return
+	}
+	a := &s.answers[env.Sender.Index()]
+	if now >= a.until {
+		*a = answers{until: now.Add(s.cfg.Ping)}
+	}
+	if a.count++; a.count > mostPongs {
 		return
 	}
 	pong := &wire.Pong{View: s.view, Dest: env.Sender, Seq: m.Seq}
@@ -67,10 +78,12 @@ func (s *State) OnBound(env *wire.Envelope) {
 	}
 }
 
-// OnTurnaround notes what another replica says of the leader.
+// OnTurnaround notes what another replica says of the leader. Its newest word counts, in whatever order they come: otherwise
+// whoever repeats an old one could hide or revive what it said.
 func (s *State) OnTurnaround(env *wire.Envelope) {
-	if m := env.Msg.(*wire.Turnaround); m.View == s.view {
-		s.reported[env.Sender.Index()] = duration(m.Nanos)
+	i := env.Sender.Index()
+	if m := env.Msg.(*wire.Turnaround); m.View == s.view && m.Number > s.numbers[i] {
+		s.reported[i], s.numbers[i] = duration(m.Nanos), m.Number
 	}
 }
 

@@ -113,6 +113,15 @@ func (s *State) choice() *resolved {
 	return nil
 }
 
+// Chosen is the bindings that the leader's REPLAY is for, without commits, as soon as they are known; nil before, and once the view
+// is installed.
+func (s *State) Chosen() *wire.Window {
+	if r := s.choice(); s.active && r != nil {
+		return &wire.Window{Resolution: r.resolution, Bindings: r.bindings}
+	}
+	return nil
+}
+
 // answer sends REPLAY-PREPARE with the complete states of the leader's list, and REPLAY-COMMIT with a replay certificate too
 // (addendum A2, A3). What we commit to is carried into later view changes from before it is signed.
 func (s *State) answer(out *effect.Output) {

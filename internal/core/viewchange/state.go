@@ -105,6 +105,16 @@ func (s *State) Ahead() uint64 {
 	return ahead
 }
 
+// Incomplete is how many delivered reports say that their senders executed more than we.
+func (s *State) Incomplete() (count int) {
+	for _, r := range s.reports {
+		if s.active && r != nil && r.Executed > s.executed {
+			count++
+		}
+	}
+	return count
+}
+
 // collect does what has become possible with the states that are here.
 func (s *State) collect(out *effect.Output) {
 	for i, r := range s.reports {

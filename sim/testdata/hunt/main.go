@@ -20,6 +20,11 @@ func main() {
 	flag.Parse()
 	found := false
 	var worlds, changed, views, bound, updates uint64
+	var held, heldWorlds, changes, nested, peaceful, stalled int
+	var most float64
+	var ratios [4]float64
+	var where [4]uint64
+	var closest sim.Report
 	for seed := *from; seed <= *to; seed++ {
 		o := sim.Options{Seed: seed, Timeout: *timeout}
 		if *trace {
@@ -30,6 +35,24 @@ func main() {
 		if r.Views > 1 {
 			changed++
 		}
+		if held += r.Held; r.Held > 0 {
+			heldWorlds++
+		}
+		changes, stalled = max(changes, r.Changes), stalled+r.Stalled
+		if r.Nested {
+			nested++
+		}
+		if r.Peaceful {
+			peaceful++
+		}
+		for i, c := range r.Closest {
+			if c > ratios[i] {
+				ratios[i], where[i] = c, r.Seed
+			}
+		}
+		if ratio := float64(r.Slowest) / float64(max(1, r.Bound)); ratio > most {
+			most, closest = ratio, r
+		}
 		if r.Violation != nil {
 			fmt.Printf("seed %d (%s) at %v: %s\n", seed, r.World, r.Violation.At, r.Violation.What)
 			if found = true; !*all {
@@ -39,6 +62,10 @@ func main() {
 	}
 	if *all {
 		fmt.Printf("%d worlds, %d with %d view changes, which bound %d ordinals; %d updates\n", worlds, changed, views, bound, updates)
+		fmt.Printf("%d updates of %d worlds held to the bound, the closest in seed %d: %v of %v; %d view changes at most; %d worlds with nested ones, %d peaceful; %d standstills\n",
+			held, heldWorlds, closest.Seed, closest.Slowest, closest.Bound, changes, nested, peaceful, stalled)
+		fmt.Printf("closest under correct leaders %.3f (seed %d), under others %.3f (seed %d), across views %.3f (seed %d); changes %.3f (seed %d)\n",
+			ratios[0], where[0], ratios[1], where[1], ratios[2], where[2], ratios[3], where[3])
 	}
 	if found {
 		os.Exit(1)
