@@ -34,6 +34,9 @@ func (w *world) work(n *node) {
 			}
 		}
 		n.workFree = max(n.workFree, w.now).Add(cost)
+		if n.correct() && w.calm.stage != raging {
+			w.calm.working = max(w.calm.working, n.workFree.Sub(w.now))
+		}
 		w.queue.push(event{at: n.workFree, kind: finish, node: n.id, done: &done})
 	}
 }

@@ -92,10 +92,10 @@ func draw(seed uint64) *plan {
 	drawJudgement(rng, p)
 	drawQuiet(later, p)
 	drawServing(later, p)
+	drawRepair(rand.New(rand.NewPCG(seed, 4)), p)
 	if p.judged {
 		p.setLimits()
 	}
-	drawRepair(rand.New(rand.NewPCG(seed, 4)), p)
 	return p
 }
 
