@@ -46,6 +46,7 @@ func Behaviours() []Behaviour {
 		flood(), replay(), late(), frame(), omitRows(), staleRows(), forgeRows(), twoProposals(), proposeToOne(),
 		proposalToTheRest(), delay(), silentChange(), halfChange(), replayToOne(), twoReplays(), twoReports(), lyingReports(),
 		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(),
+		wrongParts(), floodParts(), needy(), frameParts(),
 	}
 }
 
