@@ -16,6 +16,7 @@ import (
 	"github.com/primebft/prime/app"
 	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/threshold/bls"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -46,7 +47,18 @@ func newPlan(tb testing.TB, f, k int, change func(*config.Cluster, *config.Node)
 	if change != nil {
 		change(&c, &n)
 	}
-	if _, err := config.Create(p.dir, c, n); err != nil {
+	var secrets [][]byte
+	if c.Proof == config.ProofBLS {
+		keys, err := bls.Deal(p.group.N(), p.group.Quorum())
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for i := range c.Replicas {
+			c.Replicas[i].ShareKey = keys.Public[i]
+		}
+		secrets = keys.Secrets
+	}
+	if _, err := config.CreateWith(p.dir, c, n, secrets); err != nil {
 		tb.Fatal(err)
 	}
 	return p

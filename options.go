@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/primebft/prime/internal/node"
+	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/transport"
 	"github.com/primebft/prime/transport/mesh"
 )
@@ -19,7 +20,9 @@ type options struct {
 	wrap      func(transport.Transport) (transport.Transport, error)
 	log       *slog.Logger
 	noClients bool
+	threshold threshold.Scheme
 	check     bool
+	machine   node.Wrap
 	peers     net.Listener
 	clients   net.Listener
 }
@@ -46,8 +49,17 @@ func WithListeners(peers, clients net.Listener) Option {
 // WithoutClients opens no port for clients: only the program itself submits.
 func WithoutClients() Option { return func(o *options) { o.noClients = true } }
 
+// WithThreshold gives the replica the threshold signature scheme of a cluster whose setting proof asks for one, for example
+// bls.Scheme{} of package threshold/bls. In a cluster whose proofs are lists it makes no difference. It is an option, so that
+// programs that do not need such a scheme do not contain it.
+func WithThreshold(s threshold.Scheme) Option { return func(o *options) { o.threshold = s } }
+
 // WithChecks verifies the costly invariants of the protocol too, at every step.
 func WithChecks() Option { return func(o *options) { o.check = true } }
+
+// WithMachine puts something around the protocol core. It is for this project's own command, which lets replicas misbehave in
+// demonstrations; other programs have no name for what it takes.
+func WithMachine(wrap node.Wrap) Option { return func(o *options) { o.machine = wrap } }
 
 func newOptions(list []Option) *options {
 	o := &options{log: slog.New(slog.DiscardHandler)}

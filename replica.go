@@ -64,7 +64,9 @@ func Open(cfg Config, a app.Application, options ...Option) (*Replica, error) {
 		return nil, errors.Join(err, o.close())
 	}
 	o.peers = nil // the transport closes it
-	n, err := node.Open(cfg, a, node.Options{Transport: net, Log: o.log, Check: o.check})
+	n, err := node.Open(cfg, a, node.Options{
+		Transport: net, Log: o.log, Threshold: o.threshold, Check: o.check, Wrap: o.machine,
+	})
 	if err != nil {
 		return nil, errors.Join(err, o.close())
 	}

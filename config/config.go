@@ -12,6 +12,7 @@ type Config struct {
 	Cluster Cluster // the same at every replica
 	Node    Node    // this replica's own
 	Key     ed25519.PrivateKey
+	Share   Share  // this replica's key share; only in a cluster whose proofs are threshold signatures
 	Dir     string // the replica's folder: marker, lock, socket
 }
 
@@ -37,6 +38,7 @@ type Cluster struct {
 	F, K         int        // f compromised, k unavailable
 	Auth         Auth       //
 	Verification string     // VerificationRule
+	Proof        Proof      // what challenges a new leader; empty is ProofList
 	AnyClient    bool       // any key may be a client; otherwise only those listed
 	Clients      [][32]byte // Ed25519 public keys admitted as clients; replicas' own keys always are
 	Limits       Limits
@@ -49,6 +51,8 @@ type Replica struct {
 	PeerAddress   string // host:port for other replicas
 	ClientAddress string // host:port for clients
 	PublicKey     ed25519.PublicKey
+	ShareKey      []byte // public key share, in a cluster whose proofs are threshold signatures
+	DealingKey    []byte // in a public file only: what others encrypt dealings of key shares to
 }
 
 // Limits are sizes that all replicas must agree on.

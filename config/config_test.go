@@ -97,7 +97,8 @@ func TestEveryFieldIsASetting(t *testing.T) {
 	t.Parallel()
 	tables(t, &Node{}, nodeSettings, nil)
 	tables(t, &Cluster{}, clusterSettings, []string{"AnyClient", "Clients", "Replicas", "ID"})
-	tables(t, &Replica{}, replicaSettings, []string{"PublicKey"}) // ID and PublicKey: hex32 has no pointer to compare
+	tables(t, &Replica{}, publicSettings, []string{"PublicKey", "ShareKey"})
+	tables(t, &Replica{}, replicaSettings, []string{"PublicKey", "DealingKey"}) // ID and PublicKey: hex32 has no pointer to compare
 }
 
 func tables[T any](t *testing.T, v *T, settings []setting[T], others []string) {

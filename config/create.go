@@ -60,7 +60,18 @@ func Addresses(id, base int, h Host) Replica {
 // Create makes a cluster folder in one step, or nothing at all: dir/cluster.toml and one self-contained folder dir/r1 …
 // dir/rn. c says everything but id, epoch, verification rule and keys, which are made here; node is what every node.toml
 // says but for the id. A folder that exists is refused and left as it is.
-func Create(dir string, c Cluster, node Node) (Cluster, error) {
+func Create(dir string, c Cluster, node Node) (Cluster, error) { return CreateWith(dir, c, node, nil) }
+
+// CreateWith is Create for a cluster whose proofs are threshold signatures: c has the public key shares, and secrets those of
+// the replicas, r1's first.
+func CreateWith(dir string, c Cluster, node Node, secrets [][]byte) (Cluster, error) {
+	if c.Proof == "" {
+		c.Proof = ProofList
+	}
+	if c.threshold() != (len(secrets) > 0) || c.threshold() && len(secrets) != len(c.Replicas) {
+		return Cluster{}, fault("proof", "give every replica's key share if it is \"bls\", and none if it is \"list\"",
+			"%d key shares for %d replicas and proof = %q", len(secrets), len(c.Replicas), c.Proof)
+	}
 	keys := make([]ed25519.PrivateKey, len(c.Replicas))
 	replicas := make([]Replica, len(c.Replicas))
 	for i, r := range c.Replicas {
@@ -85,7 +96,11 @@ func Create(dir string, c Cluster, node Node) (Cluster, error) {
 				return err
 			}
 			node.ID = r.ID
-			if err := writeReplicaFolder(folder, c, node, keys[i]); err != nil {
+			var secret []byte
+			if secrets != nil {
+				secret = secrets[i]
+			}
+			if err := writeReplicaFolder(folder, c, node, keys[i], secret); err != nil {
 				return err
 			}
 		}
@@ -99,13 +114,21 @@ func Create(dir string, c Cluster, node Node) (Cluster, error) {
 
 // Keygen makes the folder of one replica with a new private key and the public file that the others need: the first half of
 // making a cluster whose private keys never travel. r has no key yet. It returns the path of the public file.
-func Keygen(dir string, r Replica) (Replica, string, error) {
+func Keygen(dir string, r Replica) (Replica, string, error) { return KeygenWith(dir, r, nil) }
+
+// KeygenWith is Keygen for a cluster whose proofs will be threshold signatures: dealing makes DealingKey of the private key.
+func KeygenWith(dir string, r Replica, dealing func(ed25519.PrivateKey) ([]byte, error)) (Replica, string, error) {
 	public, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return Replica{}, "", err
 	}
 	r.PublicKey = public
-	if problems := checkAll(&r, replicaSettings, ""); len(problems) > 0 {
+	if dealing != nil {
+		if r.DealingKey, err = dealing(key); err != nil {
+			return Replica{}, "", err
+		}
+	}
+	if problems := checkAll(&r, publicSettings, ""); len(problems) > 0 {
 		return Replica{}, "", join(problems)
 	}
 	name := fmt.Sprintf("r%d.public.toml", r.ID)

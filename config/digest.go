@@ -8,7 +8,7 @@ import (
 )
 
 // Digest is a hash over what replicas must agree on: name, id, epoch, sizes, authentication, the verification rule, clients,
-// limits, and the replicas' ids and keys. It does not cover addresses, nor anything of Node, so these can be changed one
+// limits, the form of proofs, and the replicas' ids, keys and key shares. It does not cover addresses, nor anything of Node, so these can be changed one
 // replica at a time. Replicas exchange it when they connect; the order of clients and replicas makes no difference.
 func (c Cluster) Digest() [32]byte {
 	b := []byte("prime: cluster configuration, version 1\x00")
@@ -47,6 +47,12 @@ func (c Cluster) Digest() [32]byte {
 	for _, r := range replicas {
 		u64(r.ID)
 		str(string(r.PublicKey))
+	}
+	if c.threshold() {
+		str(string(c.Proof))
+		for _, r := range replicas {
+			str(string(r.ShareKey))
+		}
 	}
 	return sha256.Sum256(b)
 }

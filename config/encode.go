@@ -47,7 +47,7 @@ func (c Cluster) Encode() []byte {
 	b.WriteString("\n# The replicas, by ascending id: where others find each, where clients find it, and its public key.\n")
 	for i := range c.Replicas {
 		b.WriteString("[[replica]]\n")
-		writeReplica(&b, &c.Replicas[i])
+		writeReplica(&b, &c.Replicas[i], replicaSettings)
 		b.WriteString("\n")
 	}
 	return append(bytes.TrimRight(b.Bytes(), "\n"), '\n')
@@ -92,10 +92,13 @@ func writeSetting[T any](b *bytes.Buffer, v *T, s setting[T], silent bool) {
 	fmt.Fprintf(b, "%s = %s\n", s.key, s.at(v).literal())
 }
 
-// writeReplica writes the settings of one replica, without comments.
-func writeReplica(b *bytes.Buffer, r *Replica) {
-	for _, s := range replicaSettings {
-		fmt.Fprintf(b, "%s = %s\n", s.key, s.at(r).literal())
+// writeReplica writes the settings of one replica, without comments, and without those that it does not need and does not
+// have.
+func writeReplica(b *bytes.Buffer, r *Replica, settings []setting[Replica]) {
+	for _, s := range settings {
+		if literal := s.at(r).literal(); s.required || literal != quote("") {
+			fmt.Fprintf(b, "%s = %s\n", s.key, literal)
+		}
 	}
 }
 
@@ -104,7 +107,7 @@ func (r Replica) EncodePublic() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# The public file of replica r%d: hand it to every machine of the cluster, then run prime join on each.\n", r.ID)
 	b.WriteString("# Nothing in it is secret, but whoever can change it on the way can put another key in its place: compare hashes.\n")
-	writeReplica(&b, &r)
+	writeReplica(&b, &r, publicSettings)
 	return b.Bytes()
 }
 
@@ -119,7 +122,7 @@ func ParsePublic(file string, data []byte) (Replica, error) {
 		return Replica{}, err
 	}
 	var r Replica
-	fill(d, &r, replicaSettings, d.tree, "")
-	d.check(join(checkAll(&r, replicaSettings, "")))
+	fill(d, &r, publicSettings, d.tree, "")
+	d.check(join(checkAll(&r, publicSettings, "")))
 	return r, join(d.problems)
 }

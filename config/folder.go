@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -24,15 +25,18 @@ func Load(dir string) (Config, error) {
 			Remedy: "give one of its replicas' folders, for example " + filepath.Join(dir, "r1")}
 	}
 	c := Config{Dir: dir}
-	var errs [4]error
+	var errs [5]error
 	c.Cluster, errs[0] = LoadCluster(filepath.Join(dir, ClusterFile))
 	c.Node, errs[1] = loadFile(filepath.Join(dir, NodeFile), ParseNode)
 	c.Key, errs[2] = ReadKey(filepath.Join(dir, KeyFile))
 	errs[3] = exposed(dir)
+	if errs[0] == nil && c.Cluster.threshold() {
+		c.Share, errs[4] = ReadShare(filepath.Join(dir, ShareFile))
+	}
 	if errors.Join(errs[0], errs[1]) == nil {
 		for _, p := range c.crossCheck() {
-			if p.File == KeyFile && errs[2] != nil {
-				continue // what ReadKey found says more
+			if p.File == KeyFile && errs[2] != nil || p.File == ShareFile && errs[4] != nil {
+				continue // what ReadKey or ReadShare found says more
 			}
 			p.File = filepath.Join(dir, p.File)
 			p.Line = lineOf(p)
@@ -124,7 +128,7 @@ func exposed(dir string) error {
 	}
 	var problems []*Problem
 	for _, e := range entries {
-		if filepath.Ext(e.Name()) != ".key" || e.Name() == KeyFile { // that one is ReadKey's
+		if filepath.Ext(e.Name()) != ".key" || e.Name() == KeyFile || e.Name() == ShareFile { // those are ReadKey's and ReadShare's
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
@@ -184,7 +188,8 @@ func (c Cluster) difference(other Cluster) string {
 		return "clients"
 	}
 	for i, r := range c.Replicas {
-		if i >= len(other.Replicas) || r.ID != other.Replicas[i].ID || !r.PublicKey.Equal(other.Replicas[i].PublicKey) {
+		if i >= len(other.Replicas) || r.ID != other.Replicas[i].ID || !r.PublicKey.Equal(other.Replicas[i].PublicKey) ||
+			!bytes.Equal(r.ShareKey, other.Replicas[i].ShareKey) {
 			return element("replica", i+1)
 		}
 	}
@@ -250,9 +255,14 @@ func newFolder(dir, remedy string, mode fs.FileMode, fill func(tmp string) error
 	return syncDir(parent)
 }
 
-// writeReplicaFolder fills the folder of one replica.
-func writeReplicaFolder(dir string, c Cluster, n Node, key ed25519.PrivateKey) error {
-	return errors.Join(
+// writeReplicaFolder fills the folder of one replica. secret is its key share, nil if the cluster has none.
+func writeReplicaFolder(dir string, c Cluster, n Node, key ed25519.PrivateKey, secret []byte) error {
+	var share error
+	if secret != nil {
+		r, _ := c.Replica(n.ID)
+		share = WriteShare(filepath.Join(dir, ShareFile), Share{Public: r.ShareKey, Secret: secret}, fmt.Sprintf("replica r%d", n.ID))
+	}
+	return errors.Join(share,
 		writeNew(filepath.Join(dir, ClusterFile), c.Encode(), 0o644),
 		writeNew(filepath.Join(dir, NodeFile), n.Encode(), 0o644),
 		WriteKey(filepath.Join(dir, KeyFile), key, fmt.Sprintf("replica r%d", n.ID)),

@@ -17,11 +17,17 @@ import (
 // files and the same c, in any order, writes the same cluster.toml: the cluster's id is a hash of them. Input that does not
 // fit together is refused by name, and nothing is written then.
 func Join(dir string, c Cluster, node Node, files []string) (Config, error) {
+	return JoinWith(dir, c, node, files, nil)
+}
+
+// JoinWith is Join for a cluster whose proofs are threshold signatures, whose key shares are made by shares. The cluster's id is
+// a hash of the public ones too.
+func JoinWith(dir string, c Cluster, node Node, files []string, shares SharesFunc) (Config, error) {
 	if p := reachable(dir); p != nil {
 		p.Remedy = "make the folder with prime keygen first"
 		return Config{}, p
 	}
-	for _, name := range []string{ClusterFile, NodeFile} {
+	for _, name := range []string{ClusterFile, NodeFile, ShareFile} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 			return Config{}, &Problem{File: filepath.Join(dir, name), What: "it exists already: this replica has joined a cluster",
 				Remedy: "nothing was touched; make a new folder with prime keygen to join another"}
@@ -31,13 +37,15 @@ func Join(dir string, c Cluster, node Node, files []string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	members, err := readPublic(files)
+	members, err := ReadMembers(files)
 	if err != nil {
 		return Config{}, err
 	}
+	if c.Proof == "" {
+		c.Proof = ProofList
+	}
 	c.Replicas = members
 	c.Epoch, c.Verification = 1, VerificationRule
-	c.ID = joinID(c)
 	own := slices.IndexFunc(members, func(r Replica) bool { return r.PublicKey.Equal(key.Public()) })
 	if own < 0 {
 		return Config{}, &Problem{File: filepath.Join(dir, KeyFile), What: "its public key is in none of the public files",
@@ -45,20 +53,66 @@ func Join(dir string, c Cluster, node Node, files []string) (Config, error) {
 	}
 	node.ID = members[own].ID
 	joined := Config{Cluster: c, Node: node, Key: key, Dir: dir}
+	if c.threshold() {
+		if err := joined.makeShares(shares); err != nil {
+			return Config{}, err
+		}
+	}
+	joined.Cluster.ID = joinID(joined.Cluster)
+	for i := range joined.Cluster.Replicas {
+		joined.Cluster.Replicas[i].DealingKey = nil // it has served
+	}
 	if err := joined.Validate(); err != nil {
 		return Config{}, err
 	}
 	return joined, joined.store()
 }
 
-// store writes what Join decided, both files or neither.
+// makeShares has the key shares made, of members that fit everything else.
+func (c *Config) makeShares(shares SharesFunc) error {
+	plain := *c
+	plain.Cluster.Proof, plain.Cluster.ID = ProofList, [32]byte{1}
+	if err := plain.Validate(); err != nil {
+		return err
+	}
+	g, err := c.Cluster.Group()
+	if err != nil {
+		return err
+	}
+	if shares == nil {
+		return fault("proof", "use prime join, or set it to \"list\"", "%q needs key shares, and nothing is given that makes them", c.Cluster.Proof)
+	}
+	public, secret, err := shares(g.Quorum(), c.Cluster.Replicas, c.Node.ID, c.Key)
+	if err != nil {
+		return err
+	}
+	if len(public) != len(c.Cluster.Replicas) {
+		return fmt.Errorf("%d public key shares were made for %d replicas", len(public), len(c.Cluster.Replicas))
+	}
+	for i := range public {
+		c.Cluster.Replicas[i].ShareKey = public[i]
+	}
+	c.Share = Share{Public: public[c.Node.ID-1], Secret: secret}
+	return nil
+}
+
+// store writes what Join decided, all files or none.
 func (c Config) store() error {
-	cluster, node := filepath.Join(c.Dir, ClusterFile), filepath.Join(c.Dir, NodeFile)
+	cluster, node, share := filepath.Join(c.Dir, ClusterFile), filepath.Join(c.Dir, NodeFile), filepath.Join(c.Dir, ShareFile)
 	if err := writeNew(node, c.Node.Encode(), 0o644); err != nil {
 		return unwritable(node, err)
 	}
+	if c.Cluster.threshold() {
+		if err := WriteShare(share, c.Share, fmt.Sprintf("replica r%d", c.Node.ID)); err != nil {
+			os.Remove(node)
+			return unwritable(share, err)
+		}
+	}
 	if err := writeNew(cluster, c.Cluster.Encode(), 0o644); err != nil {
 		os.Remove(node)
+		if c.Cluster.threshold() {
+			os.Remove(share)
+		}
 		return unwritable(cluster, err)
 	}
 	return syncDir(c.Dir)
@@ -72,8 +126,8 @@ func unwritable(file string, err error) error {
 	return fmt.Errorf("%s: %w", file, err)
 }
 
-// readPublic reads everybody's public files; the result is by ascending id. What two files disagree about is named.
-func readPublic(files []string) ([]Replica, error) {
+// ReadMembers reads everybody's public files; the result is by ascending id. What two files disagree about is named.
+func ReadMembers(files []string) ([]Replica, error) {
 	var (
 		members []Replica
 		errs    []error

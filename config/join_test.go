@@ -87,10 +87,14 @@ func TestJoinBindsItsInput(t *testing.T) {
 	base := Cluster{Name: "a", Auth: AuthReplica, Limits: DefaultLimits(), Replicas: []Replica{r}}
 	seen := map[[32]byte]bool{joinID(base): true}
 	for what, change := range map[string]func(*Cluster){
-		"name":    func(c *Cluster) { c.Name = "b" },
-		"auth":    func(c *Cluster) { c.Auth = AuthClient },
-		"address": func(c *Cluster) { c.Replicas = []Replica{{r.ID, "192.0.2.9:1", r.ClientAddress, r.PublicKey}} },
-		"key":     func(c *Cluster) { c.Replicas = []Replica{{r.ID, r.PeerAddress, r.ClientAddress, make([]byte, 32)}} },
+		"name": func(c *Cluster) { c.Name = "b" },
+		"auth": func(c *Cluster) { c.Auth = AuthClient },
+		"address": func(c *Cluster) {
+			c.Replicas = []Replica{{ID: r.ID, PeerAddress: "192.0.2.9:1", ClientAddress: r.ClientAddress, PublicKey: r.PublicKey}}
+		},
+		"key": func(c *Cluster) {
+			c.Replicas = []Replica{{ID: r.ID, PeerAddress: r.PeerAddress, ClientAddress: r.ClientAddress, PublicKey: make([]byte, 32)}}
+		},
 	} {
 		c := base
 		change(&c)

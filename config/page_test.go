@@ -34,9 +34,9 @@ func configurationPage() []byte {
 	b.WriteString("# Configuration\n\n" +
 		"Made from the settings by `go test ./config -run ConfigurationPage -rewrite`; do not edit.\n\n" +
 		"A replica's folder holds `cluster.toml`, the same at every replica, `node.toml`, its own, and `replica.key`, its private\n" +
-		"key (mode 0600). `prime init` writes them with comments, `prime config check` names every fault in them, and\n" +
-		"`prime config show` shows what holds. Durations are text like `\"2ms\"`; sizes are text like `\"64KiB\"` or numbers of bytes.\n" +
-		"A setting that does not exist is an error.\n\n" +
+		"key (mode 0600); if proofs are threshold signatures, also `share.key`, its key share (mode 0600). `prime init` writes\n" +
+		"them with comments, `prime config check` names every fault in them, and `prime config show` shows what holds. Durations are\n" +
+		"text like `\"2ms\"`; sizes are text like `\"64KiB\"` or numbers of bytes. A setting that does not exist is an error.\n\n" +
 		"## cluster.toml\n\n" +
 		"Replicas compare a digest over all of it but the addresses when they connect, and refuse each other if it differs.\n\n" +
 		"| setting | in a new cluster | meaning |\n|---|---|---|\n")
@@ -49,7 +49,7 @@ func configurationPage() []byte {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.path(), value, flat(s.doc))
 	}
 	b.WriteString("| `clients` | `\"any\"` on one machine, else `[]` | Public keys of clients, or `\"any\"`; the replicas' own keys may always submit. |\n" +
-		"| `[[replica]]` | | Each replica, by ascending id: `id`, `peers` and `clients` (the addresses at which others reach it), `public_key`. |\n\n" +
+		"| `[[replica]]` | | Each replica, by ascending id: `id`, `peers` and `clients` (the addresses at which others reach it), `public_key`; with `proof = \"bls\"` also `share_key`, the public half of its key share. |\n\n" +
 		"## node.toml\n\n" +
 		"`preset` names the values that hold where the file is silent. Nothing here has to agree between replicas.\n\n" +
 		"| setting | local | lan | wan | meaning |\n|---|---|---|---|---|\n")

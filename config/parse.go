@@ -204,7 +204,7 @@ func ParseCluster(file string, data []byte) (Cluster, error) {
 	if err != nil {
 		return Cluster{}, err
 	}
-	c := Cluster{Limits: DefaultLimits()}
+	c := Cluster{Limits: DefaultLimits(), Proof: ProofList}
 	fill(d, &c, clusterSettings, d.tree, "", "clients", "replica")
 	d.clients(&c)
 	for i, tree := range d.tables("replica") {

@@ -79,22 +79,22 @@ func LAN() Node {
 	}
 }
 
-// WAN is a Node for replicas at several sites: it sends fewer, larger messages, as often as the original does, and waits
-// longer before it repeats them.
+// WAN is a Node for replicas at several sites: it sends fewer, larger messages, at most 17 ordinals per second, so that links of 10
+// Mbit/s have room for data, and waits longer before it repeats them (docs/adr/0011-wide-area-pacing.md).
 func WAN() Node {
 	n := LAN()
 	n.Preset = PresetWAN
 	n.Timing = Timing{
-		Request:    2 * time.Millisecond,
-		Ack:        6 * time.Millisecond,
-		Summary:    6 * time.Millisecond,
-		Matrix:     6 * time.Millisecond,
-		Propose:    20 * time.Millisecond,
+		Request:    20 * time.Millisecond,
+		Ack:        25 * time.Millisecond,
+		Summary:    25 * time.Millisecond,
+		Matrix:     25 * time.Millisecond,
+		Propose:    60 * time.Millisecond,
 		Retransmit: 2 * time.Second,
 		Fetch:      200 * time.Millisecond,
 		Drain:      5 * time.Second,
 	}
-	n.Suspect.Delta = 50 * time.Millisecond
+	n.Suspect.Delta = 90 * time.Millisecond
 	n.Suspect.Floor = 100 * time.Millisecond
 	n.Suspect.Ping = 500 * time.Millisecond
 	n.Suspect.Check = 20 * time.Millisecond

@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/ed25519"
+	"slices"
 	"time"
 )
 
@@ -41,6 +42,13 @@ var clusterSettings = []setting[Cluster]{
 	}},
 	{"", "verification", true, "The rule by which every replica decides whether a signature is valid. This version has one.",
 		func(c *Cluster) value { return text{&c.Verification, oneOf(VerificationRule)} }},
+	{"", "proof", false, "What challenges a new leader: \"list\", a list of the replicas' signatures, or \"bls\", one threshold signature,\n" +
+		"for which every replica has a key share (share.key in its folder).", func(c *Cluster) value {
+		if c.Proof == "" {
+			c.Proof = ProofList
+		}
+		return text{(*string)(&c.Proof), oneOf(string(ProofList), string(ProofBLS))}
+	}},
 
 	{"limits", "update_bytes", false, "Largest update; at most 1MiB.",
 		func(c *Cluster) value { return size{&c.Limits.UpdateBytes, 1, mib} }},
@@ -70,7 +78,12 @@ var replicaSettings = []setting[Replica]{
 	{"", "public_key", true, "", func(r *Replica) value {
 		return hex32{func() []byte { return r.PublicKey }, func(b []byte) { r.PublicKey = ed25519.PublicKey(b) }}
 	}},
+	{"", "share_key", false, "", func(r *Replica) value { return hexBytes{&r.ShareKey, publicShare} }},
 }
+
+// publicSettings are the settings of a replica's public file: those that it knows itself.
+var publicSettings = append(slices.Clone(replicaSettings[:len(replicaSettings)-1]), setting[Replica]{"", "dealing_key", false, "",
+	func(r *Replica) value { return hexBytes{&r.DealingKey, 32} }})
 
 // nodeSettings are the settings of node.toml.
 var nodeSettings = []setting[Node]{

@@ -15,6 +15,7 @@ const (
 	ClusterFile = "cluster.toml" // in both: the same everywhere
 	NodeFile    = "node.toml"    // in a replica's folder
 	KeyFile     = "replica.key"  // in a replica's folder: the private key, mode 0600
+	ShareFile   = "share.key"    // in a replica's folder, if proofs are threshold signatures: its key share, mode 0600
 )
 
 // Group is the sizes of the cluster's group.
@@ -54,6 +55,7 @@ func (c Config) crossCheck() []*Problem {
 			"replicas and clients are both to be served at %s", peers)})...)
 	}
 	problems = append(problems, named(NodeFile, c.checkRoom())...)
+	problems = append(problems, c.checkShare(self)...)
 	if len(c.Key) != ed25519.PrivateKeySize {
 		return append(problems, &Problem{File: KeyFile, What: "there is no private key", Remedy: "make one with prime keygen"})
 	}
@@ -179,6 +181,7 @@ func (c Cluster) Validate() error {
 			"%d is less than ordinal_window, %d", c.Limits.History, c.Limits.OrdinalWindow))
 	}
 	problems = append(problems, c.checkClients()...)
+	problems = append(problems, c.checkShares()...)
 	return join(append(problems, c.checkReplicas()...))
 }
 

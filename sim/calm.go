@@ -23,19 +23,24 @@ const (
 
 // calm is what is demanded of a world whose storm is over (protocol-core.md 11.2).
 type calm struct {
-	stage    stage
-	until    clock.Instant // when the stage has to be over
-	probes   []group.ID    // who still has to introduce a probe
-	nextSeq  uint64        // of the client whose updates are held to the bound
-	working  time.Duration // the longest that a job of a correct replica took
-	signing  time.Duration // the longest that a message of a correct replica waited to be signed
-	held     held
-	done     uint64        // how far everybody was when it last rose
-	ordinals int           // when rest began
-	end      clock.Instant // when a world with attackers has to be at rest at last
-	since    clock.Instant // when rest began
-	sends    []int         // by replica: sends since then
-	sessions [32]byte      // of the first replica that apart looked at
+	stage   stage
+	until   clock.Instant // when the stage has to be over
+	probes  []group.ID    // who still has to introduce a probe
+	nextSeq uint64        // of the client whose updates are held to the bound
+	working time.Duration // the longest that a job of a correct replica took
+	signing time.Duration // the longest that a message of a correct replica waited to be signed
+	held    held
+
+	starved      bool // replicas were starved of their processors
+	starvedFrom  clock.Instant
+	starvedUntil clock.Instant // when they have to have replaced the leader at the latest; 0: they have
+	starvedView  uint64
+	done         uint64        // how far everybody was when it last rose
+	ordinals     int           // when rest began
+	end          clock.Instant // when a world with attackers has to be at rest at last
+	since        clock.Instant // when rest began
+	sends        []int         // by replica: sends since then
+	sessions     [32]byte      // of the first replica that apart looked at
 }
 
 // Intervals of inspection, and how long the stages may take, in repetitions of the slowest replica.
@@ -138,8 +143,10 @@ func (w *world) inspect() {
 		case len(w.calm.held.waiting) > 0:
 		case w.calm.stage == probing:
 			w.nextProbe()
+		case w.calm.starvedUntil != 0:
+			w.starving()
 		case w.now >= w.calm.held.until:
-			w.beginRest()
+			w.ends()
 		}
 	case resting:
 		w.rest(late)

@@ -10,6 +10,7 @@ import (
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/invariant"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/internal/work"
@@ -66,8 +67,11 @@ func (w *world) build() error {
 	for i := range incarnations {
 		incarnations[i] = 1 + uint32(i%3) // any numbers will do, but they must not be mixed up
 	}
-	var err error
-	if w.keys, err = newIdentities(p.group, epoch, incarnations, p.auth, w.options.RealSignatures); err != nil {
+	shares, err := w.openShares(p.group)
+	if err != nil {
+		return err
+	}
+	if w.keys, err = newIdentities(p.group, epoch, incarnations, p.auth, w.options.RealSignatures, shares[0]); err != nil {
 		return err
 	}
 	w.header = make([]wire.Header, p.group.N())
@@ -79,6 +83,7 @@ func (w *world) build() error {
 		if n.signer, err = w.keys.signer(id); err != nil {
 			return err
 		}
+		n.signer.UseThreshold(shares[id])
 		if n.machine, err = w.machine(p.config(id, incarnations)); err != nil {
 			return err
 		}
@@ -117,10 +122,26 @@ func (w *world) attach(n *node, incarnations []uint32) {
 		Pause: n.plan.timing.Retransmit/4 + time.Millisecond, Rand: rand.New(rand.NewPCG(w.options.Seed, 100+uint64(n.id))),
 	}
 	host.Sign = func(m wire.Message) *wire.Envelope {
-		env := wire.NewEnvelope(w.header[n.id.Index()], m)
+		env := wire.NewEnvelope(w.header[n.id.Index()], n.signer.Complete(m))
 		n.signer.Sign([]*wire.Envelope{env})
 		w.ledger.said(env)
 		return env
+	}
+	for i := range w.plan.replicas {
+		if len(w.plan.replicas[i].attacks) > 0 {
+			host.Allies = host.Allies.With(group.FromIndex(i))
+		}
+	}
+	host.SignAs = func(ally group.ID, m wire.Message) *wire.Envelope {
+		env := wire.NewEnvelope(w.header[ally.Index()], m)
+		w.nodes[ally.Index()].signer.Sign([]*wire.Envelope{env})
+		w.ledger.said(env)
+		return env
+	}
+	host.Twin = func() core.Machine {
+		twin, err := w.machine(w.plan.config(n.id, incarnations))
+		invariant.Assert(err == nil, "%s was possible once, and not again: %v", n.id, err)
+		return twin
 	}
 	correct := n.machine
 	for _, name := range n.plan.attacks {
@@ -221,7 +242,7 @@ func (w *world) sign(n *node) clock.Instant {
 	n.batch = n.batch[:0]
 	for i := range n.out.Sends {
 		if m := n.out.Sends[i].Msg; m != nil {
-			n.batch = append(n.batch, wire.NewEnvelope(w.header[n.id.Index()], m))
+			n.batch = append(n.batch, wire.NewEnvelope(w.header[n.id.Index()], n.signer.Complete(m)))
 		}
 	}
 	if len(n.batch) == 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/threshold"
 )
 
 // identities are the keys of a world: who can sign, and how everybody checks it. Everything is done by package sign as in a
@@ -21,14 +22,15 @@ type identities struct {
 }
 
 // newIdentities makes the keys of a world: real ones, or such as only checksum knows.
-func newIdentities(g group.Group, epoch uint32, incarnations []uint32, clientAuth, realKeys bool) (*identities, error) {
+func newIdentities(g group.Group, epoch uint32, incarnations []uint32, clientAuth, realKeys bool,
+	shares threshold.Group) (*identities, error) {
 	id := &identities{scheme: checksum{}}
 	copy(id.cluster[:], "a simulated cluster")
 	if realKeys {
 		id.scheme = sign.Ed25519{}
 	}
 	m := sign.Membership{Cluster: id.cluster, Group: g, Epoch: epoch, Incarnations: incarnations, AnyClient: true,
-		ClientAuth: clientAuth}
+		ClientAuth: clientAuth, Threshold: shares}
 	for i := range g.N() {
 		key := privateKey(fmt.Sprintf("replica %d", i), realKeys)
 		id.keys = append(id.keys, key)

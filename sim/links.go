@@ -65,7 +65,11 @@ func (p *netPlan) instant() *netPlan {
 // depart lets a message come to its link. Its class is in arg.
 func (l *links) depart(e *event) {
 	sent := *e
-	l.ports[e.from.Index()].Offer(l.world.now, int(e.node), wire.Class(e.arg), len(e.env.Raw), &sent)
+	offer := l.ports[e.from.Index()].Offer
+	if e.env.Kind.Yields() {
+		offer = l.ports[e.from.Index()].OfferLast
+	}
+	offer(l.world.now, int(e.node), wire.Class(e.arg), len(e.env.Raw), &sent)
 	l.arm(e.from)
 }
 

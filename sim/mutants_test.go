@@ -59,14 +59,15 @@ func TestHuntFindsNothingWithoutABug(t *testing.T) {
 // mutant is a planted bug.
 type mutant struct {
 	why   string
+	fails []string // tests that have to fail because of it: the package, a space, the test's name; see TestDefectiveRules
 	edits []edit
 }
 
 // edit replaces the only occurrence of the lines old in file by new.
 type edit struct{ file, old, new string }
 
-// readMutant reads a bug: a line "why: …", then for each edit "file: …", a line "--- old", the old text, a line "--- new" and
-// the new text.
+// readMutant reads a bug: a line "why: …", any number of lines "fails: …", then for each edit "file: …", a line "--- old", the
+// old text, a line "--- new" and the new text.
 func readMutant(t *testing.T, name string) (m mutant) {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -78,6 +79,8 @@ func readMutant(t *testing.T, name string) (m mutant) {
 		switch trimmed := strings.TrimSpace(line); {
 		case strings.HasPrefix(line, "why: "):
 			m.why = strings.TrimPrefix(trimmed, "why: ")
+		case strings.HasPrefix(line, "fails: "):
+			m.fails = append(m.fails, strings.TrimPrefix(trimmed, "fails: "))
 		case strings.HasPrefix(line, "file: "):
 			m.edits, into = append(m.edits, edit{file: strings.TrimPrefix(trimmed, "file: ")}), nil
 		case trimmed == "--- old" && len(m.edits) > 0:
@@ -104,11 +107,30 @@ func readMutant(t *testing.T, name string) (m mutant) {
 // buildMutant builds the hunt with a bug and returns the binary.
 func buildMutant(t *testing.T, m mutant) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir, root := t.TempDir(), root(t)
+	binary := filepath.Join(dir, "hunt")
+	build := exec.Command("go", "build", "-overlay", plant(t, m, dir, root), "-o", binary, "./sim/testdata/hunt")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("the bug does not compile: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// root is the folder of the module.
+func root(t *testing.T) string {
+	t.Helper()
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return root
+}
+
+// plant writes the files that a bug changes, and the overlay that puts them in the place of the sources, into dir. It returns
+// the overlay.
+func plant(t *testing.T, m mutant, dir, root string) string {
+	t.Helper()
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	for _, e := range m.edits {
 		path := filepath.Join(root, filepath.FromSlash(e.file))
@@ -133,16 +155,11 @@ func buildMutant(t *testing.T, m mutant) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listFile, binary := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "hunt")
-	if err := os.WriteFile(listFile, list, 0o600); err != nil {
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, list, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-overlay", listFile, "-o", binary, "./sim/testdata/hunt")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("the bug does not compile: %v\n%s", err, out)
-	}
-	return binary
+	return file
 }
 
 // replaceLines replaces the lines of before by those of after wherever text has them, whatever their indentation, and says

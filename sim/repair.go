@@ -37,7 +37,7 @@ func (w *world) work(n *node) {
 		if n.correct() && w.calm.stage != raging {
 			w.calm.working = max(w.calm.working, n.workFree.Sub(w.now))
 		}
-		w.queue.push(event{at: n.workFree, kind: finish, node: n.id, done: &done})
+		w.queue.push(event{at: n.workFree, kind: complete, node: n.id, done: &done})
 	}
 }
 
@@ -86,9 +86,9 @@ func (w *world) repaired() (sum Repair) {
 	return sum
 }
 
-// finish gives a node the result of a job. A request that came together is one that it holds from then on; it takes parts of
+// complete gives a node the result of a job. A request that came together is one that it holds from then on; it takes parts of
 // f+1 replicas, and must be what its origin sent.
-func (w *world) finish(n *node, done *effect.Done) {
+func (w *world) complete(n *node, done *effect.Done) {
 	if request := done.Joined; request != nil && n.correct() {
 		v := w.ledger.request(requestKey{request.Sender, request.Msg.(*wire.PreorderRequest).Seq}, request.Digest)
 		if from := v.parts[n.id.Index()]; from.Len() < w.plan.group.OneCorrect() || v.msg == nil {

@@ -33,6 +33,7 @@ type Report struct {
 	Changes  int           // views that began after the world had settled
 	Nested   bool          // a view began before the one before it was installed anywhere
 	Peaceful bool          // nothing happened for which a leader may be replaced, and none was
+	Starved  bool          // replicas were starved of their processors, and replaced a dead leader all the same
 	Stalled  int           // standstills of replicas while updates were held to the bound
 	Events   uint64        // inputs of replicas
 	Virtual  time.Duration // how long the world lasted, in its own time
@@ -63,7 +64,7 @@ func (w *world) report() Report {
 		Seed: w.options.Seed, World: w.plan.String(), Violation: w.violation,
 		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.sound() && w.demands(),
 		Held:      w.calm.held.count, Slowest: w.calm.held.slowest, Bound: w.calm.held.allowed, Closest: w.calm.held.closest,
-		Changes: w.calm.held.replaced, Nested: w.nested, Peaceful: w.peaceful(), Stalled: len(w.calm.held.frozen),
+		Changes: w.calm.held.replaced, Nested: w.nested, Peaceful: w.peaceful(), Stalled: len(w.calm.held.frozen), Starved: w.calm.starved,
 		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
 		Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(),
 	}
@@ -80,6 +81,9 @@ func (p *plan) String() string {
 		if r.crash != clock.Never {
 			s += fmt.Sprintf(", %s crashes", group.FromIndex(i))
 		}
+	}
+	if p.threshold {
+		s += ", threshold proofs"
 	}
 	if !p.judged {
 		s += ", leaders are not judged"

@@ -73,7 +73,7 @@ func drawServing(rng *rand.Rand, p *plan) {
 	if rng.IntN(4) == 0 {
 		s.starve = true
 		for i := range p.replicas {
-			p.replicas[i].timing.Suspect.MaxStall = p.limit() / 2
+			p.replicas[i].timing.Suspect.MaxStall = p.starvable()
 		}
 	}
 }
@@ -251,7 +251,7 @@ func (w *world) allowed(since clock.Instant) (time.Duration, kind) {
 
 // fair reports whether the leader has been correct and running since then.
 func (w *world) fair(since clock.Instant) bool {
-	leader := w.plan.group.Leader(w.views.highest())
+	leader := w.leader()
 	return w.sane(leader) && !w.unsteady(leader, since, w.now)
 }
 
@@ -382,7 +382,7 @@ func (w *world) freeze(f *frost) {
 		return
 	}
 	n := w.nodes[p.serve.staller.Index()]
-	leads := p.group.Leader(w.views.highest()) == n.id
+	leads := w.leader() == n.id
 	if w.calm.stage != serving || w.spare() < 0 || !w.sane(n.id) || leads && !f.leading {
 		return
 	}

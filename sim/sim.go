@@ -31,9 +31,15 @@ type Options struct {
 	Payload func(random uint64) []byte
 	// RealSignatures signs everything with Ed25519 instead of a checksum.
 	RealSignatures bool
+	// Threshold makes real threshold signatures for the worlds in which they challenge new leaders, if RealSignatures is set. nil:
+	// there, checksums do.
+	Threshold Shares
 	// WAN gives the world the links of a profile instead of latencies that the seed draws, and replicas the timers for them. The
 	// storm's troubles stay. The profile must fit any number of replicas. nil: the seed decides.
 	WAN *wan.Profile
+	// Attacks are what every attacker of the world does, instead of what the seed draws: names of behaviours, see Attacks. A world
+	// whose seed draws no attacker gets one, if its group tolerates any.
+	Attacks []string
 	// Trace receives one line for everything that happens. nil: nothing is written.
 	Trace io.Writer
 	// Timeout is how long, in real time, the world may take before that counts as a violation. 0: for ever.
@@ -41,7 +47,11 @@ type Options struct {
 }
 
 // Run runs the world of a seed to its end, or to its first violation.
-func Run(o Options) Report { return run(&o, draw(o.Seed), newReplica) }
+func Run(o Options) Report {
+	p := draw(o.Seed)
+	p.force(o.Attacks, o.Seed)
+	return run(&o, p, newReplica)
+}
 
 // newReplica makes a correct replica.
 func newReplica(cfg core.Config) (core.Machine, error) { return core.New(cfg) }

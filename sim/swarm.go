@@ -25,6 +25,7 @@ type plan struct {
 	immutable bool // every message is encoded again when it arrives: nobody may have changed it
 	auth      bool // clients sign their updates
 	check     bool // core.Config.Check
+	threshold bool // a threshold signature challenges a new leader; otherwise a list of signatures
 	judged    bool // leaders are judged and replaced; otherwise view 1 is the only one
 }
 
@@ -90,6 +91,7 @@ func draw(seed uint64) *plan {
 	drawAbsent(later, p)
 	drawDrift(later, p)
 	drawJudgement(rng, p)
+	drawThreshold(seed, p)
 	drawQuiet(later, p)
 	drawServing(later, p)
 	drawRepair(rand.New(rand.NewPCG(seed, 4)), p)
@@ -262,7 +264,7 @@ func drawAttacks(rng *rand.Rand, leads bool) []string {
 	var fit []attack.Behaviour
 	only := leads && rng.IntN(2) == 0 // misuse of the lead, rather than anything
 	for _, b := range attack.Behaviours() {
-		if b.Leader == leads || !only && !b.Leader {
+		if !b.Apart && (b.Leader == leads || !only && !b.Leader) {
 			fit = append(fit, b)
 		}
 	}

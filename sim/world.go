@@ -52,7 +52,7 @@ func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, erro
 	w.wire = wire.Limits{
 		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
 		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
-		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Enough: p.group.OneCorrect(),
+		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Enough: p.group.OneCorrect(), Threshold: p.threshold,
 	}
 	net := &p.net
 	if o.WAN != nil {
@@ -154,8 +154,8 @@ func (w *world) handle(e *event) {
 		w.arrive(n, e)
 	case wake:
 		w.wake(n, e)
-	case finish:
-		w.finish(n, e.done)
+	case complete:
+		w.complete(n, e.done)
 	case submit:
 		w.submit(n, w.plan.work.submissions[e.arg].updates)
 	case crash:

@@ -23,10 +23,13 @@ const (
 var ErrClosed = errors.New("transport: closed")
 
 // Frame is one message on its way. Bytes is immutable and may be shared by many sends. Source is the replica that the frame
-// is charged to: the sender itself, or the signer of a message that the sender only passes on; queues are fair by Source.
+// is charged to: the sender itself, or the signer of a message that the sender only passes on; queues are fair by Source. A
+// frame that Yields goes after all others of its class and source that wait: a replica's votes do not queue behind the updates of
+// its clients.
 type Frame struct {
 	Class  Class
 	Source int
+	Yields bool
 	Bytes  []byte
 }
 

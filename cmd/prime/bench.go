@@ -13,6 +13,7 @@ import (
 	"github.com/primebft/prime/internal/bench"
 	"github.com/primebft/prime/internal/bench/floor"
 	"github.com/primebft/prime/internal/bench/latency"
+	"github.com/primebft/prime/internal/cluster"
 	"github.com/primebft/prime/internal/group"
 )
 
@@ -76,27 +77,27 @@ func (c *benchCmd) Run(g *globals) error {
 
 // bench measures once.
 func (c *benchCmd) bench(g *globals) (*bench.Report, string, error) {
-	lab, err := c.lab(g)
+	stage, err := c.stage(g)
 	if err != nil {
 		return nil, "", err
 	}
-	defer lab.close()
-	ctx, cancel := lab.guard(g.ctx)
+	defer stage.close()
+	ctx, cancel := stage.guard(g.ctx, nil)
 	defer cancel()
-	through := bench.ThroughFor(lab.cluster.Config.Auth)
+	through := bench.ThroughFor(stage.cluster.Config.Auth)
 	switch {
 	case c.Through != "":
 		through = bench.Through(c.Through)
-	case !lab.cluster.Config.AnyClient: // then only the replicas' own keys are ours to use
+	case !stage.cluster.Config.AnyClient: // then only the replicas' own keys are ours to use
 		through = bench.Socket
 	}
-	session, err := bench.Open(ctx, lab.cluster, bench.Clients{Count: c.Clients, Through: through, Retry: benchRetry}, lab.detector)
+	session, err := bench.Open(ctx, stage.cluster, bench.Clients{Count: c.Clients, Through: through, Retry: benchRetry}, stage.detector)
 	if err != nil {
 		return nil, "", because(ctx, err)
 	}
 	defer session.Close()
-	report := c.report(lab.cluster)
-	m := &measurement{g: g, lab: lab, session: session, load: c.load(len(lab.cluster.Replicas)), rounds: 1}
+	report := c.report(stage.cluster)
+	m := &measurement{g: g, stage: stage, session: session, load: c.load(len(stage.cluster.Replicas)), rounds: 1}
 	m.load.WarmUp = benchWarmUp
 	if c.Floor {
 		m.rounds = c.Rounds
@@ -120,8 +121,8 @@ func (c *benchCmd) bench(g *globals) (*bench.Report, string, error) {
 	return &report, outcome.Why, nil
 }
 
-// lab finds the cluster to measure, or makes one.
-func (c *benchCmd) lab(g *globals) (*lab, error) {
+// stage finds the cluster to measure, or makes one.
+func (c *benchCmd) stage(g *globals) (*stage, error) {
 	if c.Dir == "" {
 		sizes, err := c.group()
 		if err != nil {
@@ -130,21 +131,24 @@ func (c *benchCmd) lab(g *globals) (*lab, error) {
 		if err := c.check(sizes.N(), config.DefaultLimits(), benchDuration); err != nil {
 			return nil, err
 		}
-		var profile func(int) []string
+		var profile func(*cluster.Options)
 		if c.Profile != "" {
 			if err := os.MkdirAll(c.Profile, 0o755); err != nil {
 				return nil, usageError(fmt.Errorf("--profile: %w", err))
 			}
-			profile = func(id int) []string {
-				return []string{"--cpuprofile", filepath.Join(c.Profile, fmt.Sprintf("r%d.pprof", id))}
+			profile = func(o *cluster.Options) {
+				args := o.RunArgs
+				o.RunArgs = func(id int) []string {
+					return append([]string{"--cpuprofile", filepath.Join(c.Profile, fmt.Sprintf("r%d.pprof", id))}, args(id)...)
+				}
 			}
 		}
-		return newLab(g, "", sizes, &c.loadFlags, profile)
+		return newStage(g, "", sizes, &c.loadFlags, profile)
 	}
 	if c.Replicas != 0 || c.F != nil || c.K != nil || c.Profile != "" || c.WAN != "" {
 		return nil, usageError(errors.New("--dir: the cluster is what it is: leave out --replicas, --f, --k, --wan and --profile"))
 	}
-	l, err := attachLab(g, c.Dir)
+	l, err := attachStage(g, c.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +162,7 @@ func (c *benchCmd) lab(g *globals) (*lab, error) {
 // measurement is legs of ordering, and, in alternation with them, of the floor.
 type measurement struct {
 	g       *globals
-	lab     *lab
+	stage   *stage
 	session *bench.Session
 	load    bench.Load
 	rounds  int
@@ -180,7 +184,7 @@ func (m *measurement) openFloor(ctx context.Context) error {
 	if m.floorDir, err = os.MkdirTemp("", "prime-floor-"); err != nil {
 		return err
 	}
-	cl := m.lab.cluster.Config
+	cl := m.stage.cluster.Config
 	sizes, err := group.New(cl.F, cl.K)
 	if err != nil {
 		return err
@@ -232,7 +236,7 @@ func (m *measurement) floorLegs(ctx context.Context, leg *bench.Leg) error {
 		if err != nil {
 			return err
 		}
-		stalls, err := m.lab.detector.Stalled(ctx, window)
+		stalls, err := m.stage.detector.Stalled(ctx, window)
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ Example:
 
 // Run checks.
 func (c *configCheckCmd) Run(g *globals) error {
-	err := config.Check(c.Dir)
+	err := errors.Join(config.Check(c.Dir), checkShares(c.Dir))
 	if !c.JSON {
 		if err == nil {
 			_, err = fmt.Fprintf(g.out, "%s: no fault\n", c.Dir)

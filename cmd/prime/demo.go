@@ -60,19 +60,19 @@ func (c *demoCmd) Run(g *globals) (err error) {
 	if !c.JSON {
 		fmt.Fprintf(g.err, "starting %d replicas\n", sizes.N())
 	}
-	lab, err := newLab(g, c.Dir, sizes, &c.loadFlags, nil)
+	stage, err := newStage(g, c.Dir, sizes, &c.loadFlags, nil)
 	if err != nil {
 		return err
 	}
-	defer lab.close()
-	ctx, cancel := lab.guard(g.ctx)
+	defer stage.close()
+	ctx, cancel := stage.guard(g.ctx, nil)
 	defer cancel()
-	session, err := bench.Open(ctx, lab.cluster, bench.Clients{Count: c.Clients, Through: bench.Port}, lab.detector)
+	session, err := bench.Open(ctx, stage.cluster, bench.Clients{Count: c.Clients, Through: bench.Port}, stage.detector)
 	if err != nil {
 		return because(ctx, err)
 	}
 	defer session.Close()
-	report, why, err := c.show(ctx, g, lab, session, kills)
+	report, why, err := c.show(ctx, g, stage, session, kills)
 	if err != nil {
 		return because(ctx, err)
 	}
@@ -85,7 +85,7 @@ func (c *demoCmd) Run(g *globals) (err error) {
 }
 
 // show runs the load, with the picture or a few lines of text, kills what is to be killed, and judges.
-func (c *demoCmd) show(ctx context.Context, g *globals, lab *lab, s *bench.Session, kills []kill) (*bench.Report, string, error) {
+func (c *demoCmd) show(ctx context.Context, g *globals, stage *stage, s *bench.Session, kills []kill) (*bench.Report, string, error) {
 	out, isFile := g.out.(*os.File)
 	live := isFile && !c.JSON && term.IsTerminal(int(out.Fd()))
 	say := func(format string, args ...any) {
@@ -93,7 +93,7 @@ func (c *demoCmd) show(ctx context.Context, g *globals, lab *lab, s *bench.Sessi
 			fmt.Fprintf(g.err, format+"\n", args...)
 		}
 	}
-	report := c.report(lab.cluster)
+	report := c.report(stage.cluster)
 	say("%d replicas are running; load for %s", report.Replicas, c.Duration)
 	showing, stop := context.WithCancel(ctx)
 	defer stop()
@@ -102,16 +102,16 @@ func (c *demoCmd) show(ctx context.Context, g *globals, lab *lab, s *bench.Sessi
 	victims := newVictims()
 	for _, k := range kills {
 		busy.Go(func() {
-			if victims.kill(showing, lab, s, k) {
+			if victims.kill(showing, stage, s, k) {
 				say("r%d is killed after %s", k.id, k.at)
 			}
 		})
 	}
 	if live {
-		p := &picture{out: out, title: c.title(lab.cluster.Config), duration: c.Duration, begin: begin, session: s, victims: victims}
+		p := &picture{out: out, title: c.title(stage.cluster.Config), duration: c.Duration, begin: begin, session: s, fate: victims.fate}
 		busy.Go(func() { p.run(showing) })
 	}
-	leg, err := s.Run(ctx, c.load(len(lab.cluster.Replicas)))
+	leg, err := s.Run(ctx, c.load(len(stage.cluster.Replicas)))
 	stop()
 	busy.Wait()
 	if err != nil {
@@ -166,13 +166,13 @@ type victims struct {
 func newVictims() *victims { return &victims{at: map[int]uint64{}} }
 
 // kill waits and kills; false if the demo ended before.
-func (v *victims) kill(ctx context.Context, lab *lab, s *bench.Session, k kill) bool {
+func (v *victims) kill(ctx context.Context, stage *stage, s *bench.Session, k kill) bool {
 	select {
 	case <-time.After(k.at):
 	case <-ctx.Done():
 		return false
 	}
-	if err := lab.cluster.Replica(k.id).Kill(); err != nil {
+	if err := stage.cluster.Replica(k.id).Kill(); err != nil {
 		return false
 	}
 	v.mu.Lock()
@@ -182,11 +182,13 @@ func (v *victims) kill(ctx context.Context, lab *lab, s *bench.Session, k kill) 
 	return true
 }
 
-func (v *victims) has(id int) bool {
+func (v *victims) fate(id int) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	_, dead := v.at[id]
-	return dead
+	if _, dead := v.at[id]; dead {
+		return "down: killed"
+	}
+	return ""
 }
 
 // report says how many of all acknowledged updates came after each kill.

@@ -116,8 +116,9 @@ func TestThousands(t *testing.T) {
 // TestPicture: what the lines say.
 func TestPicture(t *testing.T) {
 	t.Parallel()
-	p := &picture{title: "Prime", duration: 10 * time.Second, victims: newVictims(), leader: 1, view: 1, rates: []float64{0, 500, 1000}, p50: 2.5}
-	p.victims.at[3] = 10
+	v := newVictims()
+	v.at[3] = 10
+	p := &picture{title: "Prime", duration: 10 * time.Second, fate: v.fate, leader: 1, view: 1, rates: []float64{0, 500, 1000}, p50: 2.5}
 	p.last = bench.Snapshot{Acknowledged: 4321, Ordinals: map[int]uint64{1: 70, 2: 71, 3: 20, 4: 70}}
 	text := strings.Join(p.render(5*time.Second), "\n")
 	for _, want := range []string{"Prime", strings.Repeat("█", 20) + "░", "5.0 s of 10s", "1,000/s  ▁▅█", "p50 2.5 ms", "4,321 acknowledged",

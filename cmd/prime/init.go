@@ -12,12 +12,13 @@ import (
 // clusterFlags is what a new cluster is made with, however it is made.
 type clusterFlags struct {
 	Auth    string `enum:"replica,client" default:"replica" help:"Who vouches for updates: the replica that introduces them, or each client by signature."`
+	Proof   string `enum:"list,bls" default:"list" help:"What challenges a new leader: a list of signatures, or one threshold signature (bls) for which every replica has a key share."`
 	Clients string `placeholder:"FILE|any|none" help:"Who may be a client: a file with one public key a line, any, or none but the replicas. By default any with the preset local, else none."`
 }
 
 // apply puts the flags into a cluster.
 func (f clusterFlags) apply(c *config.Cluster, preset config.Preset) error {
-	c.Auth = config.Auth(f.Auth)
+	c.Auth, c.Proof = config.Auth(f.Auth), config.Proof(f.Proof)
 	switch f.Clients {
 	case "":
 		c.AnyClient = preset == config.PresetLocal
@@ -47,7 +48,7 @@ type initCmd struct {
 
 // Help is shown below the flags.
 func (*initCmd) Help() string {
-	return `Makes DIR/cluster.toml and one self-contained folder DIR/r1 … DIR/rn, each with a private key. Hand each folder to its
+	return `Makes DIR/cluster.toml and one self-contained folder DIR/r1 … DIR/rn, each with a private key (and with --proof bls a key share). Hand each folder to its
 machine over a channel that keeps secrets; with prime keygen and prime join, no private key travels at all.
 
 Example:
@@ -88,7 +89,11 @@ func (c *initCmd) Run(g *globals) error {
 // create makes a cluster folder and tells what it made; notes are shown in text.
 func create(g *globals, dir string, cluster config.Cluster, preset config.Preset, asJSON bool, notes []string) error {
 	node, _ := preset.Node()
-	cluster, err := config.Create(dir, cluster, node)
+	secrets, err := dealtHere(&cluster)
+	if err != nil {
+		return err
+	}
+	cluster, err = config.CreateWith(dir, cluster, node, secrets)
 	if err != nil {
 		return err
 	}
@@ -120,6 +125,7 @@ type clusterView struct {
 	F        int           `json:"f"`
 	K        int           `json:"k"`
 	Auth     string        `json:"auth"`
+	Proof    string        `json:"proof"`
 	Any      bool          `json:"any_client"`
 	Clients  []string      `json:"clients"` // those listed
 	Replicas []replicaView `json:"replicas"`
@@ -137,7 +143,7 @@ type replicaView struct {
 func describe(dir string, c config.Cluster) clusterView {
 	digest := c.Digest()
 	v := clusterView{Dir: dir, Name: c.Name, ID: hex.EncodeToString(c.ID[:]), Digest: hex.EncodeToString(digest[:]),
-		F: c.F, K: c.K, Auth: string(c.Auth), Any: c.AnyClient, Clients: []string{}, Replicas: []replicaView{}}
+		F: c.F, K: c.K, Auth: string(c.Auth), Proof: string(c.Proof), Any: c.AnyClient, Clients: []string{}, Replicas: []replicaView{}}
 	for _, key := range c.Clients {
 		v.Clients = append(v.Clients, hex.EncodeToString(key[:]))
 	}

@@ -15,14 +15,15 @@ type joinCmd struct {
 	K       int      `default:"0" help:"How many more may be unavailable."`
 	Preset  string   `enum:"local,lan,wan" default:"lan" help:"Kind of network: local, lan or wan."`
 	JSON    bool     `name:"json" help:"Print the result as JSON."`
-	Files   []string `arg:"" name:"file" help:"Everybody's public files, this replica's own among them."`
+	Files   []string `arg:"" name:"file" help:"Everybody's public files, this replica's own among them; with --proof bls everybody's dealings too."`
 	clusterFlags
 }
 
 // Help is shown below the flags.
 func (*joinCmd) Help() string {
 	return `Writes DIR/cluster.toml and DIR/node.toml. Run it on every machine with the same files and flags (but for --dir and
---preset): then every cluster.toml is the same. Compare the digests that it prints before you start.
+--preset): then every cluster.toml is the same. With --proof bls, give the dealings that prime deal made on every machine too: it
+writes DIR/share.key, this replica's key share. Compare the digests that it prints before you start.
 
 Example:
   prime join --dir /var/lib/prime/r2 --cluster plant-7 --f 1 --k 0 public/*.public.toml`
@@ -39,7 +40,11 @@ func (c *joinCmd) Run(g *globals) error {
 		return err
 	}
 	node, _ := preset.Node()
-	joined, err := config.Join(c.Dir, cluster, node, c.Files)
+	public, dealt := dealings(c.Files)
+	if cluster.Proof != config.ProofBLS && len(dealt) > 0 {
+		return usageError(fmt.Errorf("%s: dealings are for --proof bls: add that, on every machine, or leave them out", dealt[0]))
+	}
+	joined, err := config.JoinWith(c.Dir, cluster, node, public, finishing(dealt))
 	if err != nil {
 		return err
 	}

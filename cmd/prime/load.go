@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/primebft/prime/config"
@@ -108,18 +107,18 @@ func (f *loadFlags) report(c *cluster.Cluster) bench.Report {
 	}
 }
 
-// lab is a cluster of processes that exists for one command, with a watcher of stalls.
-type lab struct {
+// stage is a cluster of processes that exists for one command, with a watcher of stalls.
+type stage struct {
 	cluster  *cluster.Cluster
 	detector *stall.Detector
 	remove   string // folder that goes away at the end; "" if none does
 }
 
-// readyLimit is how long the replicas of a lab may take to connect.
+// readyLimit is how long the replicas of a stage may take to connect.
 const readyLimit = 60 * time.Second
 
-// newLab makes and starts a cluster in dir, or in a folder that is removed at the end.
-func newLab(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs func(id int) []string) (*lab, error) {
+// newStage makes and starts a cluster in dir, or in a folder that is removed at the end. equip changes how, if it is not nil.
+func newStage(g *globals, dir string, sizes group.Group, f *loadFlags, equip func(*cluster.Options)) (*stage, error) {
 	node, wanArgs, err := f.replicas(sizes)
 	if err != nil {
 		return nil, err
@@ -128,24 +127,21 @@ func newLab(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs fun
 	if err != nil {
 		return nil, err
 	}
-	args := func(id int) []string {
-		if runArgs == nil {
-			return wanArgs
-		}
-		return slices.Concat(runArgs(id), wanArgs)
-	}
-	l := &lab{}
+	l := &stage{}
 	if dir == "" {
 		if l.remove, err = os.MkdirTemp("", "prime-"); err != nil {
 			return nil, err
 		}
 		dir = filepath.Join(l.remove, "cluster")
 	}
-	l.cluster, err = cluster.Start(g.ctx, cluster.Options{
+	o := cluster.Options{
 		Command: []string{self, "--log-level", "warn"}, Dir: dir, Group: sizes, Auth: config.Auth(f.Auth), Node: node,
-		Limits: config.DefaultLimits(), RunArgs: args, Ready: readyLimit,
-	})
-	if err == nil {
+		Limits: config.DefaultLimits(), RunArgs: func(int) []string { return wanArgs }, Ready: readyLimit,
+	}
+	if equip != nil {
+		equip(&o)
+	}
+	if l.cluster, err = cluster.Start(g.ctx, o); err == nil {
 		l.detector, err = stall.Start(self, "stall-watch")
 	}
 	if err != nil {
@@ -155,13 +151,13 @@ func newLab(g *globals, dir string, sizes group.Group, f *loadFlags, runArgs fun
 	return l, nil
 }
 
-// attachLab finds a running cluster.
-func attachLab(g *globals, dir string) (*lab, error) {
+// attachStage finds a running cluster.
+func attachStage(g *globals, dir string) (*stage, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{}
+	l := &stage{}
 	if l.cluster, err = cluster.Attach(g.ctx, dir); err != nil {
 		return nil, err
 	}
@@ -171,8 +167,8 @@ func attachLab(g *globals, dir string) (*lab, error) {
 	return l, nil
 }
 
-// close ends every process that the lab has started and removes its folder.
-func (l *lab) close() {
+// close ends every process that the stage has started and removes its folder.
+func (l *stage) close() {
 	if l.cluster != nil {
 		l.cluster.Stop()
 	}
@@ -184,15 +180,15 @@ func (l *lab) close() {
 	}
 }
 
-// guard ends the context with an error when a replica ends that nobody has killed.
-func (l *lab) guard(ctx context.Context) (context.Context, context.CancelFunc) {
+// guard ends the context with an error when a replica ends that nobody has killed, and that is not excused.
+func (l *stage) guard(ctx context.Context, excused func(id int) bool) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	for _, r := range l.cluster.Replicas {
 		go func() {
 			select {
 			case <-ctx.Done():
 			case <-r.Ended():
-				if !r.Killed() {
+				if !r.Killed() && (excused == nil || !excused(r.ID)) {
 					cancel(fmt.Errorf("r%d ended by itself; the last that it said: %s", r.ID, r.LastWords()))
 				}
 			}

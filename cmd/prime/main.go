@@ -25,6 +25,7 @@ type cli struct {
 
 	Init    initCmd    `cmd:"" help:"Make a runnable cluster folder in one step."`
 	Keygen  keygenCmd  `cmd:"" help:"Make one replica's key on its own machine."`
+	Deal    dealCmd    `cmd:"" help:"Deal key shares to everybody, for a cluster with threshold signatures."`
 	Join    joinCmd    `cmd:"" help:"Make a cluster of everybody's public files."`
 	Config  configCmd  `cmd:"" help:"Check, show or import a configuration."`
 	Run     runCmd     `cmd:"" help:"Run one replica."`
@@ -32,6 +33,7 @@ type cli struct {
 	Watch   watchCmd   `cmd:"" help:"Print the ordered stream of a running replica."`
 	Status  statusCmd  `cmd:"" help:"Show where a running replica is."`
 	Demo    demoCmd    `cmd:"" help:"Run a whole cluster on this machine for a moment, with load, and watch it."`
+	Lab     labCmd     `cmd:"" help:"Attack a cluster on this machine, break its links, kill its leader, and watch what follows."`
 	Bench   benchCmd   `cmd:"" help:"Measure a cluster."`
 	Sim     simCmd     `cmd:"" help:"Run the protocol in simulated worlds that try to break it."`
 	Version versionCmd `cmd:"" help:"Show version, revision and wire version."`

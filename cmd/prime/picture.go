@@ -20,7 +20,9 @@ type picture struct {
 	duration time.Duration
 	begin    time.Time
 	session  *bench.Session
-	victims  *victims
+	fate     func(id int) string  // what was done to a replica; "" if nothing was
+	leading  func() (uint64, int) // the view and its leader, as far as is known; nil: the replicas are asked
+	below    func() []string      // lines below everything else; nil: none
 
 	lines   int // drawn last time
 	last    bench.Snapshot
@@ -51,7 +53,7 @@ func (p *picture) run(ctx context.Context) {
 		now := time.Now()
 		p.take(now.Sub(drawn))
 		drawn = now
-		p.draw(p.render(min(now.Sub(p.begin), p.duration)))
+		p.draw(p.render(max(0, min(now.Sub(p.begin), p.duration))))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -61,6 +63,9 @@ func (p *picture) run(ctx context.Context) {
 }
 
 func (p *picture) askLeader(ctx context.Context) {
+	if p.leading != nil {
+		return
+	}
 	list, err := p.session.Statuses(ctx)
 	if err != nil {
 		return
@@ -74,6 +79,9 @@ func (p *picture) askLeader(ctx context.Context) {
 
 // take notes how it is going.
 func (p *picture) take(since time.Duration) {
+	if p.leading != nil {
+		p.view, p.leader = p.leading()
+	}
 	look := p.session.Look()
 	if since > 0 {
 		p.rates = append(p.rates, float64(look.Acknowledged-p.last.Acknowledged)/since.Seconds())
@@ -108,14 +116,14 @@ func (p *picture) render(elapsed time.Duration) []string {
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
-		role := ""
-		switch {
-		case p.victims.has(id):
-			role = "down: killed"
-		case id == p.leader:
-			role = fmt.Sprintf("leads view %d", p.view)
+		role := p.fate(id)
+		if id == p.leader && role != "down: killed" {
+			role = strings.TrimSuffix(fmt.Sprintf("leads view %d; %s", p.view, role), "; ")
 		}
 		lines = append(lines, fmt.Sprintf("  r%-3d ordinal %9s   %s", id, thousands(float64(p.last.Ordinals[id])), role))
+	}
+	if p.below != nil {
+		lines = append(append(lines, ""), p.below()...)
 	}
 	return append(lines, "")
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/primebft/prime/internal/local"
 	"github.com/primebft/prime/internal/marker"
 	"github.com/primebft/prime/internal/unixsock"
+	"github.com/primebft/prime/threshold/bls"
 )
 
 // runCmd is prime run.
@@ -20,6 +21,7 @@ type runCmd struct {
 	Dir string `required:"" help:"The replica's folder, for example demo/r1."`
 	profileFlag
 	wanFlag
+	Puppet bool `hidden:"" help:"Obey prime lab on standard input, and note things on standard output."`
 }
 
 // Help is shown below the flags.
@@ -40,7 +42,12 @@ func (c *runCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	links, err := c.options(cfg)
+	var strings *puppet
+	if c.Puppet {
+		strings = newPuppet(g.out, len(cfg.Cluster.Replicas))
+		defer strings.notes.Close()
+	}
+	options, err := c.options(cfg, strings)
 	if err != nil {
 		return err
 	}
@@ -53,16 +60,24 @@ func (c *runCmd) Run(g *globals) error {
 	}
 	defer stop()
 	application, socket := application(cfg, g.log)
-	if len(links) > 0 {
+	if c.WAN != "" {
 		g.log.Warn("the links to other replicas are emulated", "profile", c.WAN)
 	}
-	r, err := prime.Open(cfg, application, append(links, prime.WithLogger(g.log))...)
+	r, err := prime.Open(cfg, application, append(options, prime.WithLogger(g.log), prime.WithThreshold(bls.Scheme{}))...)
 	if err != nil {
 		return err
 	}
 	control, err := c.listen(cfg, r, socket, g.log)
 	if err != nil {
 		return errors.Join(err, r.CloseNow())
+	}
+	if strings != nil {
+		ctx, stop := context.WithCancel(g.ctx)
+		g.ctx = ctx
+		go func() {
+			defer stop() // whoever pulls the strings has let go
+			strings.obey(g.in)
+		}()
 	}
 	return errors.Join(c.serve(g, cfg, r), control.Close())
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,18 +17,22 @@ import (
 	"golang.org/x/term"
 
 	"github.com/primebft/prime/sim"
+	"github.com/primebft/prime/threshold"
+	"github.com/primebft/prime/threshold/bls"
 	"github.com/primebft/prime/transport/emulate/wan"
 )
 
 // simCmd is prime sim.
 type simCmd struct {
-	Seeds          string        `required:"" placeholder:"A-B" help:"Which worlds to run: a range of seeds, both ends included, or one seed."`
-	RealSignatures bool          `help:"Sign everything with Ed25519 instead of a checksum: slower, and nothing else should change."`
+	Seeds          string        `placeholder:"A-B" help:"Which worlds to run: a range of seeds, both ends included, or one seed."`
+	RealSignatures bool          `help:"Sign everything with Ed25519, and threshold proofs with BLS, instead of checksums: slower, and nothing else should change."`
 	SeedTimeout    time.Duration `default:"10m" help:"How long one world may take, in real time, before that is a violation; 0: for ever."`
 	For            time.Duration `help:"Begin no further world after this long; 0: run all."`
 	Trace          bool          `help:"Print everything that happens on standard error, one world after the other."`
+	Attack         []string      `placeholder:"NAME" help:"What attackers do in every world, instead of what the seeds draw; given several times, all of it. A name that does not exist lists them all."`
 	JSON           bool          `name:"json" help:"End with one JSON object on standard output."`
 	wanFlag
+	experimentFlags
 }
 
 // Help is shown below the flags.
@@ -37,7 +42,9 @@ that know what has to hold. Exit code 1 if something did not hold; every violati
 
 Example:
   prime sim --seeds 1-2000
-  prime sim --seeds 17-17 --trace`
+  prime sim --seeds 17-17 --trace
+  prime sim --seeds 1-200 --attack two-replays
+  prime sim --experiment paper --plot curves.svg`
 }
 
 // simReport is what prime sim --json ends with.
@@ -78,9 +85,21 @@ type simViolation struct {
 
 // Run runs the worlds.
 func (c *simCmd) Run(g *globals) error {
+	switch {
+	case (c.Seeds == "") == (c.Experiment == ""):
+		return usageError(errors.New("give --seeds A-B for worlds, or --experiment paper for a measurement"))
+	case c.Experiment != "":
+		if c.WAN != "" {
+			return usageError(errors.New("--wan: the experiment has the paper's network: leave it out"))
+		}
+		return c.experimentFlags.run(g, c.JSON)
+	}
 	first, last, err := parseSeeds(c.Seeds)
 	if err != nil {
 		return usageError(err)
+	}
+	if err := sim.CheckAttacks(c.Attack); err != nil {
+		return usageError(fmt.Errorf("--attack: %w", err))
 	}
 	links, err := c.profile(1)
 	if err != nil {
@@ -152,7 +171,8 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 	for range workers {
 		running.Go(func() {
 			for seed := range seeds {
-				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links}
+				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links, Attacks: c.Attack,
+					Threshold: simulatedShares}
 				if c.Trace {
 					o.Trace = g.err
 				}
@@ -165,6 +185,25 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 		close(reports)
 	}()
 	return c.gather(g.err, reports, last-first+1)
+}
+
+// simulatedShares are the real key shares of a world.
+func simulatedShares(random io.Reader, n, quorum int) ([]threshold.Group, error) {
+	keys, err := bls.DealFrom(random, n, quorum)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]threshold.Group, n+1)
+	for id := range all {
+		setup := threshold.Setup{Quorum: quorum, Keys: keys.Public, Self: id}
+		if id > 0 {
+			setup.Secret = keys.Secrets[id-1]
+		}
+		if all[id], err = (bls.Scheme{}).Open(setup); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // gather sums reports up, shows progress on a terminal, and prints violations as they come.
@@ -184,6 +223,9 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		}
 		if v := r.Violation; v != nil {
 			replay := sim.Replay(r.Seed, c.RealSignatures)
+			for _, name := range c.Attack {
+				replay += " --attack " + name
+			}
 			if c.WAN != "" {
 				replay += " --wan " + c.WAN
 			}

@@ -43,17 +43,32 @@ func (f wanFlag) profile(n int) (*wan.Profile, error) {
 	return nil, err
 }
 
-// options make a replica send through the links of the network that was asked for.
-func (f wanFlag) options(cfg config.Config) ([]prime.Option, error) {
+// options make a replica send through the links of the network that was asked for, and one whose strings are pulled through
+// links in any case, perfect ones if no others were asked for.
+func (f wanFlag) options(cfg config.Config, strings *puppet) ([]prime.Option, error) {
 	n := len(cfg.Cluster.Replicas)
 	p, err := f.profile(n)
-	if p == nil {
+	if err != nil {
 		return nil, err
 	}
+	var list []prime.Option
+	if strings != nil {
+		list = strings.options()
+		if p == nil {
+			p = &wan.Profile{}
+		}
+	}
+	if p == nil {
+		return nil, nil
+	}
 	o := emulate.Options{Self: cfg.Node.ID, Replicas: n, Seed: binary.LittleEndian.Uint64(cfg.Cluster.ID[:])}
-	return []prime.Option{prime.WithWrappedTransport(func(t transport.Transport) (transport.Transport, error) {
-		return emulate.Wrap(t, *p, o)
-	})}, nil
+	return append(list, prime.WithWrappedTransport(func(t transport.Transport) (transport.Transport, error) {
+		links, err := emulate.Wrap(t, *p, o)
+		if strings != nil && err == nil {
+			strings.links = links
+		}
+		return links, err
+	})), nil
 }
 
 // far is the one-way delay from which replicas get the timers of a wide-area network.

@@ -2,13 +2,14 @@
 // it says, or hide from it what others say. One file per behaviour. Only the simulator, the demo and tests may use it: a
 // program that embeds the library cannot contain it.
 //
-// An attacker has its own replica's key and no other: what it puts into an effect.Send as Msg is signed in its own name, what
-// it puts there as Signed has to have been signed by somebody before, and Host.Sign makes a signed message of its own for
-// embedding. It has full knowledge of its own replica, and wrappers can be stacked.
+// An attacker has its own replica's key, and at most those of its allies: what it puts into an effect.Send as Msg is signed in its
+// own name, what it puts there as Signed has to have been signed by somebody before, and Host.Sign makes a signed message of its own
+// for embedding. It has full knowledge of its own replica, and wrappers can be stacked.
 package attack
 
 import (
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
@@ -27,6 +28,12 @@ type Host struct {
 	Pause        time.Duration // between what the attacker does of its own accord
 	Rand         *rand.Rand
 	Sign         func(wire.Message) *wire.Envelope // in the name of Self, alone
+	// Allies are the faulty replicas that it knows of. SignAs signs in the name of one of them, whose key it shares; nil: it has only
+	// its own.
+	Allies group.Set
+	SignAs func(group.ID, wire.Message) *wire.Envelope
+	// Twin makes a second correct machine of the same replica, which has seen nothing; nil: it cannot.
+	Twin func() core.Machine
 }
 
 // Behaviour is one way to misbehave.
@@ -36,6 +43,7 @@ type Behaviour struct {
 	Leader bool   // means something only at the leader
 	Hides  bool   // its requests, or one of two under one number, do not reach all: what is ordered with them waits until they are fetched
 	Noisy  bool   // never stops, or introduces requests of its own: an idle system need not fall silent
+	Apart  bool   // not drawn among the others: worlds in which it means something draw it by itself
 	Wrap   func(h *Host, inner core.Machine) core.Machine
 }
 
@@ -45,13 +53,17 @@ func Behaviours() []Behaviour {
 		equivocate(), equivocateToTwo(), agree(), hide(), mute(), selective(), liar(), falseAcks(), wrongVotes(), absurdTime(),
 		flood(), replay(), late(), frame(), omitRows(), staleRows(), forgeRows(), twoProposals(), proposeToOne(),
 		proposalToTheRest(), delay(), silentChange(), halfChange(), replayToOne(), twoReplays(), twoReports(), lyingReports(),
-		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(),
+		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), reconciliation(), wrongBase(), earlyPongs(), forgedChange(),
+		floodKind(), twins(), sharedKey(), forgedShares(),
 		wrongParts(), floodParts(), needy(), frameParts(),
 	}
 }
 
-// Named returns the behaviour of that name.
+// Named returns the behaviour of that name; also of "flood:KIND", the flood of one kind of message.
 func Named(name string) (Behaviour, bool) {
+	if kind, ok := strings.CutPrefix(name, "flood:"); ok {
+		return floodOf(kind)
+	}
 	for _, b := range Behaviours() {
 		if b.Name == name {
 			return b, true

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/primebft/prime/internal/core"
 )
 
 // TestBehaviours checks that every behaviour has a name of its own, says what it does, and can be found.
@@ -39,6 +42,58 @@ func TestBehavioursAreSmall(t *testing.T) {
 		}
 		if lines := strings.Count(string(text), "\n"); lines > 100 && file != "attack.go" {
 			t.Errorf("%s has %d lines", file, lines)
+		}
+	}
+}
+
+// TestParse: every behaviour is found by its name, the delay attack takes parameters, and whatever else is refused with what
+// would be possible.
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for _, b := range Behaviours() {
+		if found, err := Parse(b.Name); err != nil || found.Name != b.Name || found.Wrap == nil {
+			t.Errorf("Parse(%q) = %q, %v", b.Name, found.Name, err)
+		}
+	}
+	for text, want := range map[string]*hoarder{
+		"delay": {}, "delay share=1200": {share: 1200}, "delay share=0": {share: 0},
+		"delay=400ms": {}, "delay hold=0s": {}, " delay  hold=1m share=7": {share: 7},
+	} {
+		b, err := Parse(text)
+		if err != nil {
+			t.Errorf("Parse(%q): %v", text, err)
+			continue
+		}
+		got := b.Wrap(&Host{}, nil).(*hoarder)
+		if fixed := text == "delay" || strings.Contains(text, "hold") || strings.Contains(text, "y="); got.share != want.share || (got.dare != nil) != fixed {
+			t.Errorf("Parse(%q) has share %d, fixed %v", text, got.share, got.dare != nil)
+		}
+	}
+	b, err := Parse("delay=400ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := b.Wrap(&Host{}, nil).(*hoarder).dare(0, core.Judgement{}); d != 400*time.Millisecond {
+		t.Errorf("delay=400ms holds for %s", d)
+	}
+	modest, err := Parse("delay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := modest.Wrap(&Host{}, nil).(*hoarder)
+	j := core.Judgement{Limit: 300 * time.Millisecond, Acceptable: 100 * time.Millisecond, Turnaround: 50 * time.Millisecond}
+	if d := h.dare(0, j); d != 160*time.Millisecond {
+		t.Errorf("delay holds for %s", d)
+	}
+	if j.Turnaround = 290 * time.Millisecond; h.dare(0, j) != 160*time.Millisecond {
+		t.Error("delay holds for less because of itself")
+	}
+	for text, says := range map[string]string{
+		"": "silent-change", "dalay": "there are", "mute x": "alone", "mute=1": "alone", "delay 5": "share=", "delay share=x": "share=",
+		"delay share=-1": "share=", "delay hold=-1s": "hold=", "delay=x": "hold=", "delay hold=2h": "at most",
+	} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("Parse(%q): %v, want one that says %q", text, err, says)
 		}
 	}
 }

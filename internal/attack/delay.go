@@ -25,7 +25,8 @@ func delay() Behaviour {
 type hoarder struct {
 	core.Machine
 	host    *Host
-	share   time.Duration // of the limit, in thousandths
+	share   time.Duration                                           // of the limit, in thousandths
+	dare    func(now clock.Instant, j core.Judgement) time.Duration // instead of share
 	scratch effect.Output
 	held    []heldSend
 }
@@ -50,7 +51,7 @@ func (d *hoarder) Step(now clock.Instant, in core.Input, out *effect.Output) {
 		signed := d.host.Sign(s.Msg) // both copies have to be the same message
 		own.Msg, own.Signed, s.Msg, s.Signed = nil, signed, nil, signed
 		out.Sends = append(out.Sends, own)
-		d.held = append(d.held, heldSend{now.Add(d.pause()), s})
+		d.held = append(d.held, heldSend{now.Add(d.pause(now)), s})
 	}
 	kept := d.held[:0]
 	for _, h := range d.held {
@@ -64,7 +65,7 @@ func (d *hoarder) Step(now clock.Instant, in core.Input, out *effect.Output) {
 }
 
 // pause is how long it dares to wait: a part of its limit less the way there and back, which the acceptable time contains.
-func (d *hoarder) pause() time.Duration {
+func (d *hoarder) pause(now clock.Instant) time.Duration {
 	s, ok := d.Machine.(interface{ Status() core.Status })
 	if !ok {
 		return d.host.Pause
@@ -72,6 +73,9 @@ func (d *hoarder) pause() time.Duration {
 	j := s.Status().Judgement
 	if j.Limit > time.Minute {
 		return d.host.Pause // nobody has measured yet
+	}
+	if d.dare != nil {
+		return d.dare(now, j)
 	}
 	return max(0, j.Limit-j.Acceptable) * d.share / 1000
 }

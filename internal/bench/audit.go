@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,6 +47,7 @@ type stream struct {
 
 	mu        sync.Mutex
 	delivered updateSet
+	log       []Delivery
 	ordinal   uint64 // last one seen
 	err       error  // why it ended
 	measuring bool
@@ -82,11 +84,25 @@ func (s *stream) take(records []app.Record) error {
 		}
 		s.ordinal = r.Ordinal
 	}
+	s.log = append(s.log, Delivery{now, s.ordinal})
 	if s.measuring {
 		s.gap = max(s.gap, time.Duration(now-s.last))
 		s.last = now
 	}
 	return nil
+}
+
+// Delivery is that a replica had delivered everything up to an ordinal at a time on the clock of package stall.
+type Delivery struct {
+	At      int64
+	Ordinal uint64
+}
+
+// history is all deliveries so far.
+func (s *stream) history() []Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.log)
 }
 
 // begin starts the measurement of gaps between deliveries.

@@ -146,7 +146,7 @@ func TestSettle(t *testing.T) {
 			t.Parallel()
 			s, replicas := session(t)
 			for seq := uint64(1); seq <= 3; seq++ {
-				s.recorder.done(0, Ack{Client: [32]byte{1}, Seq: seq}, nil)
+				s.recorder.done(0, 0, Ack{Client: [32]byte{1}, Seq: seq}, nil)
 			}
 			replicas[1].digest = c.digest
 			replicas[0].deliver(1, 2, 3)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,15 @@ type Load struct {
 	Rate         float64       // updates per second in all, at fixed times whatever becomes of them; 0: as InFlight says
 	WarmUp       time.Duration // before the measurement
 	Duration     time.Duration // of the measurement
+
+	Began        func(window Span) // told when the measurement will be, before anything is submitted; may be nil
+	Acknowledged func(Sample)      // told of every acknowledged update, under a lock: must be quick; may be nil
+}
+
+// Sample is one acknowledged update.
+type Sample struct {
+	Client   int   // index of its client
+	From, To int64 // when it was, or should have been, submitted, and when it was acknowledged, on the clock of package stall
 }
 
 // openLimit is the most updates under way of one client with a fixed rate. Those beyond it wait, and their waiting counts.
@@ -40,6 +50,7 @@ type recorder struct {
 	total        uint64 // acknowledged
 	latency      latency.Histogram
 	recent       latency.Histogram // since it was looked at
+	tell         func(Sample)      // see Load.Acknowledged
 	failed       int               // without an acknowledgement
 	failures     map[string]int    // why: the first few reasons
 	late         int               // intended in the window, but never sent
@@ -50,21 +61,21 @@ func newRecorder(clock stall.Clock) *recorder {
 }
 
 // begin forgets the last window and opens the next. What is acknowledged for good is remembered.
-func (r *recorder) begin(window stall.Span) {
+func (r *recorder) begin(window stall.Span, tell func(Sample)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.window, r.count, r.late = window, 0, 0
+	r.window, r.count, r.late, r.tell = window, 0, 0, tell
 	r.latency.Reset()
 	r.recent.Reset()
 }
 
-// done notes the outcome of an update that was, or should have been, submitted at start.
-func (r *recorder) done(start int64, ack Ack, err error) {
+// done notes the outcome of an update of a client that was, or should have been, submitted at start.
+func (r *recorder) done(client int, start int64, ack Ack, err error) {
 	now := r.clock.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
-		if text := err.Error(); r.failures[text] > 0 || len(r.failures) < maxFailures {
+		if text := reason(err); r.failures[text] > 0 || len(r.failures) < maxFailures {
 			r.failures[text]++
 		}
 		r.failed++
@@ -74,10 +85,24 @@ func (r *recorder) done(start int64, ack Ack, err error) {
 	r.total++
 	took := time.Duration(now - start)
 	r.recent.Add(took)
+	if r.tell != nil {
+		r.tell(Sample{client, start, now})
+	}
 	if now >= r.window.From && now < r.window.To {
 		r.count++
 		r.latency.Add(took)
 	}
+}
+
+// reason is an error without the numbers that make each one different.
+func reason(err error) string {
+	words := strings.Fields(err.Error())
+	for i, word := range words {
+		if digits := strings.Trim(word, "0123456789"); len(word)-len(digits) > 8 {
+			words[i] = "…" + strings.TrimLeft(digits, "…")
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // unsent notes an update that should have been submitted at start but was not before the end. Its latency is at least the time
@@ -109,18 +134,18 @@ func (l Load) generate(ctx context.Context, clients []Submitter, r *recorder, st
 		interval := int64(float64(time.Second) * float64(len(clients)) / l.Rate)
 		for i, c := range clients {
 			first := start + interval*int64(i)/int64(len(clients))
-			running.Go(func() { l.open(ctx, c, r, first, interval, end) })
+			running.Go(func() { l.open(ctx, i, c, r, first, interval, end) })
 		}
 	} else {
 		for i := range l.InFlight {
-			running.Go(func() { l.closed(ctx, clients[i%len(clients)], r) })
+			running.Go(func() { l.closed(ctx, i%len(clients), clients[i%len(clients)], r) })
 		}
 	}
 	running.Wait()
 }
 
 // closed submits one update after the other.
-func (l Load) closed(ctx context.Context, c Submitter, r *recorder) {
+func (l Load) closed(ctx context.Context, client int, c Submitter, r *recorder) {
 	payload := newPayload(l.PayloadBytes)
 	for ctx.Err() == nil {
 		payload.next()
@@ -129,7 +154,7 @@ func (l Load) closed(ctx context.Context, c Submitter, r *recorder) {
 		for ; err != nil && busy(err) && ctx.Err() == nil; ack, err = c.Submit(payload) {
 			wait(ctx, busyPause)
 		}
-		r.done(start, ack, err)
+		r.done(client, start, ack, err)
 		if err != nil {
 			if over(err) {
 				return
@@ -141,7 +166,7 @@ func (l Load) closed(ctx context.Context, c Submitter, r *recorder) {
 
 // open submits updates at fixed times. Each is measured from the time at which it should have been submitted, so a cluster
 // that keeps clients waiting cannot hide it (no coordinated omission).
-func (l Load) open(ctx context.Context, c Submitter, r *recorder, at, interval, end int64) {
+func (l Load) open(ctx context.Context, client int, c Submitter, r *recorder, at, interval, end int64) {
 	room := make(chan struct{}, openLimit)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -159,7 +184,7 @@ func (l Load) open(ctx context.Context, c Submitter, r *recorder, at, interval, 
 			defer func() { <-room }()
 			payload := newPayload(l.PayloadBytes)
 			ack, err := c.Submit(payload)
-			r.done(intended, ack, err)
+			r.done(client, intended, ack, err)
 		})
 	}
 	for ; at < end; at += interval {

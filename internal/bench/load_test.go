@@ -54,7 +54,7 @@ func TestClosedLoad(t *testing.T) {
 	r := newRecorder(stall.NewClock())
 	a, b := &fake{id: 1, release: make(chan struct{})}, &fake{id: 2, release: make(chan struct{})}
 	now := r.clock.Now()
-	r.begin(stall.Span{From: now, To: now + int64(time.Hour)})
+	r.begin(stall.Span{From: now, To: now + int64(time.Hour)}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -85,7 +85,7 @@ func TestOpenLoadHidesNothing(t *testing.T) {
 	stuck := &fake{id: 1, release: make(chan struct{})}
 	now := r.clock.Now()
 	window := stall.Span{From: now, To: now + int64(200*time.Millisecond)}
-	r.begin(window)
+	r.begin(window, nil)
 	var running sync.WaitGroup
 	running.Go(func() { Load{Rate: 100000}.generate(t.Context(), []Submitter{stuck}, r, window.From, window.To) })
 	for r.clock.Now() < window.To {
@@ -98,7 +98,8 @@ func TestOpenLoadHidesNothing(t *testing.T) {
 	}
 	close(stuck.release)
 	running.Wait()
-	if sent := stuck.seq.Load(); sent > openLimit+1 || sent+uint64(r.late) != 20000 {
+	// When the cluster goes on at the end, a generator that itself stood still may send some more.
+	if sent := stuck.seq.Load(); sent > 2*openLimit || sent+uint64(r.late) != 20000 {
 		t.Errorf("%d sent (at most %d may be under way), %d late: together they must be 20000", sent, openLimit, r.late)
 	}
 	if r.late < 10000 || r.latency.Count() < uint64(r.late) {
@@ -111,7 +112,7 @@ func TestFailures(t *testing.T) {
 	t.Parallel()
 	r := newRecorder(stall.NewClock())
 	now := r.clock.Now()
-	r.begin(stall.Span{From: now, To: now + int64(time.Hour)})
+	r.begin(stall.Span{From: now, To: now + int64(time.Hour)}, nil)
 	f := &fake{id: 1, release: closedChannel(), fail: func(seq uint64) error {
 		switch {
 		case seq <= 3:
@@ -133,10 +134,10 @@ func TestFailures(t *testing.T) {
 func TestWindow(t *testing.T) {
 	t.Parallel()
 	r := newRecorder(stall.NewClock())
-	r.begin(stall.Span{From: r.clock.Now() + int64(time.Hour), To: r.clock.Now() + 2*int64(time.Hour)})
-	r.done(r.clock.Now(), Ack{Seq: 1}, nil)
-	r.begin(stall.Span{From: 0, To: r.clock.Now() + int64(time.Hour)})
-	r.done(r.clock.Now(), Ack{Seq: 2}, nil)
+	r.begin(stall.Span{From: r.clock.Now() + int64(time.Hour), To: r.clock.Now() + 2*int64(time.Hour)}, nil)
+	r.done(0, r.clock.Now(), Ack{Seq: 1}, nil)
+	r.begin(stall.Span{From: 0, To: r.clock.Now() + int64(time.Hour)}, nil)
+	r.done(0, r.clock.Now(), Ack{Seq: 2}, nil)
 	if r.count != 1 || r.total != 2 || r.latency.Count() != 1 {
 		t.Errorf("count %d, total %d, latencies %d: want 1, 2, 1", r.count, r.total, r.latency.Count())
 	}

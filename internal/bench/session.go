@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,9 +22,13 @@ type Session struct {
 
 	clock     stall.Clock
 	clients   []Submitter
+	homes     []int // replicas of the clients
 	streams   []*stream
 	recorder  *recorder
 	firstView uint64
+
+	mu       sync.Mutex
+	excluded map[int]bool // see Exclude
 }
 
 // Clients says which clients a session has.
@@ -35,7 +40,7 @@ type Clients struct {
 
 // Open connects clients to the cluster and begins to follow every running replica.
 func Open(ctx context.Context, c *cluster.Cluster, clients Clients, d *stall.Detector) (*Session, error) {
-	s := &Session{Cluster: c, Detector: d, clock: stall.NewClock()}
+	s := &Session{Cluster: c, Detector: d, clock: stall.NewClock(), excluded: map[int]bool{}}
 	s.recorder = newRecorder(s.clock)
 	for _, r := range c.Running() {
 		status, err := statusOf(ctx, r)
@@ -52,14 +57,46 @@ func Open(ctx context.Context, c *cluster.Cluster, clients Clients, d *stall.Det
 		s.streams = append(s.streams, stream)
 	}
 	for i := range clients.Count {
-		client, err := connect(ctx, c, clients.Through, clients.Retry, i)
+		client, home, err := connect(ctx, c, clients.Through, clients.Retry, i)
 		if err != nil {
 			s.Close()
 			return nil, fmt.Errorf("client %d: %w", i+1, err)
 		}
-		s.clients = append(s.clients, client)
+		s.clients, s.homes = append(s.clients, client), append(s.homes, home)
 	}
 	return s, nil
+}
+
+// Exclude leaves a replica out of everything from now on: it is not asked for its status, and at the end it need not have
+// delivered anything. Compromised replicas are.
+func (s *Session) Exclude(id int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.excluded[id] = true
+}
+
+// Counted are the running replicas that are not excluded.
+func (s *Session) Counted() []*cluster.Replica {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(s.Cluster.Running(), func(r *cluster.Replica) bool { return s.excluded[r.ID] })
+}
+
+// counts reports whether a replica is running and not excluded.
+func (s *Session) counts(id int) bool {
+	return slices.ContainsFunc(s.Counted(), func(r *cluster.Replica) bool { return r.ID == id })
+}
+
+// Home is the replica that a client gives its updates to, as long as that answers.
+func (s *Session) Home(client int) int { return s.homes[client] }
+
+// Deliveries are, by replica, when it delivered what, since the session began.
+func (s *Session) Deliveries() map[int][]Delivery {
+	all := map[int][]Delivery{}
+	for _, f := range s.streams {
+		all[f.id] = f.history()
+	}
+	return all
 }
 
 // Close ends all clients and streams.
@@ -129,13 +166,13 @@ func statusOf(ctx context.Context, r *cluster.Replica) (Status, error) {
 	return s, nil
 }
 
-// Statuses asks every running replica. One that ends meanwhile is left out.
+// Statuses asks every running replica that is not excluded. One that ends or is excluded meanwhile is left out.
 func (s *Session) Statuses(ctx context.Context) ([]Status, error) {
 	var list []Status
-	for _, r := range s.Cluster.Running() {
-		status, err := statusOf(ctx, r)
+	for _, r := range s.Counted() {
+		status, err := s.ask(ctx, r)
 		if err != nil {
-			if !r.Running() {
+			if !s.counts(r.ID) {
 				continue
 			}
 			return nil, err
@@ -143,6 +180,20 @@ func (s *Session) Statuses(ctx context.Context) ([]Status, error) {
 		list = append(list, status)
 	}
 	return list, nil
+}
+
+// ask is statusOf that gives up when the replica no longer counts: one that is paused would never answer.
+func (s *Session) ask(ctx context.Context, r *cluster.Replica) (Status, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		for wait(ctx, settlePeriod); ctx.Err() == nil; wait(ctx, settlePeriod) {
+			if !s.counts(r.ID) {
+				cancel()
+			}
+		}
+	}()
+	return statusOf(ctx, r)
 }
 
 // Snapshot is how a leg is going.
@@ -196,7 +247,10 @@ func (s *Session) Run(ctx context.Context, l Load) (*Leg, error) {
 	start := s.clock.Now()
 	window := stall.Span{From: start + int64(l.WarmUp)}
 	window.To = window.From + int64(l.Duration)
-	s.recorder.begin(window)
+	s.recorder.begin(window, l.Acknowledged)
+	if l.Began != nil {
+		l.Began(window)
+	}
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
@@ -260,7 +314,7 @@ func (s *Session) measure(ctx context.Context, window stall.Span) (*Leg, error) 
 	}
 	wait(ctx, time.Duration(window.To-s.clock.Now()))
 	running := map[int]bool{}
-	for _, r := range s.Cluster.Running() {
+	for _, r := range s.Counted() {
 		running[r.ID] = true
 	}
 	for _, f := range s.streams {

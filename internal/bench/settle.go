@@ -61,7 +61,7 @@ func (s *Session) followed(ordinal uint64) (bool, error) {
 	for _, f := range s.streams {
 		r := s.Cluster.Replica(f.id)
 		at, err := f.position()
-		if !r.Running() {
+		if !s.counts(f.id) {
 			continue
 		}
 		if err != nil {

@@ -53,34 +53,34 @@ func ThroughFor(auth config.Auth) Through {
 }
 
 // connect makes client number i (from 0); clients are spread over the running replicas. By the client port, an update without an
-// answer goes to another replica after retry.
-func connect(ctx context.Context, c *cluster.Cluster, through Through, retry time.Duration, i int) (Submitter, error) {
+// answer goes to another replica after retry. home is the replica of the client.
+func connect(ctx context.Context, c *cluster.Cluster, through Through, retry time.Duration, i int) (s Submitter, home int, err error) {
 	running := c.Running()
 	if len(running) == 0 {
-		return nil, errors.New("no replica is running")
+		return nil, 0, errors.New("no replica is running")
 	}
-	home := running[i%len(running)]
+	at := running[i%len(running)]
 	if through == Socket {
-		conn, err := local.Dial(ctx, home.Folder)
+		conn, err := local.Dial(ctx, at.Folder)
 		if err != nil {
-			return nil, fmt.Errorf("r%d: %w", home.ID, err)
+			return nil, 0, fmt.Errorf("r%d: %w", at.ID, err)
 		}
-		return socketSubmitter{conn}, nil
+		return socketSubmitter{conn}, at.ID, nil
 	}
 	if !c.Config.AnyClient {
-		return nil, errors.New("cluster.toml lists its clients: a benchmark through the client port needs clients = \"any\"")
+		return nil, 0, errors.New("cluster.toml lists its clients: a benchmark through the client port needs clients = \"any\"")
 	}
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	cfg := client.FromCluster(c.Config, key)
-	cfg.Home, cfg.Retry = home.ID, retry
+	cfg.Home, cfg.Retry = at.ID, retry
 	conn, err := client.Dial(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return portSubmitter{conn}, nil
+	return portSubmitter{conn}, at.ID, nil
 }
 
 type socketSubmitter struct{ conn *local.Client }

@@ -33,6 +33,9 @@ type Options struct {
 	Limits  config.Limits
 	RunArgs func(id int) []string // of prime run besides --dir; nil: none
 	Ready   time.Duration         // how long the replicas may take to connect
+	// Heard is given every line that a replica prints on standard output, on a goroutine of that replica's; with it, Tell
+	// writes to standard input. nil: neither is used.
+	Heard func(id int, line []byte)
 }
 
 // Cluster is the replicas of one cluster on this machine.
@@ -91,8 +94,11 @@ func (o *Options) start(ctx context.Context, dir string) (*Cluster, error) {
 		if o.RunArgs != nil {
 			args = append(args, o.RunArgs(m.ID)...)
 		}
-		r := &Replica{ID: m.ID, Folder: folder(dir, m.ID)}
-		if r.child, err = spawn(args, filepath.Join(r.Folder, LogFile)); err != nil {
+		r := &Replica{ID: m.ID, Folder: folder(dir, m.ID), command: args}
+		if o.Heard != nil {
+			r.heard = func(line []byte) { o.Heard(m.ID, line) }
+		}
+		if r.child, err = spawn(args, filepath.Join(r.Folder, LogFile), r.heard); err != nil {
 			c.Stop()
 			return nil, fmt.Errorf("r%d cannot be started: %w", m.ID, err)
 		}
@@ -169,7 +175,7 @@ func Attach(ctx context.Context, dir string) (*Cluster, error) {
 	return c, nil
 }
 
-// Running are the replicas that have not ended, by ascending id.
+// Running are the replicas that have not ended and are not paused, by ascending id.
 func (c *Cluster) Running() []*Replica {
 	var list []*Replica
 	for _, r := range c.Replicas {

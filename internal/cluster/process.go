@@ -31,12 +31,15 @@ type Replica struct {
 	ID     int
 	Folder string
 
-	child  *child // nil if it was running before
-	pid    int    // then; 0 if not known
-	killed atomic.Bool
+	command []string          // what Start began it with
+	heard   func(line []byte) // see Options.Heard
+	child   *child            // nil if it was running before
+	pid     int               // then; 0 if not known
+	killed  atomic.Bool
+	paused  atomic.Bool
 }
 
-// Running reports whether the process has not ended, as far as is known of one that Start has not begun.
+// Running reports whether the process has not ended, as far as is known of one that Start has not begun, and is not paused.
 func (r *Replica) Running() bool {
 	if r.child == nil {
 		return true
@@ -45,7 +48,7 @@ func (r *Replica) Running() bool {
 	case <-r.child.ended:
 		return false
 	default:
-		return !r.killed.Load()
+		return !r.killed.Load() && !r.paused.Load()
 	}
 }
 
@@ -71,6 +74,57 @@ func (r *Replica) Kill() error {
 	if errors.Is(err, os.ErrProcessDone) {
 		err = nil
 	}
+	return err
+}
+
+// Paused reports whether the process was paused and not resumed since.
+func (r *Replica) Paused() bool { return r.paused.Load() }
+
+// Pause stops the process without its noticing, as a machine does that freezes; Resume lets it go on.
+func (r *Replica) Pause() error { return r.freeze(true, syscall.SIGSTOP) }
+
+// Resume lets a paused process go on.
+func (r *Replica) Resume() error { return r.freeze(false, syscall.SIGCONT) }
+
+func (r *Replica) freeze(paused bool, signal os.Signal) error {
+	if r.child == nil {
+		return fmt.Errorf("r%d was not started here: it is left alone", r.ID)
+	}
+	select {
+	case <-r.child.ended:
+		return fmt.Errorf("r%d has ended", r.ID)
+	default:
+	}
+	if paused { // before nobody expects an answer any more
+		r.paused.Store(true)
+	}
+	if err := r.child.cmd.Process.Signal(signal); err != nil {
+		return fmt.Errorf("r%d: %w", r.ID, err)
+	}
+	r.paused.Store(paused)
+	return nil
+}
+
+// Tell writes a line to the process's standard input.
+func (r *Replica) Tell(line string) error {
+	if r.child == nil || r.child.input == nil {
+		return fmt.Errorf("r%d takes no commands", r.ID)
+	}
+	_, err := io.WriteString(r.child.input, line+"\n")
+	return err
+}
+
+// TryAgain starts the program of an ended replica once more, in the same folder, and returns why that was refused: in this
+// version a replica keeps nothing over a restart, so it has to refuse. If ever it does get ready, it is stopped again, and nil
+// is returned.
+func (r *Replica) TryAgain(ctx context.Context) error {
+	c, err := spawn(r.command, filepath.Join(r.Folder, LogFile), nil)
+	if err != nil {
+		return err
+	}
+	err = c.waitReady(ctx)
+	_ = c.cmd.Process.Kill()
+	<-c.ended
 	return err
 }
 
@@ -109,6 +163,7 @@ const tailLines = 20
 // child is a process that we began.
 type child struct {
 	cmd   *exec.Cmd
+	input io.Writer     // its standard input; nil if that is not used
 	ready chan struct{} // closed at the line "ready"
 	ended chan struct{} // closed when the process has ended and was waited for
 
@@ -122,14 +177,22 @@ func Child(cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// spawn starts a process whose standard error goes to a file, and is read along.
-func spawn(command []string, logFile string) (*child, error) {
+// spawn starts a process whose standard error goes to a file, and is read along. If heard is not nil, it is given the lines of
+// standard output, and standard input is a pipe.
+func spawn(command []string, logFile string, heard func([]byte)) (*child, error) {
 	log, err := os.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	cmd := Child(exec.Command(command[0], command[1:]...))
+	c := &child{cmd: cmd, ready: make(chan struct{}), ended: make(chan struct{})}
 	stderr, err := cmd.StderrPipe()
+	var stdout io.Reader
+	if err == nil && heard != nil {
+		if c.input, err = cmd.StdinPipe(); err == nil {
+			stdout, err = cmd.StdoutPipe()
+		}
+	}
 	if err == nil {
 		err = cmd.Start()
 	}
@@ -137,10 +200,14 @@ func spawn(command []string, logFile string) (*child, error) {
 		_ = log.Close()
 		return nil, err
 	}
-	c := &child{cmd: cmd, ready: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
 		defer close(c.ended)
+		var listening sync.WaitGroup
+		if heard != nil {
+			listening.Go(func() { listen(stdout, heard) })
+		}
 		c.follow(stderr, log)
+		listening.Wait()
 		_ = cmd.Wait() // how it ended is in its last words
 		_ = log.Close()
 	}()
@@ -176,6 +243,16 @@ func (c *child) follow(stderr io.Reader, log io.Writer) {
 	}
 }
 
+// listen hands on lines until there are no more. One that is too long ends it, and what follows is read and ignored.
+func listen(stdout io.Reader, heard func([]byte)) {
+	lines := bufio.NewScanner(stdout)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		heard(lines.Bytes())
+	}
+	_, _ = io.Copy(io.Discard, stdout)
+}
+
 // tail is the last lines.
 func (c *child) tail() string {
 	c.mu.Lock()
@@ -194,5 +271,8 @@ func (c *child) waitReady(ctx context.Context) error {
 	}
 }
 
-// terminate asks the process to stop.
-func (c *child) terminate() { _ = c.cmd.Process.Signal(syscall.SIGTERM) }
+// terminate asks the process to stop, and lets it if it is paused.
+func (c *child) terminate() {
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	_ = c.cmd.Process.Signal(syscall.SIGCONT)
+}

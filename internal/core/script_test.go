@@ -48,6 +48,10 @@ type script struct {
 	rules    []rule
 	muted    map[trace.Kind]bool
 	log      strings.Builder
+	heard    func(at clock.Instant, to, from group.ID, env *wire.Envelope) // sees what arrives, for tests in Go; may be nil
+	sent     func(at clock.Instant, from group.ID, to group.Set, env *wire.Envelope)
+	stepped  func(id group.ID, out *effect.Output)
+	shared   bool // proofs are threshold signatures
 }
 
 type packet struct {
@@ -136,7 +140,7 @@ func parseSet(t *testing.T, names []string) (set group.Set) {
 	return set
 }
 
-// start makes a group: f, k, and the limits inflight, window and history; quiet names events that are not shown; with recon
+// start makes a group: f, k, whether leaders are judged, whether proofs are threshold signatures, and the limits inflight, window and history; quiet names events that are not shown; with recon
 // requests are sent in parts to those who lack them.
 func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	f, k, inflight, window, history := 1, 0, 8, 8, 16
@@ -148,7 +152,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		judged = core.Suspect{KLat: 2500, Delta: 10 * time.Millisecond, Floor: 4 * time.Millisecond, Ping: 50 * time.Millisecond,
 			Check: 5 * time.Millisecond, Window: 10 * time.Second, MaxStall: time.Second}
 	}
-	*s = script{group: group.MustNew(f, k), muted: map[trace.Kind]bool{}}
+	*s = script{group: group.MustNew(f, k), shared: d.HasArg("threshold"), muted: map[trace.Kind]bool{}}
 	incarnations := slices.Repeat([]uint32{1}, s.group.N())
 	for id := range s.group.All().All() {
 		r, err := core.New(core.Config{
@@ -216,7 +220,7 @@ func (s *script) equivocate(t *testing.T, d *datadriven.TestData) {
 	}
 }
 
-// propose rI ordinal=N to=…: replica I signs an empty proposal, as a leader that lies would.
+// propose rI ordinal=N view=V to=…: replica I signs an empty proposal, as a leader that lies would.
 func (s *script) propose(t *testing.T, d *datadriven.TestData) {
 	m := &wire.PrePrepare{View: 1, Ordinal: 1, Incarnations: wire.HashIncarnations(1, slices.Repeat([]uint32{1}, s.group.N())),
 		Base: make(wire.Vector, s.group.N()), Rows: make(wire.Rows, s.group.N())}
@@ -225,6 +229,8 @@ func (s *script) propose(t *testing.T, d *datadriven.TestData) {
 		switch a.Key {
 		case "ordinal":
 			m.Ordinal, _ = strconv.ParseUint(a.Vals[0], 10, 64)
+		case "view":
+			m.View, _ = strconv.ParseUint(a.Vals[0], 10, 64)
 		case "to":
 			to = parseSet(t, a.Vals)
 		default:
@@ -257,6 +263,9 @@ func (s *script) step(id group.ID, in core.Input) {
 	for _, send := range out.Sends {
 		s.send(id, send)
 	}
+	if s.stepped != nil {
+		s.stepped(id, &out)
+	}
 	for _, job := range out.Jobs {
 		done := s.workers[id.Index()].Do(job)
 		s.step(id, core.Input{Done: &done})
@@ -266,8 +275,11 @@ func (s *script) step(id group.ID, in core.Input) {
 func (s *script) send(from group.ID, send effect.Send) {
 	env := send.Signed
 	if env == nil {
-		env = wire.NewEnvelope(wire.Header{Sender: from, Epoch: 1, Incarnation: 1}, send.Msg)
+		env = wire.NewEnvelope(wire.Header{Sender: from, Epoch: 1, Incarnation: 1}, s.complete(from, send.Msg))
 		env.Finish(wire.Proof{Count: 1})
+	}
+	if s.sent != nil {
+		s.sent(s.now, from, send.To, env)
 	}
 	for to := range send.To.All() {
 		match := slices.IndexFunc(s.rules, func(r rule) bool {
@@ -304,6 +316,9 @@ func (s *script) advance(until clock.Instant) {
 		for i := 0; i < len(s.queue); {
 			if p := s.queue[i]; p.due <= s.now {
 				s.queue = slices.Delete(s.queue, i, i+1)
+				if s.heard != nil {
+					s.heard(s.now, p.to, p.by, p.env)
+				}
 				s.step(p.to, core.Input{Message: p.env})
 				i = 0
 				continue

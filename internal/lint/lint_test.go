@@ -36,7 +36,9 @@ var mayImport = map[string][]string{
 	"app":                    {},
 	"internal/wire":          {"internal/group"},
 	"internal/trace":         {"internal/wire", "internal/group", "internal/clock"},
-	"internal/sign":          {"internal/wire", "internal/group", "config"},
+	"internal/sign":          {"internal/wire", "internal/group", "config", "threshold"},
+	"threshold":              {},
+	"threshold/bls":          {"threshold"},
 	"transport/emulate/wan":  {"internal/wire", "internal/group", "internal/clock", "config"},
 	"internal/core/window":   {},
 	"internal/core/effect":   {"internal/wire", "internal/group", "internal/trace"},
@@ -44,6 +46,8 @@ var mayImport = map[string][]string{
 	"internal/core/preorder": coreRoom,
 	"internal/core/order":    coreRoom,
 	"internal/core":          append([]string{"internal/core/"}, coreRoom...),
+	"internal/chart":         {},
+	"internal/lab":           {"config", "internal/bench", "internal/bench/", "internal/group", "transport/emulate/wan"},
 	"internal/attack":        {"internal/core", "internal/core/", "internal/sign", "internal/wire", "internal/group", "internal/clock", "internal/trace"},
 }
 
@@ -60,7 +64,10 @@ func TestImports(t *testing.T) {
 		if s.test() {
 			continue
 		}
-		project, _ := s.imports()
+		project, others := s.imports()
+		if draws := slices.ContainsFunc(others, func(o string) bool { return strings.HasPrefix(o, "gonum.org/") }); draws && s.dir != "internal/chart" {
+			t.Errorf("%s draws by itself: package internal/chart does", s.path)
+		}
 		allowed, restricted := mayImport[s.dir]
 		for _, p := range project {
 			below := slices.ContainsFunc(allowed, func(a string) bool { return strings.HasSuffix(a, "/") && strings.HasPrefix(p, a) })
@@ -69,6 +76,8 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s: %s may not", s.path, p, s.dir)
 			case p == "internal/attack" && s.dir != "sim" && s.dir != "cmd/prime" && s.dir != "internal/attack":
 				t.Errorf("%s imports the attacks: a program that embeds the library must not contain them", s.path)
+			case p == "internal/chart" && s.dir != "cmd/prime":
+				t.Errorf("%s imports the charts: a program that embeds the library must not contain them", s.path)
 			case strings.HasPrefix(s.dir, "sim") && p == "internal/node":
 				t.Errorf("%s imports node: the simulator drives the core itself", s.path)
 			case (strings.HasPrefix(s.dir, "examples/") || strings.HasPrefix(s.dir, "apps/")) && strings.HasPrefix(p, "internal/"):

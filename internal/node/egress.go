@@ -16,15 +16,16 @@ const batchContent = 64 << 10
 // egress signs what this replica says and sends it. While it signs one batch the next gathers, so batches grow with load and
 // no timer is needed (group commit).
 type egress struct {
-	self   group.ID
-	header wire.Header
-	sign   func([]*wire.Envelope)
-	net    transport.Transport
-	back   *mailbox[*wire.Envelope] // signed copies for this replica itself
-	urgent *mailbox[effect.Send]    // TIMELY
-	rest   *mailbox[effect.Send]
-	repair *mailbox[effect.Send] // RECON and BULK: signed when nothing else waits
-	eased  func()                // a batch has left
+	self     group.ID
+	header   wire.Header
+	complete func(wire.Message) wire.Message // adds what signing adds to the content
+	sign     func([]*wire.Envelope)
+	net      transport.Transport
+	back     *mailbox[*wire.Envelope] // signed copies for this replica itself
+	urgent   *mailbox[effect.Send]    // TIMELY
+	rest     *mailbox[effect.Send]
+	repair   *mailbox[effect.Send] // RECON and BULK: signed when nothing else waits
+	eased    func()                // a batch has left
 
 	queued  atomic.Int64  // messages that have been asked for and have not left
 	batches atomic.Uint64 // batches signed
@@ -101,7 +102,7 @@ func (t *taken) refill(m *mailbox[effect.Send]) {
 // gather puts messages into the batch in hand while it has room.
 func (e *egress) gather(t *taken) {
 	for ; t.left() && len(e.envs) < wire.MaxBatch && e.size < batchContent; t.at++ {
-		env := wire.NewEnvelope(e.header, t.sends[t.at].Msg)
+		env := wire.NewEnvelope(e.header, e.complete(t.sends[t.at].Msg))
 		e.size += len(env.Content)
 		e.sends, e.envs = append(e.sends, t.sends[t.at]), append(e.envs, env)
 	}
@@ -131,7 +132,7 @@ func (e *egress) flush() {
 
 // transmit hands a signed message to the network, charged to its signer.
 func transmit(net transport.Transport, to group.Set, class wire.Class, env *wire.Envelope) {
-	f := transport.Frame{Class: class, Source: int(env.Sender), Bytes: env.Raw}
+	f := transport.Frame{Class: class, Source: int(env.Sender), Yields: env.Kind.Yields(), Bytes: env.Raw}
 	for id := range to.All() {
 		net.Send(int(id), f)
 	}

@@ -33,6 +33,7 @@ import (
 	"github.com/primebft/prime/internal/trace"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/internal/work"
+	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/transport"
 )
 
@@ -52,7 +53,8 @@ var (
 type Options struct {
 	Transport transport.Transport                    // connects it with its peers; the node starts and closes it
 	Log       *slog.Logger                           // nil: nothing is logged
-	Wrap      func(core.Machine) core.Machine        // wraps the core, as attacks and tests do; nil: as it is
+	Wrap      Wrap                                   // wraps the core, as attacks and tests do; nil: as it is
+	Threshold threshold.Scheme                       // of a cluster whose proofs are threshold signatures; nil in others
 	Observe   func(now clock.Instant, e trace.Event) // sees every event of the core on its goroutine; must be quick; may be nil
 	Check     bool                                   // verify costly invariants
 }
@@ -138,13 +140,18 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.keyring, err = newKeyring(cfg.Cluster, g, incarnations); err != nil {
+	shares, err := openShares(cfg, g, o.Threshold)
+	if err != nil {
+		return nil, err
+	}
+	if n.keyring, err = newKeyring(cfg.Cluster, g, incarnations, shares); err != nil {
 		return nil, err
 	}
 	signer, err := sign.NewSigner(n.keyring, scheme, n.self, cfg.Key)
 	if err != nil {
 		return nil, err
 	}
+	signer.UseThreshold(shares)
 	real := clock.NewReal()
 	coreConfig := newCoreConfig(cfg, g, incarnations, real.Wall(), o.Check)
 	replica, err := core.New(coreConfig)
@@ -158,6 +165,14 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 	}
 	n.jobs = newJobs(worker.Do)
 	n.assembleLoop(replica, real, signer, o)
+	if o.Wrap != nil {
+		own, err := sign.NewSigner(n.keyring, scheme, n.self, cfg.Key) // a signer is used by one goroutine only
+		if err != nil {
+			return nil, err
+		}
+		own.UseThreshold(shares)
+		n.loop.machine = o.Wrap(n.seat(coreConfig, own), replica)
+	}
 	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge}
 	n.deliver = &deliverer{
 		app: a, records: n.records, replies: n.replies, log: o.Log, done: n.loop.nudge, ended: make(chan struct{}),
@@ -178,11 +193,8 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
 		answered: n.answered,
 	}
-	if o.Wrap != nil {
-		n.loop.machine = o.Wrap(replica)
-	}
 	n.egress = &egress{
-		self: n.self, header: n.keyring.Header(n.self), sign: n.signing(signer), net: n.net,
+		self: n.self, header: n.keyring.Header(n.self), complete: signer.Complete, sign: n.signing(signer), net: n.net,
 		back: n.loop.back, urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
 		eased: n.loop.nudge,
 	}

@@ -276,7 +276,7 @@ func (wrong) Deliver(batch []app.Record) [][]byte { return make([][]byte, len(ba
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, 0, nil)
-	n := c.open(4, echo, Options{Wrap: func(m core.Machine) core.Machine { return &fragile{Machine: m, steps: 60} }})
+	n := c.open(4, echo, Options{Wrap: func(_ Seat, m core.Machine) core.Machine { return &fragile{Machine: m, steps: 60} }})
 	c.openAll()
 	c.runAll(100, 1, 2, 3)
 	await(t, func() string {

@@ -85,6 +85,9 @@ func (o *outlet) send(sends []effect.Send) {
 		switch s := &sends[i]; {
 		case s.Signed != nil:
 			transmit(o.net, s.To.Without(o.egress.self), s.Class, s.Signed)
+			if s.To.Has(o.egress.self) { // the core does not say such a thing to itself, but whoever wraps it may
+				o.egress.back.put(1, s.Signed)
+			}
 		case s.Class == wire.Timely:
 			o.urgent = append(o.urgent, *s)
 		case s.Class >= wire.Recon:

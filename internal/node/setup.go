@@ -3,6 +3,8 @@ package node
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"fmt"
+	"path/filepath"
 
 	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/core"
@@ -10,6 +12,7 @@ import (
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/transport"
 )
 
@@ -22,11 +25,33 @@ func firstIncarnations(g group.Group) []uint32 {
 	return all
 }
 
+// openShares is the key shares of a cluster whose proofs are threshold signatures, and this replica's; nil in others.
+func openShares(cfg config.Config, g group.Group, scheme threshold.Scheme) (threshold.Group, error) {
+	c := cfg.Cluster
+	if c.Proof == "" || c.Proof == config.ProofList {
+		return nil, nil
+	}
+	if scheme == nil || scheme.Name() != string(c.Proof) {
+		return nil, fmt.Errorf("proof = %q in %s, but this program has no such threshold signatures: open the replica with "+
+			"prime.WithThreshold and the scheme, or make the cluster with proof = \"list\"", c.Proof, config.ClusterFile)
+	}
+	s := threshold.Setup{Cluster: c.ID, Quorum: g.Quorum(), Self: cfg.Node.ID, Secret: cfg.Share.Secret}
+	for _, r := range c.Replicas {
+		s.Keys = append(s.Keys, r.ShareKey)
+	}
+	opened, err := scheme.Open(s)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(cfg.Dir, config.ShareFile), err)
+	}
+	return opened, nil
+}
+
 // newKeyring is the keys of the cluster.
-func newKeyring(c config.Cluster, g group.Group, incarnations []uint32) (*sign.Keyring, error) {
+func newKeyring(c config.Cluster, g group.Group, incarnations []uint32, shares threshold.Group) (*sign.Keyring, error) {
 	m := sign.Membership{
 		Cluster: c.ID, Config: c.Digest(), Group: g, Epoch: c.Epoch, Incarnations: incarnations,
 		Replicas: make([]ed25519.PublicKey, g.N()), AnyClient: c.AnyClient, ClientAuth: c.Auth == config.AuthClient,
+		Threshold: shares,
 	}
 	for _, r := range c.Replicas {
 		m.Replicas[r.ID-1] = r.PublicKey
@@ -74,7 +99,8 @@ func wireLimits(c config.Cluster, g group.Group) wire.Limits {
 	return wire.Limits{
 		N: g.N(), UpdateBytes: c.Limits.UpdateBytes, RequestBytes: c.Limits.RequestBytes, RequestUpdates: c.Limits.RequestUpdates,
 		AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: c.Auth == config.AuthClient,
-		Window: core.ViewWindow(core.Limits{OrdinalWindow: c.Limits.OrdinalWindow}), Recalls: core.MaxRecalls,
+		Threshold: c.Proof != "" && c.Proof != config.ProofList,
+		Window:    core.ViewWindow(core.Limits{OrdinalWindow: c.Limits.OrdinalWindow}), Recalls: core.MaxRecalls,
 		Enough: g.OneCorrect(),
 	}
 }

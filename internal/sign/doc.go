@@ -14,6 +14,10 @@
 // changed and still be valid, so a message in a batch has one encoding. The original left both unsigned, and a relay could
 // make two different, valid images of one message (protocol-core.md 8.2).
 //
+// What challenges a new leader is a list of such signatures, or, where the cluster's configuration says so, a threshold
+// signature; the scheme comes from outside (package threshold), because this package is part of every program that embeds
+// Prime.
+//
 // A Byzantine key holder can make Ed25519 signatures that some verifiers accept and others refuse. If correct replicas
 // disagreed on one, they would be split; so the rule is part of the cluster's configuration, there is one implementation of
 // it, and signatures are never verified as a batch (crypto/ed25519 has no batch mode, and the usual one is cofactored).

@@ -7,6 +7,7 @@ import (
 
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/threshold"
 )
 
 // Membership is what a Keyring is made of: the parts of a cluster's configuration that signatures depend on.
@@ -20,6 +21,7 @@ type Membership struct {
 	Clients      []wire.ClientID     // admitted as clients; replicas' own keys always are
 	AnyClient    bool                // any other key is admitted too
 	ClientAuth   bool                // every update is signed by its client; otherwise none is
+	Threshold    threshold.Group     // verifies what challenges a new leader; nil: that is a list of signatures
 }
 
 // Keyring knows who may sign what in one configuration of a cluster. It is immutable.
@@ -28,6 +30,7 @@ type Keyring struct {
 	owners  map[wire.ClientID]group.ID // replicas by public key
 	clients map[wire.ClientID]struct{}
 	prefix  []byte // of every batch statement
+	proving []byte // of every proof statement
 }
 
 const (
@@ -65,6 +68,8 @@ func NewKeyring(m Membership) (*Keyring, error) {
 	}
 	k.m.Clients = nil
 	k.prefix = slices.Concat([]byte(domainBatch), m.Cluster[:], m.Config[:])
+	membership := wire.HashIncarnations(m.Epoch, m.Incarnations)
+	k.proving = slices.Concat([]byte(domainProof), m.Cluster[:], m.Config[:], membership[:])
 	return k, nil
 }
 

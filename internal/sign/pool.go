@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
@@ -23,6 +24,7 @@ type Pool struct {
 	budget   int
 	done     sync.WaitGroup
 	token    chan struct{}
+	proven   atomic.Uint64 // highest view for which a threshold signature was found good
 
 	mu     sync.Mutex // guards the rest
 	work   sync.Cond
@@ -254,7 +256,41 @@ func (p *Pool) open(i *inspection, l *lane, from group.ID, at uint64, raw []byte
 	if again {
 		return nil, Duplicate
 	}
-	return e, i.proofs(e)
+	if p.superseded(e) {
+		return nil, Superseded
+	}
+	why := i.proofs(e)
+	if why == 0 {
+		p.learn(e)
+	}
+	return e, why
+}
+
+// superseded reports whether e is a share of a threshold signature for a view that has one, or a later view has. Who starts a view
+// lists its states in as many ways as there are replicas, and each share costs a pairing; when one list has its signature, the
+// shares of the others would only hold up the votes behind them. The signature itself is repeated until it is of no more use.
+func (p *Pool) superseded(e *wire.Envelope) bool {
+	m, ok := e.Msg.(*wire.StateShare)
+	return ok && m.Share != nil && m.Resolution.View <= p.proven.Load()
+}
+
+// learn notes the view of a threshold signature that was found good.
+func (p *Pool) learn(e *wire.Envelope) {
+	var m *wire.StateProof
+	switch msg := e.Msg.(type) {
+	case *wire.StateProof:
+		m = msg
+	case *wire.Replay:
+		m = &msg.Proof
+	}
+	if m == nil || m.Sig == nil {
+		return
+	}
+	for known := p.proven.Load(); m.Resolution.View > known; known = p.proven.Load() {
+		if p.proven.CompareAndSwap(known, m.Resolution.View) {
+			return
+		}
+	}
 }
 
 // mayBring reports whether a peer may send us e: what it has signed itself, and what replicas pass on for others, which is

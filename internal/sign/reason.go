@@ -17,6 +17,8 @@ const (
 	UnknownClient                      // an update of a client that is not admitted, or of a replica that did not introduce it
 	BadUpdate                          // an update without its client's signature, or with one that nobody asked for
 	Misdirected                        // not passed on by replicas, and not sent by its signer
+	BadShare                           // not the sender's share of a threshold signature, or no threshold signature
+	Superseded                         // a share of a threshold signature that is there already; no fault of its sender
 	Duplicate                          // an equal message of this peer is still waiting
 )
 
@@ -24,7 +26,7 @@ const (
 const Reasons = int(Duplicate) + 1
 
 var reasonNames = [Reasons]string{"", "malformed", "unknown sender", "wrong epoch", "wrong incarnation", "bad signature",
-	"wrong leader", "bad member", "no quorum", "unknown client", "bad update", "misdirected", "duplicate"}
+	"wrong leader", "bad member", "no quorum", "unknown client", "bad update", "misdirected", "bad share", "superseded", "duplicate"}
 
 // String is the reason in a few words.
 func (r Reason) String() string {

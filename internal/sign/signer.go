@@ -6,6 +6,7 @@ import (
 
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/threshold"
 )
 
 // Signer signs the messages of one replica. It is used by one goroutine: the one that collects the next batch while this one
@@ -15,6 +16,7 @@ type Signer struct {
 	scheme  Scheme
 	self    group.ID
 	key     ed25519.PrivateKey
+	group   threshold.Group // nil: proofs are lists
 
 	tree      tree
 	batch     []*wire.Envelope

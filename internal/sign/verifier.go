@@ -19,6 +19,7 @@ type Verifier struct {
 	code      *parts.Code // nil: the group has none
 	signers   []signer    // by group.ID.Index
 	updates   updates
+	proofs    known     // threshold signatures
 	inspector sync.Pool // of *inspection
 }
 
@@ -26,6 +27,7 @@ type Verifier struct {
 type signer struct {
 	roots     roots
 	summaries summaries
+	shares    known // of threshold signatures
 }
 
 // NewVerifier returns a verifier that remembers about cache verified summaries, an equal part for each signer.

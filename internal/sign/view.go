@@ -8,13 +8,15 @@ func (i *inspection) viewProofs(e *wire.Envelope) Reason {
 	switch m := e.Msg.(type) {
 	case *wire.NewLeaderProof:
 		return i.signed(m.Votes, wire.KindNewLeader, i.v.quorum)
+	case *wire.StateShare:
+		return i.share(e.Sender, m)
 	case *wire.StateProof:
-		return i.signed(m.Shares, wire.KindStateShare, i.v.quorum)
+		return i.proof(m)
 	case *wire.Replay:
 		if i.v.keyring.m.Group.Leader(m.Proof.Resolution.View) != e.Sender {
 			return WrongLeader
 		}
-		return i.signed(m.Proof.Shares, wire.KindStateShare, i.v.quorum)
+		return i.proof(&m.Proof)
 	case *wire.Window:
 		return i.signed(m.Commits, wire.KindReplayCommit, i.v.quorum)
 	case *wire.Report:

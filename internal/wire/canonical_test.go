@@ -123,13 +123,16 @@ func FuzzDecode(f *testing.F) {
 	for _, n := range []uint8{4, 6} {
 		for _, signed := range []bool{false, true} {
 			for _, s := range samples(int(n), signed) {
-				f.Add(s.env.Raw, n, signed)
+				f.Add(s.env.Raw, n, signed, false)
 			}
 		}
+		for _, s := range thresholdSamples(int(n)) {
+			f.Add(s.env.Raw, n, false, true)
+		}
 	}
-	f.Fuzz(func(t *testing.T, raw []byte, n uint8, signed bool) {
+	f.Fuzz(func(t *testing.T, raw []byte, n uint8, signed, threshold bool) {
 		l := limitsFor(int(n))
-		l.SignedUpdates = signed
+		l.SignedUpdates, l.Threshold = signed, threshold
 		checkDecoded(t, l, raw)
 	})
 }

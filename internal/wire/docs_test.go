@@ -25,6 +25,10 @@ func TestDocumentation(t *testing.T) {
 		fmt.Sprintf("has %d bytes besides its body", aloneSize), fmt.Sprintf("batch adds %d", MaxPath*digestSize),
 		fmt.Sprintf("`update`, %d bytes", UpdateStatementSize),
 	}
+	shared := defaults(64)
+	shared.Threshold = true
+	want = append(want, fmt.Sprintf("a VC-PARTIAL-SIG has %d bytes, a VC-PROOF and a REPLAY %d", shared.MaxFrame(KindStateShare),
+		shared.MaxFrame(KindReplay)))
 	for _, domain := range []string{domainContent, domainIncarnations, domainUpdate, domainResolution, domainWindow,
 		domainPart, domainPartNode} {
 		want = append(want, `"`+strings.TrimSuffix(domain, "\x00")+`\0"`)

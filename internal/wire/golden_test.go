@@ -20,6 +20,7 @@ func TestGolden(t *testing.T) {
 	all := samples(4, false)
 	client := &sampler{n: 4, signed: true}
 	all = append(all, sample{"preorder_request_signed", client.seal(1, 3, client.request(5, 0, 200))})
+	all = append(all, thresholdSamples(4)...)
 	for _, s := range all {
 		golden(t, s.name+".hex", s.env.Raw)
 		golden(t, s.name+".digest.hex", s.env.Digest[:])
@@ -74,11 +75,11 @@ func TestLayoutByHand(t *testing.T) {
 	l := limitsFor(4)
 	sig := strings.Repeat("5a", 64)
 	summary := unhex(t,
-		"4c000000", // content: 11 + 16 + 1 + 4*12 = 76 bytes
+		"25000000", // content: 11 + 16 + 1 + 3*2 + 3 = 37 bytes
 		"01", "03", "02", "07000000", "09000000",
 		"0500000000000000", "feffffffffffffff", // number 5, time -2
 		"04",
-		"01000000"+"0a00000000000000", "02000000"+"0b00000000000000", "03000000"+"0c00000000000000", "00000000"+"0000000000000000",
+		"01"+"0a", "02"+"0b", "03"+"8c01", "00"+"00", // 140 is 0x8c, 0x01
 		"01", "00", sig,
 	)
 	e, err := l.Decode(summary)
@@ -87,15 +88,15 @@ func TestLayoutByHand(t *testing.T) {
 	}
 	m, ok := e.Msg.(*Summary)
 	if !ok || e.Header != (Header{KindSummary, 2, 7, 9}) || m.Number != 5 || m.Time != -2 || len(m.Vector) != 4 ||
-		m.Vector[1] != (Position{2, 11}) || m.Vector[3] != (Position{}) || e.Proof.Sig[63] != 0x5a {
+		m.Vector[1] != (Position{2, 11}) || m.Vector[2] != (Position{3, 140}) || m.Vector[3] != (Position{}) || e.Proof.Sig[63] != 0x5a {
 		t.Errorf("decoded %+v %+v", e.Header, e.Msg)
 	}
 	ack := unhex(t,
-		"5d000000", // content: 11 + 32 + 4 + 46 = 93 bytes
+		"54000000", // content: 11 + 32 + 4 + 37 = 84 bytes
 		"01", "02", "03", "07000000", "01000000",
 		strings.Repeat("aa", 32),
 		"01000000",
-		"04", "02000000", "1122000000000000", strings.Repeat("bb", 32), "01",
+		"04", "02", "9144", strings.Repeat("bb", 32), "01",
 		"02", "01", strings.Repeat("cc", 32), sig,
 	)
 	if e, err = l.Decode(ack); err != nil {

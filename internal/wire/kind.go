@@ -8,6 +8,10 @@ var kindNames = [...]string{"", "PO-REQUEST", "PO-ACK", "PO-SUMMARY", "SUMMARY-M
 // Alone reports whether messages of this kind are signed alone and never in a batch, because others carry their proofs.
 func (k Kind) Alone() bool { return k == KindSummary || k == KindStateShare }
 
+// Yields reports whether messages of this kind let others of their class and sender go first. Requests are most of what a replica
+// sends; what says which of them are ordered must not wait for them.
+func (k Kind) Yields() bool { return k == KindPreorderRequest }
+
 // String is the name that the papers use, or "unknown".
 func (k Kind) String() string {
 	if k > 0 && int(k) < len(kindNames) {

@@ -13,6 +13,7 @@ type Limits struct {
 	Window         int  // ordinals that a view change can bind, and prepare certificates that a REPORT can hold
 	Recalls        int  // messages that one RECALL asks for
 	Enough         int  // parts of a request that give it back, f+1
+	Threshold      bool // what challenges a new leader is a threshold signature; otherwise a list of signatures
 	SignedUpdates  bool // every update carries its client's signature; otherwise none does
 }
 
@@ -35,8 +36,8 @@ func (l *Limits) member(id group.ID) bool { return id >= 1 && int(id) <= l.N }
 
 // MaxFrame is the length of the largest envelope of kind k that Decode accepts; 0 for an unknown kind.
 func (l Limits) MaxFrame(k Kind) int {
-	vector := vectorSize(l.N)
-	rows := 1 + l.N*(lengthSize+rowSize(l.N))
+	vector := maxVector(l.N)
+	rows := 1 + l.N*(lengthSize+maxRow(l.N))
 	switch k {
 	case KindPreorderRequest:
 		each := updateSize
@@ -45,9 +46,9 @@ func (l Limits) MaxFrame(k Kind) int {
 		}
 		return batchSize + requestSize + l.RequestUpdates*each + min(l.RequestBytes, l.RequestUpdates*l.UpdateBytes)
 	case KindPreorderAck:
-		return batchSize + digestSize + 4 + l.AckParts*ackPartSize
+		return batchSize + digestSize + 4 + l.AckParts*maxAckPart
 	case KindSummary:
-		return rowSize(l.N)
+		return maxRow(l.N)
 	case KindSummaryMatrix:
 		return batchSize + 8 + rows
 	case KindPrePrepare:
@@ -55,7 +56,7 @@ func (l Limits) MaxFrame(k Kind) int {
 	case KindPrepare, KindCommit:
 		return batchSize + voteSize
 	case KindFetch:
-		return batchSize + 4 + l.Wants*wantSize
+		return batchSize + 4 + l.Wants*maxWant
 	case KindStatus:
 		return batchSize + 8 + 8 + 8 + 2*vector
 	case KindCertificate:
@@ -66,7 +67,7 @@ func (l Limits) MaxFrame(k Kind) int {
 		return batchSize + 2*lengthSize + pair
 	case KindPart:
 		content := l.MaxFrame(KindPreorderRequest) - batchSize + headerSize
-		return batchSize + reconSize + sealRoom + partPathLen(l.N)*digestSize + partSize(content, l.Enough)
+		return batchSize + 1 + maxPosition + reconSize + sealRoom + partPathLen(l.N)*digestSize + partSize(content, l.Enough)
 	}
 	return l.maxView(k)
 }
@@ -75,7 +76,10 @@ func (l Limits) MaxFrame(k Kind) int {
 func (l Limits) maxView(k Kind) int {
 	signers := func(body int) int { return 1 + l.N*(lengthSize+batchSize+body) }
 	bindings := 4 + l.Window*digestSize
-	proof := resolutionSize + 8 + l.N*shareSize
+	share, proof := resolutionSize, resolutionSize+8+l.N*shareSize
+	if l.Threshold {
+		share, proof = resolutionSize+thresholdSize, resolutionSize+thresholdSize
+	}
 	switch k {
 	case KindPing, KindBound, KindStateList:
 		return batchSize + 16
@@ -93,7 +97,7 @@ func (l Limits) maxView(k Kind) int {
 	case KindEcho, KindReady:
 		return batchSize + receiptSize
 	case KindStateShare:
-		return aloneSize + resolutionSize
+		return aloneSize + share
 	case KindStateProof, KindReplay:
 		return batchSize + proof
 	case KindReplayPrepare, KindReplayCommit:

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"math"
 	"runtime"
 	"slices"
 	"testing"
@@ -16,7 +17,7 @@ func TestMaxFrameIsReached(t *testing.T) {
 		for _, signed := range []bool{false, true} {
 			l := limitsFor(n)
 			l.SignedUpdates = signed
-			s := &sampler{n: n, signed: signed}
+			s := &sampler{n: n, signed: signed, largest: true}
 			request := s.request(300, 300, 300, 100, 0, 0, 0, 0)
 			largest := s.seal(1, 64, request)
 			proposal := s.seal(1, 64, &PrePrepare{1, 1, s.digest(), s.vector(), s.rows(0)})
@@ -58,7 +59,16 @@ func TestMaxFrameIsReached(t *testing.T) {
 
 // largestPart is r1's part of a request in the largest batch.
 func (s *sampler) largestPart(request *PreorderRequest, l Limits) *Part {
-	return s.part(s.seal(1, 64, request), l)
+	return s.part(s.named(request), l)
+}
+
+// named is a request like this, with the longest name.
+func (s *sampler) named(request *PreorderRequest) *Envelope {
+	m := *request
+	m.Seq = math.MaxUint64
+	e := NewEnvelope(Header{Sender: 1, Epoch: 7, Incarnation: math.MaxUint32}, &m)
+	e.Finish(s.proof(64))
+	return e
 }
 
 func (s *sampler) part(e *Envelope, l Limits) *Part {
@@ -71,7 +81,7 @@ func (s *sampler) part(e *Envelope, l Limits) *Part {
 
 // largestEvidence is two messages of one kind, or a part and its request if these are larger.
 func (s *sampler) largestEvidence(first, second *Envelope, request *PreorderRequest, l Limits) *Evidence {
-	e := s.seal(1, 64, request)
+	e := s.named(request)
 	if part := s.seal(1, 64, s.part(e, l)); len(part.Raw)+len(e.Raw) > len(first.Raw)+len(second.Raw) {
 		return &Evidence{part, e}
 	}
@@ -105,7 +115,7 @@ func bombs(n int) [][]byte {
 	matrix := append(append(content(KindSummaryMatrix), one...), byte(n))
 	full := slices.Clone(matrix)
 	for range n { // every row is there, by its length
-		full = le32(full, uint32(rowSize(n)))
+		full = le32(full, uint32(maxRow(n)))
 	}
 	s := &sampler{n: n}
 	e := s.seal(1, 1, &PrePrepare{1, 1, s.digest(), s.vector(), make(Rows, n)})

@@ -124,7 +124,7 @@ func (l *Limits) viewBody(e *Envelope, r *Reader) {
 		e.Msg = &StateList{View: view(r), Members: l.members(r)}
 	case KindStateShare:
 		r.Check(e.Proof.Count == 1, "a share must be signed alone")
-		e.Msg = &StateShare{Resolution: l.resolution(r)}
+		e.Msg = &StateShare{Resolution: l.resolution(r), Share: l.threshold(r)}
 	case KindStateProof:
 		m := l.stateProof(r, e.Epoch)
 		e.Msg = &m

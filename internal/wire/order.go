@@ -30,16 +30,15 @@ type row struct {
 	summary  Summary
 }
 
-// rows reads a summary matrix that is part of a message of this epoch. All summaries of a group have one size; that makes it
-// cheap to know how much memory they take, and that their bytes are there, before it is allocated.
+// rows reads a summary matrix that is part of a message of this epoch. That the bytes of all rows are there, each with as many as a
+// summary has at least, is known before memory for them is allocated.
 func (l *Limits) rows(r *Reader, epoch uint32) Rows {
 	r.Check(int(r.U8()) == l.N, "matrix has not one row per replica")
-	size := rowSize(l.N)
 	present, ahead := 0, *r
 	for i := 0; i < l.N && ahead.Err() == nil; i++ {
 		if n := ahead.U32(); n != 0 {
-			ahead.Check(int64(n) == int64(size), "row size")
-			ahead.Bytes(size)
+			ahead.Check(int64(n) >= int64(minRow(l.N)) && int64(n) <= int64(maxRow(l.N)), "row size")
+			ahead.Bytes(int(n))
 			present++
 		}
 	}
@@ -49,11 +48,12 @@ func (l *Limits) rows(r *Reader, epoch uint32) Rows {
 	}
 	rows, memory, positions := make(Rows, l.N), make([]row, present), make([]Position, present*l.N)
 	for i := range rows {
-		if r.U32() == 0 {
+		size := r.U32()
+		if size == 0 {
 			continue
 		}
 		to := &memory[0]
-		err := l.row(to, r.Bytes(size), positions[:l.N:l.N])
+		err := l.row(to, r.Bytes(int(size)), positions[:l.N:l.N])
 		r.Check(err == nil && to.envelope.Sender == group.FromIndex(i) && to.envelope.Epoch == epoch,
 			"row is not a summary of its replica")
 		if r.Err() != nil {
@@ -90,7 +90,7 @@ func (l *Limits) summaryMatrix(r *Reader, epoch uint32) *SummaryMatrix {
 	return m
 }
 
-func (m *PrePrepare) size() int { return 8 + 8 + digestSize + vectorSize(len(m.Base)) + m.Rows.size() }
+func (m *PrePrepare) size() int { return 8 + 8 + digestSize + m.Base.size() + m.Rows.size() }
 
 func (m *PrePrepare) appendBody(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, m.View)

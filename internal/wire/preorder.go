@@ -2,24 +2,43 @@ package wire
 
 import (
 	"encoding/binary"
+	"math"
+	"math/bits"
 
 	"github.com/primebft/prime/internal/group"
 )
 
 // Sizes of the fixed parts of the preorder messages.
 const (
-	positionSize = 4 + 8
-	idSize       = 1 + positionSize
-	ackPartSize  = idSize + digestSize + 1
-	requestSize  = 8 + 1 + 4  // without updates
-	updateSize   = 32 + 8 + 4 // without payload and signature
-	summarySize  = 8 + 8      // without the vector
+	minPosition = 1 + 1
+	maxPosition = binary.MaxVarintLen32 + binary.MaxVarintLen64
+	minAckPart  = 1 + minPosition + digestSize + 1
+	maxAckPart  = 1 + maxPosition + digestSize + 1
+	requestSize = 8 + 1 + 4  // without updates
+	updateSize  = 32 + 8 + 4 // without payload and signature
+	summarySize = 8 + 8      // without the vector
 )
 
-func vectorSize(n int) int { return 1 + n*positionSize }
+func maxVector(n int) int { return 1 + n*maxPosition }
 
-// rowSize is the length of every PO-SUMMARY envelope of a group of n: it is always signed alone.
-func rowSize(n int) int { return aloneSize + summarySize + vectorSize(n) }
+// minRow and maxRow are the lengths between which PO-SUMMARY envelopes of a group of n are: they are always signed alone.
+func minRow(n int) int { return aloneSize + summarySize + 1 + n*minPosition }
+func maxRow(n int) int { return aloneSize + summarySize + maxVector(n) }
+
+func (v Vector) size() int {
+	n := 1
+	for _, p := range v {
+		n += p.size()
+	}
+	return n
+}
+
+func (p Position) size() int { return uvarintSize(uint64(p.Incarnation)) + uvarintSize(p.Seq) }
+
+func (id PreorderID) size() int { return 1 + id.Position.size() }
+
+// uvarintSize is how many bytes AppendUvarint appends.
+func uvarintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
 func appendVector(b []byte, v Vector) []byte {
 	b = append(b, byte(len(v)))
@@ -30,8 +49,7 @@ func appendVector(b []byte, v Vector) []byte {
 }
 
 func appendPosition(b []byte, p Position) []byte {
-	b = binary.LittleEndian.AppendUint32(b, p.Incarnation)
-	return binary.LittleEndian.AppendUint64(b, p.Seq)
+	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(p.Incarnation)), p.Seq)
 }
 
 func appendID(b []byte, id PreorderID) []byte {
@@ -48,27 +66,29 @@ func appendBool(b []byte, v bool) []byte {
 // vector reads a Vector into memory, or into a new slice if memory is nil.
 func (l *Limits) vector(r *Reader, memory []Position) Vector {
 	r.Check(int(r.U8()) == l.N, "vector has not one entry per replica")
-	b := r.Bytes(l.N * positionSize)
-	if b == nil {
+	if r.Err() != nil || r.Len() < l.N*minPosition {
+		r.Fail(Truncated)
 		return nil
 	}
 	if memory == nil {
 		memory = make([]Position, l.N)
 	}
 	for i := range memory {
-		memory[i] = position(b[i*positionSize:])
+		memory[i] = position(r)
 	}
 	return memory
 }
 
-func position(b []byte) Position {
-	return Position{Incarnation: binary.LittleEndian.Uint32(b), Seq: binary.LittleEndian.Uint64(b[4:positionSize])}
+func position(r *Reader) Position {
+	incarnation := r.Uvarint()
+	r.Check(incarnation <= math.MaxUint32, "incarnation")
+	return Position{Incarnation: uint32(incarnation), Seq: r.Uvarint()}
 }
 
 // preorderID reads the name of a request.
 func (l *Limits) preorderID(r *Reader) (id PreorderID) {
 	id.Origin = group.ID(r.U8())
-	id.Incarnation, id.Seq = r.U32(), r.U64()
+	id.Position = position(r)
 	r.Check(l.member(id.Origin), "origin is not a member")
 	r.Check(id.Seq >= 1, "sequence number 0")
 	return id
@@ -146,7 +166,13 @@ func (l *Limits) preorderRequest(r *Reader) *PreorderRequest {
 	return m
 }
 
-func (m *PreorderAck) size() int { return digestSize + 4 + len(m.Parts)*ackPartSize }
+func (m *PreorderAck) size() int {
+	n := digestSize + 4
+	for i := range m.Parts {
+		n += m.Parts[i].ID.size() + digestSize + 1
+	}
+	return n
+}
 
 func (m *PreorderAck) appendBody(b []byte) []byte {
 	b = append(b, m.Incarnations[:]...)
@@ -161,14 +187,14 @@ func (m *PreorderAck) appendBody(b []byte) []byte {
 
 func (l *Limits) preorderAck(r *Reader) *PreorderAck {
 	m := &PreorderAck{Incarnations: r.Digest()}
-	m.Parts = make([]AckPart, r.Count(l.AckParts, ackPartSize))
+	m.Parts = make([]AckPart, r.Count(l.AckParts, minAckPart))
 	for i := range m.Parts {
 		m.Parts[i] = AckPart{ID: l.preorderID(r), Digest: r.Digest(), Certified: r.Bool()}
 	}
 	return m
 }
 
-func (m *Summary) size() int { return summarySize + vectorSize(len(m.Vector)) }
+func (m *Summary) size() int { return summarySize + m.Vector.size() }
 
 func (m *Summary) appendBody(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, m.Number)

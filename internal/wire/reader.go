@@ -15,7 +15,7 @@ const (
 	Trailing  = Malformed("bytes after the end")
 )
 
-// Reader takes fixed-width little-endian fields from the front of a byte slice. Its error is sticky: after the first failure
+// Reader takes little-endian fields from the front of a byte slice. Its error is sticky: after the first failure
 // every method returns zero values, so callers read on and look at Err or Done once. The zero Reader is empty. It is total:
 // no input makes it panic.
 type Reader struct {
@@ -118,6 +118,21 @@ func (r *Reader) U64() uint64 {
 	}
 	v := binary.LittleEndian.Uint64(r.rest)
 	r.rest = r.rest[8:]
+	return v
+}
+
+// Uvarint reads a number in seven bits a byte, the lowest first. It must be as short as possible.
+func (r *Reader) Uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	switch {
+	case n == 0:
+		r.Fail(Truncated)
+		return 0
+	case n < 0 || n > 1 && r.rest[n-1] == 0:
+		r.Fail("number")
+		return 0
+	}
+	r.rest = r.rest[n:]
 	return v
 }
 

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"testing"
 )
@@ -47,6 +48,7 @@ func TestReaderErrorIsSticky(t *testing.T) {
 		"U16":    func(r *Reader) bool { return r.U16() == 0 },
 		"U32":    func(r *Reader) bool { return r.U32() == 0 },
 		"U64":    func(r *Reader) bool { return r.U64() == 0 },
+		"number": func(r *Reader) bool { return r.Uvarint() == 0 },
 		"Bool":   func(r *Reader) bool { return !r.Bool() },
 		"Digest": func(r *Reader) bool { return r.Digest() == Digest{} },
 		"Bytes":  func(r *Reader) bool { return r.Bytes(40) == nil },
@@ -91,6 +93,27 @@ func TestReaderCount(t *testing.T) {
 		r := NewReader(append([]byte{c.count, 0, 0, 0}, make([]byte, c.left)...))
 		if got := r.Count(c.limit, c.size); got != c.want || r.Err() != c.err {
 			t.Errorf("%+v: got %d, %v", c, got, r.Err())
+		}
+	}
+}
+
+// A number has one encoding, the shortest.
+func TestUvarint(t *testing.T) {
+	t.Parallel()
+	for _, v := range []uint64{0, 1, 127, 128, 300, 1<<32 - 1, 1 << 63, 1<<64 - 1} {
+		b := binary.AppendUvarint(nil, v)
+		r := NewReader(append(slices.Clone(b), 9))
+		if got := r.Uvarint(); got != v || r.Len() != 1 || len(b) != uvarintSize(v) {
+			t.Errorf("%d is read as %d, %d bytes left; it takes %d, not %d", v, got, r.Len(), len(b), uvarintSize(v))
+		}
+	}
+	for name, b := range map[string][]byte{
+		"longer than it must be": {0x80, 0}, "and longer": {0xff, 0x80, 0}, "too large": bytes.Repeat([]byte{0xff}, 11),
+		"65 bits": append(bytes.Repeat([]byte{0xff}, 9), 2),
+	} {
+		r := NewReader(b)
+		if v := r.Uvarint(); v != 0 || r.Err() != Malformed("number") {
+			t.Errorf("%s: %d, %v", name, v, r.Err())
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/primebft/prime/internal/group"
 )
 
-// reconSize is a RECON without the origin's proof, the path and the part.
-const reconSize = idSize + digestSize + 4
+// reconSize is a RECON without the name of the request, the origin's proof, the path and the part.
+const reconSize = digestSize + 4
 
 // partSize is the length of each part of a content of which enough parts give it back.
 func partSize(length, enough int) int {
@@ -23,7 +23,7 @@ func partSize(length, enough int) int {
 func partPathLen(n int) int { return bits.Len(uint(n - 1)) }
 
 func (m *Part) size() int {
-	return reconSize + proofSize + (len(m.Origin.Path)+len(m.Path))*digestSize + len(m.Bytes)
+	return m.ID.size() + reconSize + proofSize + (len(m.Origin.Path)+len(m.Path))*digestSize + len(m.Bytes)
 }
 
 func (m *Part) appendBody(b []byte) []byte {

@@ -2,9 +2,18 @@ package wire
 
 import "encoding/binary"
 
-const wantSize = idSize + digestSize
+const (
+	minWant = 1 + minPosition + digestSize
+	maxWant = 1 + maxPosition + digestSize
+)
 
-func (m *Fetch) size() int { return 4 + len(m.Wants)*wantSize }
+func (m *Fetch) size() int {
+	n := 4
+	for i := range m.Wants {
+		n += m.Wants[i].ID.size() + digestSize
+	}
+	return n
+}
 
 func (m *Fetch) appendBody(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(m.Wants)))
@@ -16,7 +25,7 @@ func (m *Fetch) appendBody(b []byte) []byte {
 }
 
 func (l *Limits) fetch(r *Reader) *Fetch {
-	m := &Fetch{Wants: make([]Want, r.Count(l.Wants, wantSize))}
+	m := &Fetch{Wants: make([]Want, r.Count(l.Wants, minWant))}
 	for i := range m.Wants {
 		m.Wants[i] = Want{ID: l.preorderID(r), Digest: r.Digest()}
 	}
@@ -24,7 +33,7 @@ func (l *Limits) fetch(r *Reader) *Fetch {
 }
 
 func (m *Status) size() int {
-	return 8 + 8 + 8 + vectorSize(len(m.Preorders)) + vectorSize(len(m.Held))
+	return 8 + 8 + 8 + m.Preorders.size() + m.Held.size()
 }
 
 func (m *Status) appendBody(b []byte) []byte {

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 
 	"github.com/primebft/prime/internal/group"
 )
@@ -15,9 +16,10 @@ func limitsFor(n int) Limits {
 
 // sampler makes valid messages of a group of n whose fields are all different, so that no two can be swapped unnoticed.
 type sampler struct {
-	n      int
-	signed bool
-	next   uint64
+	n       int
+	signed  bool
+	largest bool // positions take as many bytes as they can
+	next    uint64
 }
 
 func (s *sampler) number() uint64 {
@@ -54,7 +56,7 @@ func (s *sampler) seal(sender group.ID, count uint8, m Message) *Envelope {
 func (s *sampler) vector() Vector {
 	v := make(Vector, s.n)
 	for i := range v {
-		v[i] = Position{Incarnation: uint32(s.number()), Seq: s.number()}
+		v[i] = s.position()
 	}
 	return v
 }
@@ -62,8 +64,16 @@ func (s *sampler) vector() Vector {
 func (s *sampler) id() PreorderID {
 	return PreorderID{
 		Origin:   group.ID(s.number()%uint64(s.n)) + 1,
-		Position: Position{Incarnation: uint32(s.number()), Seq: s.number()},
+		Position: s.position(),
 	}
+}
+
+func (s *sampler) position() Position {
+	p := Position{Incarnation: uint32(s.number()), Seq: s.number()}
+	if s.largest {
+		return Position{Incarnation: math.MaxUint32, Seq: math.MaxUint64}
+	}
+	return p
 }
 
 func (s *sampler) request(payloads ...int) *PreorderRequest {

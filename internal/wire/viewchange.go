@@ -11,6 +11,7 @@ const (
 	replayVoteSize = 8 + digestSize
 	receiptSize    = 8 + 1 + digestSize
 	shareSize      = 4 + 64 // what travels of a share in a proof: incarnation, signature
+	thresholdSize  = 48
 )
 
 func (s *Resolution) append(b []byte) []byte {
@@ -129,14 +130,46 @@ func (*StateList) size() int { return 16 }
 
 func (m *StateList) appendBody(b []byte) []byte { return appendU64s(b, m.View, uint64(m.Members)) }
 
-func (*StateShare) size() int { return resolutionSize }
+func (s *Threshold) size() int {
+	if s == nil {
+		return 0
+	}
+	return thresholdSize
+}
 
-func (m *StateShare) appendBody(b []byte) []byte { return m.Resolution.append(b) }
+func (s *Threshold) append(b []byte) []byte {
+	if s == nil {
+		return b
+	}
+	return append(b, s[:]...)
+}
 
-func (m *StateProof) size() int { return resolutionSize + 8 + len(m.Shares)*shareSize }
+// threshold reads a threshold signature or a share of one: nil in clusters that have none.
+func (l *Limits) threshold(r *Reader) *Threshold {
+	if !l.Threshold {
+		return nil
+	}
+	s := new(Threshold)
+	copy(s[:], r.Bytes(thresholdSize))
+	return s
+}
+
+func (m *StateShare) size() int { return resolutionSize + m.Share.size() }
+
+func (m *StateShare) appendBody(b []byte) []byte { return m.Share.append(m.Resolution.append(b)) }
+
+func (m *StateProof) size() int {
+	if m.Sig != nil {
+		return resolutionSize + thresholdSize
+	}
+	return resolutionSize + 8 + len(m.Shares)*shareSize
+}
 
 func (m *StateProof) appendBody(b []byte) []byte {
 	b = m.Resolution.append(b)
+	if m.Sig != nil {
+		return m.Sig.append(b)
+	}
 	var signers group.Set
 	for _, e := range m.Shares {
 		signers = signers.With(e.Sender)
@@ -151,7 +184,10 @@ func (m *StateProof) appendBody(b []byte) []byte {
 
 // stateProof reads a proof and rebuilds the shares, whose content follows from the resolution and the signer.
 func (l *Limits) stateProof(r *Reader, epoch uint32) StateProof {
-	m := StateProof{Resolution: l.resolution(r)}
+	m := StateProof{Resolution: l.resolution(r), Sig: l.threshold(r)}
+	if m.Sig != nil {
+		return m
+	}
 	signers := l.members(r)
 	if r.Err() != nil || signers.Len() > r.Len()/shareSize {
 		r.Fail(Truncated)

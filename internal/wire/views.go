@@ -105,14 +105,20 @@ type StateList struct {
 	Members group.Set
 }
 
-// StateShare is VC-PARTIAL-SIG. Always signed alone, so that Q of them are compact.
-type StateShare struct{ Resolution Resolution }
+// StateShare is VC-PARTIAL-SIG. Always signed alone, so that Q of them are compact. Share is the sender's share of a threshold
+// signature over the resolution, in a cluster whose proofs are such; nil in others, and before the sender has signed.
+type StateShare struct {
+	Resolution Resolution
+	Share      *Threshold
+}
 
-// StateProof is VC-PROOF: shares of distinct replicas in ascending order, all for Resolution. On the wire only their
+// StateProof is VC-PROOF. In a cluster whose proofs are threshold signatures it is one, Sig. In others, and as long as nobody
+// has put Sig together, it is Shares: of distinct replicas in ascending order, all for Resolution; of these only their
 // signatures travel.
 type StateProof struct {
 	Resolution Resolution
 	Shares     []*Envelope
+	Sig        *Threshold
 }
 
 // Replay is REPLAY: what the leader chose.

@@ -25,7 +25,7 @@ func TestMaxFrameOfViewMessagesIsReached(t *testing.T) {
 		recall := &Recall{make([]Digest, l.Recalls)}
 		for _, m := range []Message{
 			&Ping{1, 1}, &Pong{1, 1, 1}, &RoundTrip{1, 1, 1}, &Bound{1, 1}, &Turnaround{1, 1, 1}, &NewLeader{1}, s.votes(64), report,
-			&Echo{s.receipt()}, &Ready{s.receipt()}, &StateList{1, 1}, &StateShare{proof.Resolution}, &proof, &Replay{proof},
+			&Echo{s.receipt()}, &Ready{s.receipt()}, &StateList{1, 1}, &StateShare{Resolution: proof.Resolution}, &proof, &Replay{proof},
 			&ReplayPrepare{s.replayVote()}, &ReplayCommit{s.replayVote()}, s.window(64, 1, bindings), recall,
 		} {
 			reaches(t, l, s, m)

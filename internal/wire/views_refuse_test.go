@@ -164,7 +164,7 @@ func TestRefusesAgreementOnStates(t *testing.T) {
 	share := func(f func(r *Resolution)) *StateShare {
 		r, _ := s.resolution(nil)
 		f(&r)
-		return &StateShare{r}
+		return &StateShare{Resolution: r}
 	}
 	proof := s.stateProof(1)
 	cut := func(bytes int) []byte {

@@ -87,7 +87,7 @@ func viewSamples(s *sampler) []sample {
 		{"rb_echo", s.seal(1, 64, &Echo{s.receipt()})},
 		{"rb_ready", s.seal(2, 33, &Ready{s.receipt()})},
 		{"vc_list", s.seal(3, 1, &StateList{s.number(), 0b1011})},
-		{"vc_partial_sig", s.seal(4, 1, &StateShare{share})},
+		{"vc_partial_sig", s.seal(4, 1, &StateShare{Resolution: share})},
 		{"vc_proof", s.seal(1, 1, func() *StateProof { p := s.stateProof(1); return &p }())},
 		{"replay", s.seal(2, 2, &Replay{s.stateProof(2)})},
 		{"replay_prepare", s.seal(3, 1, &ReplayPrepare{s.replayVote()})},

@@ -24,6 +24,9 @@ func (d Digest) String() string { return hex.EncodeToString(d[:8]) }
 // Signature is an Ed25519 signature.
 type Signature [64]byte
 
+// Threshold is a threshold signature, or a share of one, in the one encoding that its scheme has for it.
+type Threshold [48]byte
+
 // ClientID is a client's Ed25519 public key.
 type ClientID [32]byte
 
@@ -80,7 +83,7 @@ const (
 	KindReady           Kind = 21 // RB-READY: the sender knows that this REPORT will be delivered everywhere
 	KindStateList       Kind = 22 // VC-LIST: the replicas whose state the sender has completely
 	KindStateShare      Kind = 23 // VC-PARTIAL-SIG: the sender's signature to what follows from the states of a list
-	KindStateProof      Kind = 24 // VC-PROOF: Q such signatures
+	KindStateProof      Kind = 24 // VC-PROOF: Q such signatures, or one threshold signature
 	KindReplay          Kind = 25 // REPLAY: the leader's choice of a VC-PROOF
 	KindReplayPrepare   Kind = 26 // REPLAY-PREPARE: the sender has the states that a REPLAY follows from
 	KindReplayCommit    Kind = 27 // REPLAY-COMMIT: the sender holds a replay certificate

@@ -235,10 +235,10 @@ type cluster struct {
 }
 
 // newCluster makes the folder of a cluster of four.
-func newCluster(t *testing.T, dir string) *cluster {
+func newCluster(t *testing.T, dir string, flags ...string) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: dir, base: ports(t, 8), run: make([]*process, 5)}
-	must(t, "init", "--dir", dir, "--base-port", fmt.Sprint(c.base))
+	must(t, append([]string{"init", "--dir", dir, "--base-port", fmt.Sprint(c.base)}, flags...)...)
 	return c
 }
 

@@ -110,7 +110,11 @@ func (t *Transport) Send(to int, f transport.Frame) {
 	if t.closed || to > t.port.Replicas() {
 		return
 	}
-	t.port.Offer(t.clock.Now(), to, f.Class, len(f.Bytes), f)
+	offer := t.port.Offer
+	if f.Yields {
+		offer = t.port.OfferLast
+	}
+	offer(t.clock.Now(), to, f.Class, len(f.Bytes), f)
 	if t.port.Next() < t.armed {
 		t.rouse()
 	}

@@ -88,6 +88,9 @@ func (s *State) tally(now clock.Instant, i int, p *wire.AckPart, from group.ID, 
 		drop(out, from, "acknowledges too many digests")
 		return
 	}
+	if group.FromIndex(i) == s.cfg.Self && !t.ackers.Has(from) {
+		s.peers[from.Index()].acked = max(now, 1)
+	}
 	t.ackers = t.ackers.With(from)
 	if p.Certified {
 		t.certified = t.certified.With(from)

@@ -11,16 +11,24 @@ import (
 )
 
 // Repeat sends again what is not superseded and has waited for half an interval: own requests, to those who have not
-// acknowledged them; acks of what is not preordered here; our newest summary. Repetitions of one request back off, so that a
-// group that is slow because it has too much to do is not given more (the original repeats everything every 2 s).
+// acknowledged them and have acknowledged none of ours for as long; acks of what is not preordered here; our newest summary.
+// Acknowledgements are contiguous, so whoever makes progress has lost nothing so far: what it lacks is still on its way, through
+// queues that more copies would only lengthen. Repetitions of one request back off for the same reason (the original repeats
+// everything every 2 s).
 func (s *State) Repeat(now clock.Instant, interval time.Duration, out *effect.Output) {
 	self := s.cfg.Self.Index()
+	var moving group.Set
+	for j := range s.peers {
+		if p := &s.peers[j]; p.acked > 0 && now < p.acked.Add(interval/2) {
+			moving = moving.With(group.FromIndex(j))
+		}
+	}
 	for seq := s.lanes[self].executed + 1; seq <= s.sent; seq++ {
 		at := s.lanes[self].slots.At(seq)
 		if at == nil || at.request == nil {
 			continue
 		}
-		to := s.cfg.Group.Others(s.cfg.Self).Minus(at.voted).Minus(s.covering(self, seq))
+		to := s.cfg.Group.Others(s.cfg.Self).Minus(at.voted).Minus(s.covering(self, seq)).Minus(moving)
 		if to != 0 && at.resend.due(now, at.seen, interval) {
 			out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Bounded, Signed: at.request})
 		}

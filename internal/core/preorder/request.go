@@ -31,13 +31,20 @@ func (s *State) roomToIntroduce() bool {
 	return len(s.pending) > 0 && s.sent-s.lanes[s.cfg.Self.Index()].executed < uint64(s.cfg.InFlight)
 }
 
+// eager is how many own requests may be on their way before one that is not full waits for one of them to be executed. When the
+// group takes longer because it has much to do, requests become larger and fewer, and with them acknowledgements.
+const eager = 24
+
+// crowded reports whether a request that is not full has to wait until one of those on their way is executed.
+func (s *State) crowded() bool { return s.sent-s.lanes[s.cfg.Self.Index()].executed >= eager }
+
 // introduce cuts requests from the pending updates while the window is open: one at once, then as the pacer or a full request
 // allows.
 func (s *State) introduce(now clock.Instant, out *effect.Output) {
 	for s.roomToIntroduce() {
 		count, bytes := s.cut()
 		full := count == s.cfg.RequestUpdates || count < len(s.pending)
-		if !full && !s.request.Due(now) {
+		if !full && (s.crowded() || !s.request.Due(now)) {
 			return
 		}
 		s.sent++

@@ -95,6 +95,7 @@ type tally struct {
 type peer struct {
 	credit   int           // bytes that may still be sent to it in answer to its fetches
 	refillAt clock.Instant // when credit is full again
+	acked    clock.Instant // when it last acknowledged a request of ours that it had not acknowledged before; 0: never
 }
 
 // New returns the state of a replica that has seen nothing.
@@ -266,7 +267,7 @@ func (s *State) Check(origin group.ID) {
 // Deadline is when Advance has something to do although nothing arrived.
 func (s *State) Deadline() clock.Instant {
 	first := s.fetchAt
-	if s.roomToIntroduce() {
+	if s.roomToIntroduce() && !s.crowded() {
 		first = min(first, s.request.Next())
 	}
 	if s.toAck() {

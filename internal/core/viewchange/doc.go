@@ -11,6 +11,8 @@
 //  2. For every list, whoever has all states of it computes what follows, a Resolution, and signs it: a share. It is the same
 //     everywhere, because reports are reliably broadcast and the computation depends on them alone.
 //  3. Q equal shares are a proof. It goes to the leader, whose only duty is to repeat it, so the time it takes can be judged.
+//     Shares have been verified before they come here, so a false one has never counted. Where proofs are threshold signatures,
+//     the replica's signer puts them together out of the shares when it sends the proof (package sign).
 //  4. The leader's REPLAY is agreed on as proposals are: REPLAY-PREPARE, REPLAY-COMMIT; whoever commits carries the replay
 //     certificate into later view changes until a higher one takes its place.
 //  5. Q REPLAY-COMMITs install the view.

@@ -20,7 +20,7 @@ func main() {
 	flag.Parse()
 	found := false
 	var worlds, changed, views, bound, updates uint64
-	var held, heldWorlds, changes, nested, peaceful, stalled int
+	var held, heldWorlds, changes, nested, peaceful, stalled, starved int
 	var most float64
 	var ratios [4]float64
 	var where [4]uint64
@@ -39,6 +39,9 @@ func main() {
 			heldWorlds++
 		}
 		changes, stalled = max(changes, r.Changes), stalled+r.Stalled
+		if r.Starved {
+			starved++
+		}
 		if r.Nested {
 			nested++
 		}
@@ -62,8 +65,8 @@ func main() {
 	}
 	if *all {
 		fmt.Printf("%d worlds, %d with %d view changes, which bound %d ordinals; %d updates\n", worlds, changed, views, bound, updates)
-		fmt.Printf("%d updates of %d worlds held to the bound, the closest in seed %d: %v of %v; %d view changes at most; %d worlds with nested ones, %d peaceful; %d standstills\n",
-			held, heldWorlds, closest.Seed, closest.Slowest, closest.Bound, changes, nested, peaceful, stalled)
+		fmt.Printf("%d updates of %d worlds held to the bound, the closest in seed %d: %v of %v; %d view changes at most; %d worlds with nested ones, %d peaceful, %d starved; %d standstills\n",
+			held, heldWorlds, closest.Seed, closest.Slowest, closest.Bound, changes, nested, peaceful, starved, stalled)
 		fmt.Printf("closest under correct leaders %.3f (seed %d), under others %.3f (seed %d), across views %.3f (seed %d); changes %.3f (seed %d)\n",
 			ratios[0], where[0], ratios[1], where[1], ratios[2], where[2], ratios[3], where[3])
 	}

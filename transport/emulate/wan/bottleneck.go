@@ -25,22 +25,22 @@ const maxAhead = 1 << 30
 
 // frame is a packet on its way.
 type frame[P any] struct {
-	to    int
-	class wire.Class
-	size  int
-	left  int   // bytes that the bottleneck has yet to transmit
-	rate  Rate  // of that bottleneck, when the frame was offered
-	link  *Link // as it was when the frame was offered
-	what  P
+	to   int
+	lane int
+	size int
+	left int   // bytes that the bottleneck has yet to transmit
+	rate Rate  // of that bottleneck, when the frame was offered
+	link *Link // as it was when the frame was offered
+	what P
 }
 
 // bottleneck transmits frames at a rate. Its owner calls step whenever the time that next returns has come.
 type bottleneck[P any] struct {
-	queues  [wire.Classes]fifo[frame[P]]
-	backlog [wire.Classes]int // bytes of the frames in queues that have yet to be transmitted
-	credit  [wire.Classes]int // RECON and BULK: bytes of their floor that they have saved up while waiting
-	waiting int               // frames in queues
-	busy    bool              // leaving departs at free
+	queues  [lanes]fifo[frame[P]]
+	backlog [lanes]int // bytes of the frames in queues that have yet to be transmitted
+	credit  [lanes]int // RECON and BULK: bytes of their floor that they have saved up while waiting
+	waiting int        // frames in queues
+	busy    bool       // leaving departs at free
 	leaving frame[P]
 	free    clock.Instant // when the next packet may begin
 	finish  clock.Instant // when all that was transmitted would be through without Burst: the virtual finish time
@@ -62,7 +62,7 @@ func (b *bottleneck[P]) next() clock.Instant {
 // offer queues a frame that comes now, unless it would wait too long. Everything that is due by now must have been done.
 func (b *bottleneck[P]) offer(now clock.Instant, f frame[P], r Rate) bool {
 	f.rate, f.left = r, WireBytes(f.size)
-	i := int(f.class) - 1
+	i := f.lane
 	ahead := b.ahead(i)
 	if ahead > maxAhead {
 		return false
@@ -83,15 +83,15 @@ func (b *bottleneck[P]) offer(now clock.Instant, f frame[P], r Rate) bool {
 	return true
 }
 
-// ahead is how many bytes are transmitted before a frame of the class with an index that comes now, if nothing more urgent comes
-// later. A class with a floor waits for the others only as long as its floor needs for its own.
-func (b *bottleneck[P]) ahead(class int) int {
+// ahead is how many bytes are transmitted before a frame of a lane that comes now, if nothing more urgent comes later. A lane with
+// a floor waits for the others only as long as its floor needs for its own.
+func (b *bottleneck[P]) ahead(lane int) int {
 	sum := 0
-	for _, bytes := range b.backlog[:class+1] {
+	for _, bytes := range b.backlog[:lane+1] {
 		sum += bytes
 	}
-	if repair(class) {
-		sum = min(sum, floorShare*b.backlog[class])
+	if repair(lane) {
+		sum = min(sum, floorShare*b.backlog[lane])
 	}
 	return sum
 }
@@ -134,7 +134,7 @@ func (b *bottleneck[P]) transmit(n int, r *Rate) {
 	b.free = max(now, b.finish.Add(-time.Duration(int64(r.Burst)*8e9/r.Bits)))
 }
 
-// choose is the index of the class that transmits next: strict priority, but for the floor of RECON and BULK.
+// choose is the lane that transmits next: strict priority, but for the floor of RECON and BULK.
 func (b *bottleneck[P]) choose() int {
 	first := -1
 	for i := range b.queues {
@@ -151,12 +151,12 @@ func (b *bottleneck[P]) choose() int {
 	return first
 }
 
-// charge notes that n bytes of a class are transmitted, while others wait.
-func (b *bottleneck[P]) charge(class, n int) {
+// charge notes that n bytes of a lane are transmitted, while others wait.
+func (b *bottleneck[P]) charge(lane, n int) {
 	for i := range b.queues {
 		switch {
 		case !repair(i):
-		case i == class:
+		case i == lane:
 			b.credit[i] = max(0, b.credit[i]-n)
 		case b.queues[i].empty():
 			b.credit[i] = 0
@@ -166,8 +166,19 @@ func (b *bottleneck[P]) charge(class, n int) {
 	}
 }
 
-// repair reports whether the class with an index has a floor.
-func repair(i int) bool { return wire.Class(i+1) >= wire.Recon }
+// lanes are the queues of a bottleneck: one for each class, and after that of BOUNDED one for its frames that yield.
+const lanes = wire.Classes + 1
+
+// laneOf is the lane of a frame.
+func laneOf(class wire.Class, yields bool) int {
+	if class > wire.Bounded || class == wire.Bounded && yields {
+		return int(class)
+	}
+	return int(class) - 1
+}
+
+// repair reports whether a lane is of a class that has a floor.
+func repair(lane int) bool { return lane >= laneOf(wire.Recon, false) }
 
 // fifo is a queue that reuses its memory.
 type fifo[T any] struct {

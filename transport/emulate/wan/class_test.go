@@ -2,6 +2,7 @@ package wan
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -199,5 +200,24 @@ func TestRamp(t *testing.T) {
 	}
 	if len(r.finish()) != 30 {
 		t.Errorf("%d arrived", len(r.got))
+	}
+}
+
+// TestYields: of a class, packets that yield go after the others, and otherwise in order.
+func TestYields(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Profile{Uplink: Rate{Bits: 10_000_000}}, 3, 1)
+	r.Offer(0, 2, wire.Bounded, 1000, 1)
+	r.OfferLast(0, 2, wire.Bounded, 1000, 2)
+	r.OfferLast(0, 3, wire.Bounded, 1000, 3)
+	r.Offer(0, 2, wire.Bounded, 1000, 4)
+	r.Offer(0, 3, wire.Timely, 1000, 5)
+	r.Offer(0, 2, wire.Bounded, 1000, 6)
+	var got []int
+	for _, a := range r.finish() {
+		got = append(got, a.number)
+	}
+	if want := []int{1, 5, 4, 6, 2, 3}; !slices.Equal(got, want) {
+		t.Errorf("packets arrive in the order %v, want %v", got, want)
 	}
 }

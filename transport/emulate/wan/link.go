@@ -6,7 +6,8 @@
 //
 //  1. The link is down, or s exceeds the MTU: it is dropped.
 //  2. It waits for the bottleneck. A packet whose transmission would begin more than Rate.Queue later is dropped (tail drop).
-//     Urgent classes go first, with the floor for RECON and BULK that the scheduler above gives them too.
+//     Urgent classes go first, with the floor for RECON and BULK that the scheduler above gives them too; in BOUNDED, packets
+//     that yield go last.
 //  3. The bottleneck transmits it: s + 28 bytes for each 1,472 bytes begun, at Rate.Bits. What comes at once up to Rate.Burst
 //     bytes passes without delay, as in a token bucket.
 //  4. It has used the bottleneck; now it may be lost or doubled.

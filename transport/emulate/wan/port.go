@@ -71,6 +71,16 @@ func NewPort[P any](p Profile, from, n int, seed uint64, start clock.Instant,
 
 // Offer sends a packet of size bytes. The time must not be earlier than in calls before.
 func (p *Port[P]) Offer(now clock.Instant, to int, class wire.Class, size int, what P) {
+	p.offer(now, to, laneOf(class, false), size, what)
+}
+
+// OfferLast is Offer for a packet that lets all others of its class go first, as the scheduler above does with frames that yield.
+// Only in class BOUNDED does that make a difference.
+func (p *Port[P]) OfferLast(now clock.Instant, to int, class wire.Class, size int, what P) {
+	p.offer(now, to, laneOf(class, true), size, what)
+}
+
+func (p *Port[P]) offer(now clock.Instant, to, lane, size int, what P) {
 	p.Advance(now)
 	l := &p.lines[to-1]
 	link := l.plan.at(now)
@@ -88,7 +98,7 @@ func (p *Port[P]) Offer(now clock.Instant, to int, class wire.Class, size int, w
 		return
 	}
 	l.held += size
-	f := frame[P]{to: to, class: class, size: size, link: link, what: what}
+	f := frame[P]{to: to, lane: lane, size: size, link: link, what: what}
 	if p.uplink.Bits == 0 && p.shared.idle() {
 		p.enter(now, f)
 	} else if p.shared.offer(now, f, p.uplink) {

@@ -18,12 +18,18 @@ type slot struct {
 
 // source is what waits for one replica's account.
 type source struct {
-	head, tail int32 // oldest and newest frame
-	bytes      int   // charged for all of them
-	deficit    int   // bytes it may still send in this turn; below zero it has borrowed
-	next       int32 // the source after it in its round
-	listed     bool  // it is in one of the rounds
+	chains  [2]chain // of frames; those that yield are in the second
+	bytes   int      // charged for all of them
+	deficit int      // bytes it may still send in this turn; below zero it has borrowed
+	next    int32    // the source after it in its round
+	listed  bool     // it is in one of the rounds
 }
+
+// chain is frames in the order in which they came.
+type chain struct{ head, tail int32 }
+
+// empty reports whether nothing waits.
+func (s *source) empty() bool { return s.chains[0].head == none && s.chains[1].head == none }
 
 // round is a chain of sources that take turns.
 type round struct{ head, tail int32 }
@@ -45,30 +51,34 @@ type queue struct {
 func newQueue(sources, budget int) queue {
 	q := queue{budget: budget, free: none, sources: make([]source, sources), fresh: round{none, none}, old: round{none, none}}
 	for i := range q.sources {
-		q.sources[i].head, q.sources[i].tail = none, none
+		q.sources[i].chains = [2]chain{{none, none}, {none, none}}
 	}
 	return q
 }
 
 // push queues a frame and returns how many frames were dropped for it, and whether it was queued. When the budget is full,
-// the source that uses most of it loses its oldest frame.
-func (q *queue) push(src int, bytes []byte) (dropped int, queued bool) {
+// the source that uses most of it loses its oldest frame, of those that yield if it has any.
+func (q *queue) push(src int, yields bool, bytes []byte) (dropped int, queued bool) {
 	cost := len(bytes) + FrameCost
 	if cost > q.budget {
 		return 1, false
 	}
 	for q.bytes+cost > q.budget {
-		q.popFrom(q.largest(src))
+		q.drop(q.largest(src))
 		dropped++
 	}
 	i := q.take(bytes)
 	s := &q.sources[src]
-	if s.head == none {
-		s.head = i
-	} else {
-		q.slots[s.tail].next = i
+	c := &s.chains[0]
+	if yields {
+		c = &s.chains[1]
 	}
-	s.tail = i
+	if c.head == none {
+		c.head = i
+	} else {
+		q.slots[c.tail].next = i
+	}
+	c.tail = i
 	s.bytes += cost
 	q.bytes += cost
 	q.frames++
@@ -105,7 +115,7 @@ func (q *queue) turn() int32 {
 			s.deficit += quantum
 			q.remove(r)
 			q.append(&q.old, i)
-		case s.head != none:
+		case !s.empty():
 			return i
 		case r == &q.fresh && q.old.head != none:
 			// It may not come back as a fresh source at once: that would starve the old ones.
@@ -128,13 +138,31 @@ func (q *queue) forgive() {
 	}
 }
 
-// popFrom removes the oldest frame of a source that has one.
+// popFrom removes the frame that a source sends next; it must have one.
 func (q *queue) popFrom(src int) []byte {
 	s := &q.sources[src]
-	i := s.head
+	if s.chains[0].head != none {
+		return q.unchain(s, &s.chains[0])
+	}
+	return q.unchain(s, &s.chains[1])
+}
+
+// drop removes the frame that a source loses; it must have one.
+func (q *queue) drop(src int) {
+	s := &q.sources[src]
+	if s.chains[1].head != none {
+		q.unchain(s, &s.chains[1])
+		return
+	}
+	q.unchain(s, &s.chains[0])
+}
+
+// unchain removes the oldest frame of a chain of a source.
+func (q *queue) unchain(s *source, c *chain) []byte {
+	i := c.head
 	bytes := q.slots[i].bytes
-	if s.head = q.slots[i].next; s.head == none {
-		s.tail = none
+	if c.head = q.slots[i].next; c.head == none {
+		c.tail = none
 	}
 	q.slots[i] = slot{next: q.free}
 	q.free = i

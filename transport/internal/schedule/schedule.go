@@ -3,7 +3,7 @@
 // here, where they are fair.
 //
 // Between classes: strict priority, TIMELY first; RECON and BULK get at least a floor of the link, so that repair is never
-// starved, and at most a share, so that it never starves anybody. Inside a class: byte-fair between sources. TIMELY is
+// starved, and at most a share, so that it never starves anybody. Inside a class: byte-fair between sources, and of one source frames that yield after the others. TIMELY is
 // policed per source, so that nobody gains by calling everything urgent. See network.md 4.7 for the reasons and figures.
 package schedule
 
@@ -104,7 +104,7 @@ func (s *Scheduler) Push(now clock.Instant, f transport.Frame) Verdict {
 			s.demoted[f.Source]++
 		}
 	}
-	v.Dropped, v.Queued = s.queues[index(v.Class)].push(f.Source, f.Bytes)
+	v.Dropped, v.Queued = s.queues[index(v.Class)].push(f.Source, f.Yields, f.Bytes)
 	return v
 }
 

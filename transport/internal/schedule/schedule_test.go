@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 	"time"
@@ -257,5 +258,30 @@ func TestPushAndTakeDoNotAllocate(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, step); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestYields: frames that yield go after the others of their source, in the order in which they came, and are the first to be
+// dropped; other sources are not held up by either.
+func TestYields(t *testing.T) {
+	t.Parallel()
+	s := New(Options{Sources: 2, BudgetBytes: 4 * (10 + FrameCost)})
+	push := func(source, number int, yields bool) {
+		f := frame(bounded, source, number, 10)
+		f.Yields = yields
+		s.Push(0, f)
+	}
+	push(1, 1, true)
+	push(1, 2, true)
+	push(1, 3, false)
+	push(1, 4, true)
+	push(1, 5, false) // there is no room: 1 is dropped for it
+	var got []byte
+	frames, _ := s.Take(0, bounded, 1000, nil)
+	for _, f := range frames {
+		got = append(got, byte(numberOf(f)))
+	}
+	if want := []byte{3, 5, 2, 4}; !bytes.Equal(got, want) {
+		t.Errorf("frames go in the order %v, want %v", got, want)
 	}
 }

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/primebft/prime/internal/lab"
+)
+
+// runLab runs a script of the examples and returns its report.
+func runLab(t *testing.T, script string, args ...string) *lab.Report {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	all := append([]string{"lab", "--script", filepath.Join("..", "..", "examples", "lab", script), "--rate", "100", "--clients", "4", "--json"}, args...)
+	r := command(all...)
+	if r.code != exitDone {
+		t.Fatalf("exit %d\n%s%s", r.code, r.out, r.err)
+	}
+	if strings.Count(r.out, "\n") != 1 {
+		t.Errorf("standard output is not one line:\n%s", r.out)
+	}
+	var report lab.Report
+	if err := json.Unmarshal([]byte(r.out), &report); err != nil {
+		t.Fatal(err)
+	}
+	if !report.Agreed || report.Lost != 0 || report.Delivered[3] == 0 {
+		t.Errorf("agreed %v, lost %d, delivered %v", report.Agreed, report.Lost, report.Delivered)
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	return &report
+}
+
+// TestLabAttack: a leader that delays for longer than it may is replaced, the others agree on who did it, and the run is drawn.
+func TestLabAttack(t *testing.T) {
+	plot := filepath.Join(t.TempDir(), "attack.svg")
+	r := runLab(t, "attack.txt", "--duration", "5s", "--plot", plot)
+	if r.View < 2 || len(r.Changes) == 0 || len(r.Leaders) < 2 || len(r.Suspected) < 3 {
+		t.Fatalf("view %d, changes %+v, leaders %+v, suspected %+v", r.View, r.Changes, r.Leaders, r.Suspected)
+	}
+	if len(r.Events) != 2 || r.Events[0].Problem != "" || r.Events[1].Problem != "" || len(r.Attacked) == 0 {
+		t.Errorf("events %+v, attacked %v", r.Events, r.Attacked)
+	}
+	for _, s := range r.Suspected {
+		if s.By == r.Attacked[0] && s.AtS > r.Events[0].AtS {
+			t.Errorf("what a compromised replica says counts: %+v", s)
+		}
+	}
+	if len(r.Judgement) == 0 || r.Delivered[r.Attacked[0]] != 0 {
+		t.Errorf("%d judgements; delivered %v with %v attacked", len(r.Judgement), r.Delivered, r.Attacked)
+	}
+	picture, err := os.ReadFile(plot)
+	if err != nil || !strings.Contains(string(picture), "delay=3s") {
+		t.Errorf("the picture does not show the attack, %v", err)
+	}
+}
+
+// TestLabPartition: links that fail and are mended leave replicas that agree, all of them.
+func TestLabPartition(t *testing.T) {
+	r := runLab(t, "partition.txt", "--duration", "5s")
+	if len(r.Events) != 5 || len(r.Delivered)+len(r.LeftBehind) != 4 {
+		t.Errorf("events %+v, delivered %v, left behind %v", r.Events, r.Delivered, r.LeftBehind)
+	}
+	for _, e := range r.Events {
+		if e.Problem != "" {
+			t.Errorf("%s: %s", e.What, e.Problem)
+		}
+	}
+	if cut := r.Events[1]; cut.OutageMS == nil || *cut.OutageRawMS < 500 {
+		t.Errorf("nobody had a quorum for a second, and the outage is %v", cut.OutageMS)
+	}
+}
+
+// TestLabKill: a frozen follower comes back, a killed leader is replaced, and its restart is refused with the reason. Two trials
+// say the same and are put together.
+func TestLabKill(t *testing.T) {
+	r := runLab(t, "kill.txt", "--duration", "4s")
+	if r.View < 2 || len(r.Events) != 4 || len(r.Delivered) != 3 && len(r.LeftBehind) == 0 {
+		t.Fatalf("view %d, events %+v, delivered %v", r.View, r.Events, r.Delivered)
+	}
+	if kill := r.Events[2]; kill.OutageMS == nil || kill.AcceptableMS == nil || kill.ViewChanges < 1 || len(kill.Replicas) != 1 {
+		t.Errorf("kill %+v", kill)
+	}
+	if restart := r.Events[3]; !strings.Contains(restart.Problem, "has been used") {
+		t.Errorf("restart %+v", restart)
+	}
+	gap := false
+	for _, g := range r.Gaps {
+		gap = gap || g.Replica == r.Events[0].Replicas[0] && g.MS > 500
+	}
+	if !gap {
+		t.Errorf("the frozen r%d noticed no gap: %+v", r.Events[0].Replicas[0], r.Gaps)
+	}
+}
+
+// TestLabTrials: figures of several runs in one object.
+func TestLabTrials(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := command("lab", "--event", "at 500ms kill follower", "--duration", "1s", "--trials", "2", "--rate", "50", "--json")
+	if r.code != exitDone {
+		t.Fatalf("exit %d\n%s%s", r.code, r.out, r.err)
+	}
+	var s lab.Summary
+	if err := json.Unmarshal([]byte(r.out), &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Trials != 2 || !s.Agreed || len(s.Runs) != 2 || len(s.Events) != 1 || s.Events[0].OutageMS == nil || len(s.Events[0].OutageMS.All) != 2 {
+		t.Errorf("summary %+v", s)
+	}
+}
+
+// TestLabUsage: wrong flags and scripts are told, with the remedy, before anything is started.
+func TestLabUsage(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(t.TempDir(), "s.txt")
+	if err := os.WriteFile(script, []byte("at 1s heal\n\nat 2s attack r1 shout\nat 3s kill r9\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ args, says []string }{
+		{[]string{"--script", script}, []string{"s.txt:3: ", "silent-change", "s.txt:4: ", "r1 to r4"}},
+		{[]string{"--script", "/nowhere"}, []string{"--script", "/nowhere"}},
+		{[]string{"--event", "at 25s heal"}, []string{"--event", "--duration"}},
+		{[]string{"--event", "at 1s attack r1 delay share=x"}, []string{"share=1200"}},
+		{[]string{"--replicas", "2"}, []string{"--replicas"}}, {[]string{"--plot", "x.pdf"}, []string{"--plot", "svg or png"}},
+		{[]string{"--trials", "0"}, []string{"--trials"}}, {[]string{"--trials", "2", "--dir", "x"}, []string{"--dir"}},
+		{[]string{"--duration", "3h"}, []string{"--duration"}}, {[]string{"--wan", "moon"}, []string{"--wan"}},
+	} {
+		r := command(append([]string{"lab"}, c.args...)...)
+		if r.code != exitUsage {
+			t.Errorf("prime lab %v: exit %d\n%s", c.args, r.code, r.err)
+		}
+		for _, want := range c.says {
+			if !strings.Contains(r.err, want) {
+				t.Errorf("prime lab %v says %q, want %q in it", c.args, r.err, want)
+			}
+		}
+	}
+}

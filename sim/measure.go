@@ -1,0 +1,63 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/primebft/prime/internal/core"
+)
+
+// result is what was measured. before is where the replicas were when the measured time began.
+func (t *trial) result(before []core.Status) Measurement {
+	n, seconds := len(t.servers), t.plan.Measure.Seconds()
+	done := float64(len(t.tally.latencies))
+	m := Measurement{
+		Clients: t.plan.Clients, ThroughputPerS: done / seconds, LatencyMS: summarize(t.tally.latencies), BytesByKind: map[string]float64{},
+		Repeated: t.tally.repeated, Uplink: make([]float64, n), Processor: make([]float64, n),
+		PerRequest: float64(t.tally.requested) / float64(max(1, t.tally.requests)), BoundMS: t.boundMS(),
+	}
+	for kind, bytes := range t.tally.bytes {
+		m.BytesByKind[kind.String()] = float64(bytes) / max(1, done)
+		m.BytesPerUpdate += float64(bytes) / max(1, done)
+	}
+	for i, s := range t.servers {
+		m.DroppedBytes += t.tally.lost[i]
+		m.Processor[i] = s.busyTime.Seconds() / seconds / float64(s.cores)
+		if bits := t.plan.WAN.Uplink.Bits; bits > 0 {
+			sent := float64(t.tally.offered[i]) - float64(t.tally.lost[i]) - float64(t.waiting(i)-t.tally.queued[i])
+			m.Uplink[i] = sent * 8 / seconds / float64(bits)
+		}
+		m.Views = max(m.Views, s.status().View)
+	}
+	last := n - 1 // not the first leader, which may be the attacker
+	now := t.servers[last].status()
+	m.OrdinalsPerS = float64(now.Executed-before[last].Executed) / seconds
+	m.TurnaroundMS = milliseconds(now.Judgement.Turnaround)
+	if limit := now.Judgement.Limit; limit < time.Hour {
+		m.TurnaroundLimit = milliseconds(limit)
+	}
+	return m
+}
+
+// boundMS is 6 L_bounded + 2 K_Lat L_timely + 3 Delta (TDSC 2011, section 6), with the delay of the slowest link for both.
+func (t *trial) boundMS() float64 {
+	delay := milliseconds(t.plan.WAN.Slowest(len(t.servers)))
+	return 6*delay + 2*t.plan.Node.Suspect.KLat*delay + 3*milliseconds(t.plan.Node.Suspect.Delta)
+}
+
+func summarize(list []time.Duration) (l Latency) {
+	if len(list) == 0 {
+		return l
+	}
+	slices.Sort(list)
+	var sum time.Duration
+	for _, d := range list {
+		sum += d
+	}
+	l.Mean = milliseconds(sum / time.Duration(len(list)))
+	l.P50 = milliseconds(list[len(list)/2])
+	l.P99 = milliseconds(list[len(list)*99/100])
+	return l
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,306 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/primebft/prime/internal/attack"
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/sign"
+	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/transport/emulate/wan"
+)
+
+// trial is an Experiment while it runs.
+type trial struct {
+	plan    *Experiment
+	group   group.Group
+	keys    *identities
+	servers []*server // by group.ID.Index
+	clients []patron
+	ports   []*wan.Port[letter]
+	armed   []clock.Instant // when the port's next transit event comes
+	queue   eventQueue
+	jobs    []job // what processors are busy with, by event.arg
+	idle    []int // free places in jobs
+	now     clock.Instant
+	begin   clock.Instant // of the measured time
+	stream  []uint64      // what was executed first anywhere, in order; every replica has to execute the same
+	err     error
+	tally   tallies
+
+	stopwatch  bool // measure what the machine that runs this needs for steps
+	stepTime   time.Duration
+	steps      int
+	executions int
+}
+
+// letter is a message on a link.
+type letter struct {
+	env   *wire.Envelope
+	class wire.Class
+	from  group.ID
+}
+
+// tallies are what is counted in the measured time.
+type tallies struct {
+	latencies []time.Duration
+	bytes     map[wire.Kind]uint64
+	offered   []uint64 // bytes, by sender
+	queued    []int    // bytes that waited at the beginning, by sender
+	requests  uint64
+	requested uint64 // updates in them
+	ordinals  uint64
+	repeated  uint64
+	lost      []uint64 // bytes that a full queue dropped, by sender
+}
+
+// patron is one client.
+type patron struct {
+	id      wire.ClientID
+	home    group.ID
+	seq     uint64
+	since   clock.Instant
+	answers group.Set // replicas that have executed its update
+}
+
+// trial makes the experiment ready to run.
+func (e Experiment) trial() (*trial, error) {
+	sizes, err := group.ForSize(e.Replicas)
+	if err != nil {
+		return nil, err
+	}
+	return newTrial(&e, sizes)
+}
+
+func newTrial(e *Experiment, sizes group.Group) (*trial, error) {
+	n := sizes.N()
+	incarnations := slices.Repeat([]uint32{1}, n)
+	keys, err := newIdentities(sizes, epoch, incarnations, e.ClientAuth, false, nil)
+	if err != nil {
+		return nil, err
+	}
+	t := &trial{plan: e, group: sizes, keys: keys, begin: clock.Instant(e.WarmUp), armed: slices.Repeat([]clock.Instant{clock.Never}, n)}
+	t.tally = tallies{bytes: map[wire.Kind]uint64{}, offered: make([]uint64, n), queued: make([]int, n), lost: make([]uint64, n)}
+	for i := range n {
+		id := group.FromIndex(i)
+		port, err := wan.NewPort(e.WAN, i+1, n, e.Seed, 0, t.land)
+		if err != nil {
+			return nil, err
+		}
+		s, err := t.server(id, incarnations)
+		if err != nil {
+			return nil, err
+		}
+		t.ports, t.servers = append(t.ports, port), append(t.servers, s)
+	}
+	t.introduce()
+	return t, nil
+}
+
+// server makes one replica.
+func (t *trial) server(id group.ID, incarnations []uint32) (*server, error) {
+	s := &server{trial: t, id: id, header: t.keys.keyring.Header(id), armed: clock.Never, cores: max(1, t.plan.Cores)}
+	s.verifier = sign.NewVerifier(t.keys.keyring, counting{t.keys.scheme, &s.verified}, t.plan.Node.Crypto.Cache)
+	var err error
+	if s.signer, err = t.keys.signer(id); err != nil {
+		return nil, err
+	}
+	cfg := t.plan.coreConfig(id, t.group, incarnations)
+	replica, err := core.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.machine, s.status = replica, replica.Status
+	if t.plan.Attack && id == t.group.Leader(1) {
+		host := &attack.Host{
+			Self: id, Group: t.group, Incarnations: incarnations, Limits: cfg.Limits, Pause: 10 * time.Millisecond,
+			Rand: rand.New(rand.NewPCG(t.plan.Seed, uint64(id))), Sign: s.seal,
+		}
+		s.machine = attack.Patient(host, replica)
+	}
+	return s, nil
+}
+
+// introduce lets every client submit its first update, at times spread over the beginning.
+func (t *trial) introduce() {
+	rng := rand.New(rand.NewPCG(t.plan.Seed, 3))
+	spread := min(time.Second, t.plan.WarmUp/2)
+	for i := range t.plan.Clients {
+		c := patron{id: clientID(i), home: group.FromIndex(i % t.group.N())}
+		t.clients = append(t.clients, c)
+		t.queue.push(event{at: clock.Instant(span(rng, 0, spread)), kind: submit, node: c.home, arg: i})
+	}
+}
+
+// measure runs the experiment to its end.
+func (t *trial) measure() (Measurement, error) {
+	for _, s := range t.servers {
+		s.rearm()
+	}
+	t.runUntil(t.begin)
+	before := make([]core.Status, len(t.servers))
+	for i, s := range t.servers {
+		before[i], s.busyTime = s.status(), 0
+		t.tally.queued[i] = t.waiting(i)
+	}
+	end := t.begin.Add(t.plan.Measure)
+	t.runUntil(end)
+	if t.err != nil {
+		return Measurement{}, t.err
+	}
+	return t.result(before), nil
+}
+
+func (t *trial) runUntil(end clock.Instant) {
+	for t.err == nil && len(t.queue.heap) > 0 && t.queue.heap[0].at <= end {
+		e, _ := t.queue.pop()
+		t.now = e.at
+		t.handle(&e)
+	}
+	t.now = end
+}
+
+func (t *trial) handle(e *event) {
+	if e.kind == transit {
+		t.transit(e.from)
+		return
+	}
+	s := t.servers[e.node.Index()]
+	switch e.kind {
+	case arrive:
+		s.inbox[e.arg-1].push(e.env)
+	case wake:
+		s.armed = clock.Never
+		s.ticked = s.machine.Deadline() <= t.now
+		if !s.ticked {
+			s.rearm()
+		}
+	case submit:
+		t.request(e.arg)
+	case finish:
+		j := t.jobs[e.arg]
+		t.jobs[e.arg] = job{}
+		t.idle = append(t.idle, e.arg)
+		s.finish(&j)
+	}
+	s.dispatch()
+}
+
+// request lets a client submit its next update.
+func (t *trial) request(number int) {
+	c := &t.clients[number]
+	c.seq++
+	c.since, c.answers = t.now, 0
+	u := wire.Update{Client: c.id, Seq: c.seq, Payload: make([]byte, t.plan.Payload)}
+	binary.LittleEndian.PutUint64(u.Payload[:min(8, len(u.Payload)):8], c.seq)
+	if t.plan.ClientAuth {
+		key := append(append(make([]byte, 0, 64), u.Client[:]...), u.Client[:]...)
+		sign.SignUpdate(t.keys.scheme, key, t.keys.cluster, &u)
+	}
+	s := t.servers[c.home.Index()]
+	s.fresh = append(s.fresh, u)
+}
+
+// executed notes what a replica has executed, and lets the clients go on that waited for it.
+func (t *trial) executed(s *server, d *effect.Delivery) {
+	for i := range d.Updates {
+		u := &d.Updates[i]
+		what := mix(u.Client[:], binary.LittleEndian.AppendUint64(nil, u.Seq))
+		if s.executed == len(t.stream) {
+			t.stream = append(t.stream, what)
+		}
+		if t.stream[s.executed] != what {
+			t.err = fmt.Errorf("%s executes something else at place %d than others", s.id, s.executed)
+			return
+		}
+		s.executed++
+		number := int(binary.LittleEndian.Uint64(u.Client[:])) - 1
+		c := &t.clients[number]
+		if u.Seq != c.seq {
+			continue
+		}
+		c.answers = c.answers.With(s.id)
+		if t.plan.ClientAuth && c.answers.Len() == t.group.OneCorrect() || !t.plan.ClientAuth && s.id == c.home {
+			t.done(c, number)
+		}
+	}
+}
+
+// done ends a client's update; the next follows.
+func (t *trial) done(c *patron, number int) {
+	if t.now > t.begin {
+		t.tally.latencies = append(t.tally.latencies, t.now.Sub(c.since))
+	}
+	t.queue.push(event{at: t.now, kind: submit, node: c.home, arg: number})
+}
+
+// post gives a message to the links of a replica.
+func (t *trial) post(s *server, to group.Set, class wire.Class, env *wire.Envelope) {
+	i := s.id.Index()
+	for id := range to.All() {
+		if id == s.id {
+			s.own.push(env)
+			continue
+		}
+		if t.now > t.begin {
+			bytes := uint64(wan.WireBytes(len(env.Raw)))
+			t.tally.bytes[env.Kind] += bytes
+			t.tally.offered[i] += bytes
+		}
+		overflow := t.ports[i].Counters(int(id)).Overflow
+		offer := t.ports[i].Offer
+		if env.Kind.Yields() {
+			offer = t.ports[i].OfferLast
+		}
+		offer(t.now, int(id), class, len(env.Raw), letter{env, class, s.id})
+		if t.now > t.begin && t.ports[i].Counters(int(id)).Overflow > overflow {
+			t.tally.lost[i] += uint64(wan.WireBytes(len(env.Raw)))
+		}
+	}
+	t.arm(s.id)
+}
+
+// transit does what is due at the links of a sender.
+func (t *trial) transit(from group.ID) {
+	i := from.Index()
+	if t.armed[i] > t.now {
+		return // an earlier event has done it
+	}
+	t.armed[i] = clock.Never
+	t.ports[i].Advance(t.now)
+	t.arm(from)
+}
+
+func (t *trial) arm(from group.ID) {
+	i := from.Index()
+	if next := t.ports[i].Next(); next < t.armed[i] {
+		t.armed[i] = next
+		t.queue.push(event{at: next, kind: transit, from: from})
+	}
+}
+
+// land lets a message arrive.
+func (t *trial) land(at clock.Instant, to int, l letter) {
+	t.queue.push(event{at: at, kind: arrive, node: group.ID(to), from: l.from, env: l.env, arg: int(l.class)})
+}
+
+func (t *trial) waiting(i int) int {
+	sum := 0
+	for to := range t.servers {
+		sum += t.ports[i].Waiting(to + 1)
+	}
+	return sum
+}
+
+// counting is a scheme that counts what it verifies.
+type counting struct {
+	sign.Scheme
+	verified *int
+}
