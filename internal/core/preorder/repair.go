@@ -95,6 +95,10 @@ func (s *State) missing(l *lane, seq uint64, at *slot) (digest wire.Digest, miss
 	}
 }
 
+// steadily is how often a request is asked for without pausing longer each time. Who answers may have no room on its links, and
+// to be asked for the same again gives it none.
+const steadily = 4
+
 // fetchMissing asks for requests that are missing for at least the Fetch interval: each from one holder at first, from up to
 // f+1 at a time when that did not help, in turn.
 func (s *State) fetchMissing(now clock.Instant, out *effect.Output) {
@@ -113,7 +117,8 @@ func (s *State) fetchMissing(now clock.Instant, out *effect.Output) {
 			}
 			if at.askAt <= now {
 				s.ask(wants, i, seq, at, digest)
-				at.askAt = now.Add(s.cfg.Fetch)
+				at.rounds = min(at.rounds+1, 100)
+				at.askAt = now.Add(s.cfg.Fetch << min(max(int(at.rounds)-steadily, 0), 4))
 			}
 			s.fetchAt = min(s.fetchAt, at.askAt)
 		}

@@ -73,6 +73,7 @@ type slot struct {
 	request *wire.Envelope // first PO-REQUEST received, or the bound one; nil if none is here
 	seen    clock.Instant  // when anything was first known of this number
 	asked   uint8          // how many replicas were asked for it
+	rounds  uint8          // how often
 	askAt   clock.Instant  // when the next may be asked, if it is missing
 	resend  backoff        // of the request, if it is ours
 	reack   backoff        // of our ack
@@ -200,6 +201,9 @@ func (s *State) expect(now clock.Instant, i int, seq uint64) {
 	if s.cfg.Parts { // holders send their parts now: they get one Fetch interval
 		for next := max(l.needed, l.preordered) + 1; next <= seq; next++ {
 			if at := l.slots.At(next); at != nil {
+				if at.asked == 0 {
+					at.askAt = 0
+				}
 				at.askAt = max(at.askAt, now.Add(s.cfg.Fetch))
 			}
 		}
@@ -207,6 +211,9 @@ func (s *State) expect(now clock.Instant, i int, seq uint64) {
 	l.needed = max(l.needed, seq)
 	s.fetchAt = min(s.fetchAt, now.Add(s.cfg.Fetch))
 }
+
+// early is after how many Fetch intervals a request is asked for that is not eligible yet, where requests come in parts.
+const early = 4
 
 // horizon is the highest number that a lane accepts.
 func (s *State) horizon(l *lane) uint64 { return l.executed + uint64(s.cfg.Ahead) }
@@ -217,6 +224,9 @@ func (s *State) touch(l *lane, seq uint64, now clock.Instant) *slot {
 	if at != nil && at.seen == 0 {
 		at.seen = max(now, 1)
 		at.askAt = now.Add(s.cfg.Fetch)
+		if s.cfg.Parts { // once it is eligible it comes in parts; but without it, it may not become eligible
+			at.askAt = now.Add(early * s.cfg.Fetch)
+		}
 	}
 	l.top = max(l.top, seq)
 	return at
