@@ -126,11 +126,22 @@ type Network struct {
 	ClientConns     int           // connections that clients may hold, in all
 	ClientHandshake int           // client handshakes under way at once
 	DSCP            bool          // mark packets with their class's code point
+	Datagrams       Datagrams     // whether frames go over sealed datagrams
 }
+
+// Datagrams says whether replicas speak to each other in sealed UDP datagrams.
+type Datagrams string
+
+// The choices for Network.Datagrams.
+const (
+	DatagramsAuto Datagrams = "auto" // where they get through, else over TLS
+	DatagramsOff  Datagrams = "off"  // always over TLS
+)
 
 // Queues bounds what waits inside this replica, in bytes.
 type Queues struct {
 	SubmitBytes  int // updates of own clients not yet introduced; full: ErrOverloaded
+	RequestBytes int // payloads of one PO-REQUEST while few are on their way; the cluster's limit holds in any case
 	DeliverBytes int // records that the application has not taken; full: own clients get ErrOverloaded
 	IngressBytes int // messages of one peer waiting to be verified
 	ReplyBytes   int // results remembered for clients that ask again

@@ -25,13 +25,14 @@ func WriteDealing(dir string, id int, dealing []byte) (string, error) {
 }
 
 // ReadDealing reads what WriteDealing wrote. Whether it is a dealing is for threshold/bls to say.
-func ReadDealing(path string) ([]byte, error) {
-	return loadFile(path, func(file string, data []byte) ([]byte, error) {
-		const most = 64 * kib // one of 64 replicas has a fifth of that
-		block, rest := pem.Decode(data)
-		if len(data) > most || block == nil || block.Type != pemDealing || strings.TrimSpace(string(rest)) != "" {
-			return nil, &Problem{File: file, What: "it is not a dealing", Remedy: "give the file that prime deal wrote"}
-		}
-		return block.Bytes, nil
-	})
+func ReadDealing(path string) ([]byte, error) { return loadFile(path, parseDealing) }
+
+// parseDealing is ReadDealing for text that has been read.
+func parseDealing(file string, data []byte) ([]byte, error) {
+	const most = 64 * kib // one of 64 replicas has a fifth of that
+	block, rest := pem.Decode(data)
+	if len(data) > most || block == nil || block.Type != pemDealing || strings.TrimSpace(string(rest)) != "" {
+		return nil, &Problem{File: file, What: "it is not a dealing", Remedy: "give the file that prime deal wrote"}
+	}
+	return block.Bytes, nil
 }

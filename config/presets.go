@@ -67,9 +67,11 @@ func LAN() Node {
 			ClientConns:     1024,
 			ClientHandshake: 64,
 			DSCP:            true,
+			Datagrams:       DatagramsAuto,
 		},
 		Queues: Queues{
 			SubmitBytes:  16 * mib,
+			RequestBytes: 256 * kib,
 			DeliverBytes: 64 * mib,
 			IngressBytes: 8 * mib,
 			ReplyBytes:   64 * mib,
@@ -86,18 +88,19 @@ func WAN() Node {
 	n.Preset = PresetWAN
 	n.Timing = Timing{
 		Request:    20 * time.Millisecond,
-		Ack:        25 * time.Millisecond,
-		Summary:    25 * time.Millisecond,
-		Matrix:     25 * time.Millisecond,
+		Ack:        30 * time.Millisecond,
+		Summary:    30 * time.Millisecond,
+		Matrix:     40 * time.Millisecond,
 		Propose:    60 * time.Millisecond,
 		Retransmit: 2 * time.Second,
 		Fetch:      200 * time.Millisecond,
 		Drain:      5 * time.Second,
 	}
-	n.Suspect.Delta = 90 * time.Millisecond
+	n.Suspect.Delta = 100 * time.Millisecond
 	n.Suspect.Floor = 100 * time.Millisecond
 	n.Suspect.Ping = 500 * time.Millisecond
 	n.Suspect.Check = 20 * time.Millisecond
+	n.Queues.RequestBytes = 16 * kib
 	n.Network.DialMin = 200 * time.Millisecond
 	n.Network.DialMax = 10 * time.Second
 	n.Network.Handshake = 10 * time.Second

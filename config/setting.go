@@ -157,9 +157,15 @@ var nodeSettings = []setting[Node]{
 		func(n *Node) value { return integer{&n.Network.ClientHandshake, 1, 1 << 16} }},
 	{"network", "dscp", false, "Mark packets with the code point of their class.",
 		func(n *Node) value { return toggle{&n.Network.DSCP} }},
+	{"network", "datagrams", false, "How replicas speak to each other: \"auto\", in sealed UDP datagrams where those get through, else over TLS;\n" +
+		"\"off\": over TLS.", func(n *Node) value {
+		return text{(*string)(&n.Network.Datagrams), oneOf(string(DatagramsAuto), string(DatagramsOff))}
+	}},
 
 	{"queues", "submit_bytes", false, "Updates of own clients not yet introduced; when full, clients are told that the replica is overloaded.",
 		func(n *Node) value { return size{&n.Queues.SubmitBytes, 64 * kib, 1 << 30} }},
+	{"queues", "request_bytes", false, "Payloads of one PO-REQUEST while fewer than 16 are on their way: n-1 copies of it should leave in less than timing.fetch.",
+		func(n *Node) value { return size{&n.Queues.RequestBytes, kib, 1 << 30} }},
 	{"queues", "deliver_bytes", false, "Records that the application has not taken; when full, likewise.",
 		func(n *Node) value { return size{&n.Queues.DeliverBytes, mib, 1 << 30} }},
 	{"queues", "ingress_bytes", false, "Messages of one peer that wait to be verified.",

@@ -76,6 +76,11 @@ func ReadShare(path string) (Share, error) {
 	if err != nil {
 		return Share{}, unreadable(path, err, "")
 	}
+	return parseShare(path, data)
+}
+
+// parseShare is ReadShare for text that has been read.
+func parseShare(path string, data []byte) (Share, error) {
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != pemShare || len(block.Bytes) != secretShare {
 		return Share{}, &Problem{File: path, What: "it is not a key share", Remedy: "put the file back that prime wrote"}

@@ -222,7 +222,7 @@ func TestJoinShared(t *testing.T) {
 	}
 }
 
-// FuzzShareFile: whatever a key share file holds, it is a share or a named fault that does not show it.
+// FuzzShareFile: whatever the file of a key share or of a dealing holds, it is one or a named fault that does not show it.
 func FuzzShareFile(f *testing.F) {
 	public, secrets := fakeShares(1)
 	path := filepath.Join(f.TempDir(), "seed.key")
@@ -234,13 +234,24 @@ func FuzzShareFile(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(seed)
+	file, err := WriteDealing(f.TempDir(), 1, []byte("a dealing"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	dealing, err := os.ReadFile(file)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if got, err := ReadDealing(file); err != nil || string(got) != "a dealing" {
+		f.Fatalf("%q %v", got, err)
+	}
+	f.Add(dealing)
 	f.Add([]byte("-----BEGIN PRIME PRIVATE KEY SHARE-----\nAAAA\n-----END PRIME PRIVATE KEY SHARE-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(t.TempDir(), ShareFile)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
+		if _, err := parseDealing("x"+DealingFile, data); err != nil {
+			wellNamed(t, err)
 		}
-		s, err := ReadShare(path)
+		s, err := parseShare(ShareFile, data)
 		if err != nil {
 			wellNamed(t, err)
 			return

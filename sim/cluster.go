@@ -99,6 +99,14 @@ func (w *world) build() error {
 	w.ledger = newLedger(p.group, epoch, incarnations)
 	w.promises = newPromises(w.ledger, w.fail)
 	w.views = w.promises.views
+	w.promises.now = func() clock.Instant { return w.now }
+	if s := &p.replicas[0].timing.Suspect; p.judged {
+		var ping time.Duration // a little more than before is reported no later than this
+		for i := range p.replicas {
+			ping = max(ping, p.replicas[i].timing.Suspect.Ping)
+		}
+		w.promises.remembers = s.Window - s.Window*time.Duration(p.drift())/million - p.stretch(ping+ping/2)
+	}
 	w.history = newHistory(w.promises, epoch, p.limits.Sessions, p.limits.SessionWindow)
 	w.history.honest = p.correct
 	return nil
@@ -133,7 +141,7 @@ func (w *world) attach(n *node, incarnations []uint32) {
 		}
 	}
 	host.SignAs = func(ally group.ID, m wire.Message) *wire.Envelope {
-		env := wire.NewEnvelope(w.header[ally.Index()], m)
+		env := wire.NewEnvelope(w.header[ally.Index()], w.nodes[ally.Index()].signer.Complete(m))
 		w.nodes[ally.Index()].signer.Sign([]*wire.Envelope{env})
 		w.ledger.said(env)
 		return env
@@ -198,6 +206,7 @@ func (w *world) carryOut(n *node) {
 		w.calm.sends[n.id.Index()] += len(n.out.Sends)
 	}
 	w.work(n)
+	w.nap(n)
 	departs := w.sign(n)
 	signed := 0
 	for i := range n.out.Sends {

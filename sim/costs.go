@@ -25,14 +25,14 @@ type Costs struct {
 // DefaultCosts were measured with Calibrate on the machine of docs/performance.md, and rounded.
 func DefaultCosts() Costs {
 	return Costs{
-		Sign: 25 * time.Microsecond, Verify: 55 * time.Microsecond, Hash: 3 * time.Microsecond, Step: 5 * time.Microsecond,
-		Frame: 10 * time.Microsecond, Execute: 5 * time.Microsecond,
+		Sign: 23 * time.Microsecond, Verify: 50 * time.Microsecond, Hash: 1500 * time.Nanosecond, Step: time.Microsecond,
+		Frame: 8 * time.Microsecond, Execute: 3 * time.Microsecond,
 	}
 }
 
-// rounds is how often Calibrate does what it measures; each figure is the least of five such series, as whatever else the machine
-// does can only add to it.
-const rounds, series = 500, 5
+// rounds is how often Calibrate does what it measures; each figure is the least of many such series, short ones, as whatever else the
+// machine does can only add to it.
+const rounds, series = 10, 300
 
 // Calibrate measures the costs on this machine. A frame is a write to a connection of the loopback interface and the read at its
 // other end.

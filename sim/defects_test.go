@@ -48,6 +48,22 @@ func TestDefectiveRules(t *testing.T) {
 	}
 }
 
+// TestBugsCanBePlanted checks, without building anything, that every bug still finds the lines that it changes.
+func TestBugsCanBePlanted(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"testdata/mutants/*.txt", "testdata/rules/*.txt"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) < 30 {
+			t.Fatalf("%d bugs match %s, error %v", len(files), pattern, err)
+		}
+		for _, file := range files {
+			t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+				plant(t, readMutant(t, file), t.TempDir(), root(t))
+			})
+		}
+	}
+}
+
 // expectFailures builds the tests that a bug names with the bug in the sources, and runs them.
 func expectFailures(t *testing.T, m mutant) {
 	t.Helper()

@@ -50,7 +50,7 @@ type Measurement struct {
 	Repeated        uint64             `json:"repeated"` // messages of its own that a replica sent again, or for others
 	TurnaroundMS    float64            `json:"turnaround_ms"`
 	TurnaroundLimit float64            `json:"turnaround_limit_ms"` // what a leader may take at most; 0 while nobody knows
-	BoundMS         float64            `json:"bound_ms"`            // the paper's bound on latency with these delays, without queues
+	BoundMS         float64            `json:"bound_ms"`            // on latency (docs/protocol.md), without queues
 	Views           uint64             `json:"views"`               // the highest view that a replica was in at the end
 }
 
@@ -99,7 +99,8 @@ func (e *Experiment) coreConfig(id group.ID, sizes group.Group, incarnations []u
 	cfg := core.Config{
 		Self: id, Group: sizes, Epoch: epoch, Incarnations: incarnations, Wall: calendar,
 		Limits: core.Limits{
-			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates, InFlight: l.InFlight,
+			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
+			EagerBytes: e.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: e.Node.Queues.SubmitBytes, Sessions: l.Sessions, SessionWindow: l.SessionWindow,
 			OrdinalWindow: l.OrdinalWindow, History: l.History, Recon: l.Recon,
 		},

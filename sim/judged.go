@@ -2,9 +2,11 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
 )
@@ -146,25 +148,47 @@ func (p *plan) frozen(s pause) (count int) {
 	return count
 }
 
-// drawQuiet makes some worlds peaceful: nothing happens but that one replica after the other stands still, all but the leader, each
-// for as long as it may discount.
+// drawQuiet makes some worlds peaceful: nothing happens but that one replica after the other stands still, all but the leader, again
+// and again, each time for longer than the leader may take. They have to discount that, or they would vote it out together.
 func drawQuiet(rng *rand.Rand, p *plan) {
 	if !p.judged || rng.IntN(16) > 0 {
 		return
 	}
 	p.net.loss, p.net.hiccup, p.net.cuts, p.net.targets = 0, 0, nil, nil
-	at := moment(rng, p.stormEnd/2)
 	for i := range p.replicas {
 		r := &p.replicas[i]
 		r.attacks, r.crash, r.pauses = nil, clock.Never, nil
-		most := min(r.timing.Suspect.MaxStall, time.Duration(p.stormEnd)/time.Duration(2*p.group.N()))
-		if group.FromIndex(i) == p.group.Leader(1) || most == 0 {
-			continue
-		}
-		until := at.Add(1 + time.Duration(rng.Int64N(int64(most))))
-		r.pauses = []pause{{at, until}}
-		at = until.Add(time.Duration(rng.Int64N(int64(most))))
 	}
+	p.setLimits()
+	p.quiet = true
+	limit := p.limit()
+	naps := 1 + rng.IntN(4)
+	for i := range p.replicas {
+		r := &p.replicas[i]
+		r.timing.Suspect.MaxStall = 8 * limit
+		for range naps {
+			if group.FromIndex(i) != p.group.Leader(1) {
+				r.naps = append(r.naps, span(rng, limit, 2*limit))
+			}
+		}
+	}
+	p.stormEnd = max(p.stormEnd, clock.Instant(int64(naps)*int64(p.group.N())*int64(2*limit)))
+}
+
+// nap lets a replica stand still that has just sent a ping, if no other does: it hears the leader's answer late.
+func (w *world) nap(n *node) {
+	r := n.plan
+	if len(r.naps) == 0 || w.calm.stage != raging || w.now < w.awake {
+		return
+	}
+	until := w.now.Add(r.naps[0])
+	if !slices.ContainsFunc(n.out.Sends, func(s effect.Send) bool { return s.Msg != nil && s.Msg.Kind() == wire.KindPing }) ||
+		until > w.plan.stormEnd {
+		return
+	}
+	r.naps = r.naps[1:]
+	r.pauses = append(r.pauses, pause{w.now + 1, until})
+	w.awake = until
 }
 
 // setLimits gives leaders the time that a correct one needs.

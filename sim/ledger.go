@@ -154,11 +154,12 @@ func (l *ledger) said(env *wire.Envelope) {
 			v.ackers = v.ackers.With(env.Sender)
 		}
 	case *wire.PrePrepare:
+		if env.Sender != l.group.Leader(m.View) {
+			return // nobody's proposal
+		}
 		if v := l.proposal(proposalKey{m.View, m.Ordinal}, env.Digest); v.msg == nil {
 			v.msg, v.eligible = m, l.eligible(m)
-			if env.Sender == l.group.Leader(m.View) {
-				l.byDigest[env.Digest], l.topView = v, max(l.topView, m.View)
-			}
+			l.byDigest[env.Digest], l.topView = v, max(l.topView, m.View)
 		}
 	case *wire.Prepare:
 		if m.Incarnations == l.membership {

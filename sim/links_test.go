@@ -28,6 +28,22 @@ func TestWideAreaLinks(t *testing.T) {
 	}
 }
 
+// TestLeaderDiesFarAway: over 50 ms links a dead leader is replaced, and what was submitted is executed.
+func TestLeaderDiesFarAway(t *testing.T) {
+	t.Parallel()
+	profile, _ := wan.Preset("us-wide")
+	p := quietPlan(1, 1)
+	p.judged, p.replicas[0].crash = true, clock.Instant(time.Second)
+	p.stormEnd = clock.Instant(5 * time.Second)
+	for i := range p.replicas {
+		p.replicas[i].timing.Suspect.MaxStall = time.Second
+	}
+	p.emulate(&profile)
+	if r := run(&Options{Seed: 1, WAN: &profile}, p, newReplica); r.Violation != nil || !r.Converged {
+		t.Fatalf("%+v, converged %v", r.Violation, r.Converged)
+	}
+}
+
 // TestWideAreaWorlds: hostile worlds over the links of every profile hold what they must, and one seed is one world.
 func TestWideAreaWorlds(t *testing.T) {
 	t.Parallel()

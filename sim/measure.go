@@ -40,10 +40,12 @@ func (t *trial) result(before []core.Status) Measurement {
 	return m
 }
 
-// boundMS is 6 L_bounded + 2 K_Lat L_timely + 3 Delta (TDSC 2011, section 6), with the delay of the slowest link for both.
+// boundMS is the bound of docs/protocol.md on the latency of an update, without queues: the paper's six ways and the turnaround that a
+// leader may have (TDSC 2011, section 6), and what replicas aggregate.
 func (t *trial) boundMS() float64 {
-	delay := milliseconds(t.plan.WAN.Slowest(len(t.servers)))
-	return 6*delay + 2*t.plan.Node.Suspect.KLat*delay + 3*milliseconds(t.plan.Node.Suspect.Delta)
+	way, timing, s := t.plan.WAN.Slowest(len(t.servers)), &t.plan.Node.Timing, &t.plan.Node.Suspect
+	turnaround := time.Duration(s.KLat*float64(max(s.Floor, 2*way))) + s.Delta
+	return milliseconds(6*way + turnaround + timing.Request + timing.Ack + timing.Summary + timing.Matrix + s.Check)
 }
 
 func summarize(list []time.Duration) (l Latency) {

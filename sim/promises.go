@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"time"
+
+	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
@@ -14,11 +17,17 @@ type promises struct {
 	summaries  []*wire.Summary // by replica: its last
 	introduced []uint64        // by replica: requests that it introduced, if it is correct
 	views      *views
+
+	turnarounds    [][]reportedTurnaround // by replica: the longer ones of late, when they were first reported
+	lastTurnaround []reportedTurnaround
+	remembers      time.Duration // for how long a turnaround counts at least
+	now            func() clock.Instant
 }
 
 func newPromises(l *ledger, fail func(string, ...any)) *promises {
 	return &promises{ledger: l, fail: fail, summaries: make([]*wire.Summary, l.group.N()), introduced: make([]uint64, l.group.N()),
-		views: newViews(l, fail)}
+		views: newViews(l, fail), turnarounds: make([][]reportedTurnaround, l.group.N()),
+		lastTurnaround: make([]reportedTurnaround, l.group.N()), now: func() clock.Instant { return 0 }}
 }
 
 // flooded notes that by passes a proposal or a replay of another replica on.
@@ -50,6 +59,8 @@ func (p *promises) signed(env *wire.Envelope) {
 		p.rows(env, m.Rows)
 	case *wire.PrePrepare:
 		p.prePrepare(env, m)
+	case *wire.Turnaround:
+		p.turnaround(env, m)
 	case *wire.Prepare:
 		p.prepare(env, m)
 	case *wire.Commit:
@@ -303,4 +314,31 @@ func (p *promises) unique() {
 				committed)
 		}
 	}
+}
+
+// turnaround checks that what a correct replica reported of a leader counts for a while: nobody gains by being slow only now and
+// then. remembers is for how long.
+func (p *promises) turnaround(env *wire.Envelope, m *wire.Turnaround) {
+	i := env.Sender.Index()
+	now := p.now()
+	kept := p.turnarounds[i][:0]
+	for _, t := range p.turnarounds[i] {
+		if t.view != m.View || now.Sub(t.at) > p.remembers {
+			continue
+		}
+		if kept = append(kept, t); m.Nanos < t.nanos {
+			p.fail("%s reports a turnaround of %v; %v ago it was %v", env.Sender, time.Duration(m.Nanos), now.Sub(t.at), time.Duration(t.nanos))
+		}
+	}
+	p.turnarounds[i] = kept
+	if last := &p.lastTurnaround[i]; last.view != m.View || last.nanos < m.Nanos { // it has just been measured
+		p.turnarounds[i] = append(kept, reportedTurnaround{m.View, m.Nanos, now})
+	}
+	p.lastTurnaround[i] = reportedTurnaround{m.View, m.Nanos, now}
+}
+
+// reportedTurnaround is what a replica reported of a leader, and when.
+type reportedTurnaround struct {
+	view, nanos uint64
+	at          clock.Instant
 }

@@ -31,6 +31,7 @@ type Report struct {
 	// across changes of views; and of changes of views themselves, from the first correct replica that begins one to the last.
 	Closest  [4]float64
 	Changes  int           // views that began after the world had settled
+	Allowed  int           // how many may, 2f+k
 	Nested   bool          // a view began before the one before it was installed anywhere
 	Peaceful bool          // nothing happened for which a leader may be replaced, and none was
 	Starved  bool          // replicas were starved of their processors, and replaced a dead leader all the same
@@ -64,7 +65,7 @@ func (w *world) report() Report {
 		Seed: w.options.Seed, World: w.plan.String(), Violation: w.violation,
 		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.sound() && w.demands(),
 		Held:      w.calm.held.count, Slowest: w.calm.held.slowest, Bound: w.calm.held.allowed, Closest: w.calm.held.closest,
-		Changes: w.calm.held.replaced, Nested: w.nested, Peaceful: w.peaceful(), Stalled: len(w.calm.held.frozen), Starved: w.calm.starved,
+		Changes: w.calm.held.replaced, Allowed: 2*w.plan.group.F() + w.plan.group.K(), Nested: w.nested, Peaceful: w.peaceful(), Stalled: len(w.calm.held.frozen), Starved: w.calm.starved,
 		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
 		Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(),
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/core/preorder"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
 )
@@ -55,7 +56,7 @@ func drawServing(rng *rand.Rand, p *plan) {
 	for range total {
 		s.load = append(s.load, offering{rng.IntN(1000), group.FromIndex(rng.IntN(p.group.N())), 1 + rng.IntN(choose(rng, 1, 1, 3))})
 	}
-	if !p.judged {
+	if !p.judged || p.quiet {
 		return
 	}
 	for range rng.IntN(4) {
@@ -171,7 +172,7 @@ func (w *world) introducing(n *node, m *wire.PreorderRequest) {
 		if h == nil || h.origin != n.id || h.since != clock.Never {
 			continue
 		}
-		h.since = max(h.submitted, n.room(m.Seq, w.plan.limits.InFlight))
+		h.since = max(h.submitted, n.room(m.Seq, w.plan.eager()))
 		t := w.terms()
 		if late := w.now.Sub(h.since); w.bounded() && late > t.request && !w.unsteady(n.id, h.since, w.now) {
 			w.fail("%s introduces an update %v after it may; %v are allowed", n.id, late, t.request)
@@ -189,6 +190,9 @@ func (n *node) room(seq uint64, window int) clock.Instant {
 	}
 	return clock.Never
 }
+
+// eager is how many own requests may be on their way before the next may wait for one of them.
+func (p *plan) eager() int { return min(preorder.Eager, p.limits.InFlight) }
 
 // ownExecuted notes how many of its own requests a replica has executed.
 func (w *world) ownExecuted(n *node, own uint64) {
@@ -317,7 +321,7 @@ func (w *world) overdue() {
 		for id := range h.remaining.All() {
 			w.hold(h, id)
 		}
-		if room := n.room(w.history.introduced[n.id.Index()]+1, w.plan.limits.InFlight); h.since == clock.Never && w.bounded() &&
+		if room := n.room(w.history.introduced[n.id.Index()]+1, w.plan.eager()); h.since == clock.Never && w.bounded() &&
 			room != clock.Never && !w.unsteady(n.id, h.submitted, w.now) {
 			if late, t := w.now.Sub(max(room, h.submitted)), w.terms(); late > t.request {
 				w.fail("%s has not introduced an update %v after it may", n.id, late)

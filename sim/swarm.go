@@ -26,6 +26,7 @@ type plan struct {
 	auth      bool // clients sign their updates
 	check     bool // core.Config.Check
 	threshold bool // a threshold signature challenges a new leader; otherwise a list of signatures
+	quiet     bool // nothing happens for which a leader may be replaced, see drawQuiet
 	judged    bool // leaders are judged and replaced; otherwise view 1 is the only one
 }
 
@@ -40,6 +41,7 @@ type replicaPlan struct {
 	verifyCost time.Duration
 	crash      clock.Instant // Never: it does not
 	pauses     []pause
+	naps       []time.Duration // pauses that begin when it has just pinged the others
 }
 
 // pause is a time in which a replica stands still, like a machine that freezes: nothing is lost, everything is late.

@@ -20,6 +20,7 @@ func drawThreshold(seed uint64, p *plan) {
 	for i := range p.replicas {
 		if r := &p.replicas[i]; len(r.attacks) > 0 && rng.IntN(2) == 0 {
 			r.attacks = append(r.attacks, "forged-shares")
+			p.roundTrip = true // so that correct replicas' messages are verified too
 		}
 	}
 }

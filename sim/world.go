@@ -39,9 +39,10 @@ type world struct {
 	stepping      group.ID        // whose Step is running; 0 if none is
 	over          bool
 	events        uint64
-	refusedFrames uint64 // messages of attackers that receivers refuse
-	refusals      uint64 // updates that correct replicas refused
-	nested        bool   // a view began before the one before it was installed anywhere
+	refusedFrames uint64        // messages of attackers that receivers refuse
+	refusals      uint64        // updates that correct replicas refused
+	awake         clock.Instant // until then somebody naps
+	nested        bool          // a view began before the one before it was installed anywhere
 	hash          uint64
 	violation     *Violation
 }

@@ -33,9 +33,13 @@ type Frame struct {
 	Bytes  []byte
 }
 
-// Handler receives what arrives. from is the authenticated peer, 1..n. It is called from one goroutine per peer and class,
-// in the order in which the peer sent; while it blocks, nothing more is read from that peer in that class, and nobody else
-// is held up. bytes belongs to the handler.
+// Handler receives what arrives. from is the authenticated peer, 1..n. There is one call at a time per peer and class; while it
+// blocks, nothing more is taken from that peer in that class, and nobody else is held up. bytes belongs to the handler.
+//
+// Frames arrive unharmed, but not always in the order in which the peer sent them: whoever waits for an earlier frame that was
+// lost makes every loss a delay for all that follows, and the protocol core does not need it; the simulator reorders messages in
+// every world. A frame arrives at most once, unless the link has just changed between datagrams and TLS: then one that was under
+// way may arrive by both. The core takes repeated messages for what they are.
 type Handler func(from int, class Class, bytes []byte)
 
 // Transport connects this replica with its peers.
@@ -65,4 +69,12 @@ type Peer struct {
 	Dropped   uint64 `json:"dropped_frames"` // did not fit the budget
 	Demoted   uint64 `json:"demoted_frames"` // TIMELY frames beyond their source's contract, sent as BOUNDED
 	Refused   uint64 `json:"refused_links"`  // handshakes or frames of this peer that were refused
+
+	Datagrams bool    `json:"datagrams"`         // frames go over sealed datagrams; otherwise over TLS
+	WhyTLS    string  `json:"why_tls,omitempty"` // why not over datagrams, for people
+	RoundTrip float64 `json:"round_trip_ms"`     // of TIMELY datagrams; 0 if unknown
+	Lost      uint64  `json:"lost_packets"`      // datagrams that the peer missed, since start
+	Repaired  uint64  `json:"repaired_packets"`  // datagrams sent again for it
+	Doubled   uint64  `json:"doubled_packets"`   // TIMELY datagrams sent twice from the beginning, because the link loses some
+	Expired   uint64  `json:"expired_frames"`    // frames given up because they were lost and too old to repair; dropped, too
 }

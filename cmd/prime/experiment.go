@@ -39,6 +39,7 @@ type experiment struct {
 	cut      map[int]bool // in a group without a quorum
 	links    bool         // were changed
 	behind   map[int]bool // correct replicas that need what no other holds
+	taken    map[int]bool // the script has paused them, or changed their links
 	asked    map[int]question
 	numbered int
 	lines    []string // what happened last, for the picture
@@ -53,7 +54,7 @@ type question struct {
 func newExperiment(sizes group.Group, events []lab.Event, duration time.Duration) *experiment {
 	return &experiment{
 		sizes: sizes, events: events, duration: duration, clock: stall.NewClock(), started: make(chan struct{}), view: 1,
-		attacks: map[int]string{}, cut: map[int]bool{}, behind: map[int]bool{}, asked: map[int]question{},
+		attacks: map[int]string{}, cut: map[int]bool{}, behind: map[int]bool{}, taken: map[int]bool{}, asked: map[int]question{},
 	}
 }
 
@@ -121,7 +122,9 @@ func (x *experiment) heard(id int, line []byte) {
 	case lab.LeftBehind:
 		if !x.behind[n.Replica] && x.attacks[n.Replica] == "" && x.session != nil {
 			x.behind[n.Replica] = true
-			x.session.Exclude(n.Replica)
+			if x.taken[n.Replica] { // otherwise that is a failure of the engine
+				x.session.Exclude(n.Replica)
+			}
 			x.tell(fmt.Sprintf("r%d was away for too long and is left behind", n.Replica))
 		}
 	}
@@ -259,6 +262,9 @@ func (x *experiment) does(ctx context.Context, number int, e *lab.Event, id int,
 	case lab.Kill:
 		return r.Kill()
 	case lab.Pause:
+		x.mu.Lock()
+		x.taken[id] = true
+		x.mu.Unlock()
 		return r.Pause()
 	case lab.Resume:
 		if !r.Paused() {
@@ -340,6 +346,9 @@ func (x *experiment) relink(event, from int, to []int, settings string) error {
 	}
 	x.mu.Lock()
 	x.links = true
+	for _, id := range append(slices.Clone(to), from) {
+		x.taken[id] = true
+	}
 	x.mu.Unlock()
 	return x.order(event, from, lab.Link, strings.Join(ids, ",")+" "+settings)
 }

@@ -204,6 +204,9 @@ func (c *labCmd) show(ctx context.Context, g *globals, x *experiment) (*lab.Repo
 	}
 	x.say("the load has ended; waiting until every running, correct replica has delivered everything")
 	x.tidy()
+	if len(x.session.Counted()) == 0 {
+		return nil, "", errors.New("the script has left no replica that runs and is correct: nobody can say what was ordered")
+	}
 	outcome, err := x.session.Settle(ctx)
 	if err != nil {
 		return nil, "", err

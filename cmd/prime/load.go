@@ -28,6 +28,7 @@ type loadFlags struct {
 	Rate        float64       `placeholder:"N" help:"Instead of --outstanding: updates per second in all, at fixed times, whatever becomes of them."`
 	Duration    time.Duration `placeholder:"TIME" help:"How long to measure."`
 	Auth        string        `enum:"replica,client" default:"replica" help:"Who vouches for updates: the replica that introduces them, or each client by signature."`
+	Proof       string        `enum:"list,bls" default:"list" help:"What challenges a new leader: a list of signatures, or one threshold signature (bls)."`
 	JSON        bool          `name:"json" help:"End with one JSON object on standard output."`
 	wanFlag
 }
@@ -136,6 +137,7 @@ func newStage(g *globals, dir string, sizes group.Group, f *loadFlags, equip fun
 	}
 	o := cluster.Options{
 		Command: []string{self, "--log-level", "warn"}, Dir: dir, Group: sizes, Auth: config.Auth(f.Auth), Node: node,
+		Proof: config.Proof(f.Proof), Shares: dealtHere,
 		Limits: config.DefaultLimits(), RunArgs: func(int) []string { return wanArgs }, Ready: readyLimit,
 	}
 	if equip != nil {

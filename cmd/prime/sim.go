@@ -55,7 +55,57 @@ type simReport struct {
 	VirtualS   float64        `json:"virtual_s"` // time of the worlds, together
 	Converged  int            `json:"converged"` // worlds of which convergence and the delay bound were demanded
 	Updates    int            `json:"updates"`   // that took effect
+	Bound      simBound       `json:"bound"`
 	Repair     simRepair      `json:"repair"`
+}
+
+// simBound says how much was held to the bound on delay, so that a run that holds nothing to it shows.
+type simBound struct {
+	Worlds   int     `json:"worlds"`   // in which updates were held to the bound: all but those that need not converge, or hide requests
+	Updates  int     `json:"updates"`  // that were held to it
+	Closest  float64 `json:"closest"`  // the largest part of what it was allowed to take that one of them took
+	Seed     uint64  `json:"seed"`     // in this world; 0: there is none
+	TookMS   float64 `json:"took_ms"`  // what it took
+	LimitMS  float64 `json:"limit_ms"` // and was allowed to take
+	Fair     float64 `json:"fair"`     // the largest part among those under correct leaders,
+	Suffered float64 `json:"suffered"` // under others that kept their place,
+	Across   float64 `json:"across"`   // and across changes of views
+	Change   float64 `json:"change"`   // and of what a change of views may take
+	Changes  int     `json:"changes"`  // most changes of views of one world once it had settled
+	Allowed  int     `json:"allowed"`  // as many as were allowed there, 2f+k
+	Nested   int     `json:"nested"`   // worlds in which a view was given up before it was installed
+	Peaceful int     `json:"peaceful"` // worlds in which no leader may be replaced, and none was
+	Stalled  int     `json:"stalled"`  // standstills while updates were held to the bound
+	Starved  int     `json:"starved"`  // worlds in which starved replicas had to replace a dead leader
+}
+
+// add takes one more world into account.
+func (b *simBound) add(r *sim.Report) {
+	if r.Held > 0 {
+		b.Worlds++
+		b.Updates += r.Held
+	}
+	for i, most := range [...]*float64{&b.Fair, &b.Suffered, &b.Across, &b.Change} {
+		*most = max(*most, r.Closest[i])
+	}
+	if r.Bound > 0 {
+		if closest := float64(r.Slowest) / float64(r.Bound); closest > b.Closest || closest == b.Closest && r.Seed < b.Seed {
+			b.Closest, b.Seed = closest, r.Seed
+			b.TookMS, b.LimitMS = float64(r.Slowest)/1e6, float64(r.Bound)/1e6
+		}
+	}
+	if r.Changes > b.Changes || r.Changes == b.Changes && r.Allowed < b.Allowed {
+		b.Changes, b.Allowed = r.Changes, r.Allowed
+	}
+	b.Stalled += r.Stalled
+	for _, c := range []struct {
+		is    bool
+		count *int
+	}{{r.Nested, &b.Nested}, {r.Peaceful, &b.Peaceful}, {r.Starved, &b.Starved}} {
+		if c.is {
+			*c.count++
+		}
+	}
 }
 
 // simRepair is what correct replicas sent to bring requests to those who lack them.
@@ -114,6 +164,11 @@ func (c *simCmd) Run(g *globals) error {
 	} else {
 		fmt.Fprintf(g.out, "%d worlds, %d had to converge, %d violations; %d updates, %d events, %.0f s of their time\n", report.Seeds,
 			report.Converged, len(report.Violations), report.Updates, report.Events, report.VirtualS)
+		b := &report.Bound
+		fmt.Fprintf(g.out, "%d updates of %d worlds held to the bound on delay; the closest took %.1f of %.1f ms (%.0f %%, seed %d)\n", b.Updates,
+			b.Worlds, b.TookMS, b.LimitMS, 100*b.Closest, b.Seed)
+		fmt.Fprintf(g.out, "at most %d view changes once settled, of %d; %d worlds with nested ones, %d peaceful, %d standstills, %d starved\n", b.Changes,
+			b.Allowed, b.Nested, b.Peaceful, b.Stalled, b.Starved)
 		fmt.Fprintf(g.out, "repair: %s\n", report.Repair.describe(report.Updates))
 	}
 	if g.ctx.Err() != nil {
@@ -218,6 +273,7 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		sum.VirtualS += r.Virtual.Seconds()
 		sum.Updates += r.Updates
 		repair.Add(r.Repair)
+		sum.Bound.add(&r)
 		if r.Converged {
 			sum.Converged++
 		}

@@ -118,9 +118,12 @@ func printStatus(out io.Writer, s *prime.Status) error {
 		link := "self\t\t\t\t\t"
 		if i := slices.IndexFunc(s.Peers, func(p transport.Peer) bool { return p.ID == lane.Origin }); i >= 0 {
 			p := &s.Peers[i]
-			state := "up"
-			if !p.Connected {
+			state := "tls"
+			switch {
+			case !p.Connected:
 				state = "down"
+			case p.Datagrams:
+				state = "datagrams"
 			}
 			link = fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%d", state, p.Address, bytesText(int(p.SentBytes)), bytesText(int(p.RecvBytes)),
 				bytesText(p.Queued), p.Dropped)
@@ -133,6 +136,13 @@ func printStatus(out io.Writer, s *prime.Status) error {
 	for _, p := range s.Peers {
 		if !p.Connected && p.Why != "" {
 			fmt.Fprintf(out, "r%d: %s\n", p.ID, p.Why)
+		}
+		if p.Connected && p.WhyTLS != "" {
+			fmt.Fprintf(out, "r%d: over TLS: %s\n", p.ID, p.WhyTLS)
+		}
+		if p.Lost > 0 {
+			fmt.Fprintf(out, "r%d: %d datagrams lost, %d repaired, %d sent twice, %d frames given up; round trip %.1f ms\n",
+				p.ID, p.Lost, p.Repaired, p.Doubled, p.Expired, p.RoundTrip)
 		}
 	}
 	return nil

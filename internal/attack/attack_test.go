@@ -40,7 +40,7 @@ func TestBehavioursAreSmall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lines := strings.Count(string(text), "\n"); lines > 100 && file != "attack.go" {
+		if lines := strings.Count(string(text), "\n"); lines > 100 && file != "attack.go" && !strings.HasSuffix(file, "_test.go") {
 			t.Errorf("%s has %d lines", file, lines)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 // Patient is the delay attack of the paper's experiments (TDSC 2011, section 7.2): a leader that holds each PRE-PREPARE back and
-// shows it to one replica only, like the behaviour "delay", but is never voted out. It begins with half of what it believes to
-// get away with, reads in what all report what turnaround that gave, and uses up what is left of its limit bit by bit.
+// shows it to one replica only, like the behaviour "delay", but is never voted out. It reads in what all report which turnaround it
+// has, and uses up what is left of its limit bit by bit.
 func Patient(h *Host, inner core.Machine) core.Machine {
 	p := &patient{}
 	return &hoarder{host: h, Machine: inner, dare: p.pause}
@@ -21,21 +21,22 @@ type patient struct {
 	next clock.Instant // when it dares more
 }
 
-// Of the limit it uses up to spared less, and it looks at what that did every patience.
+// It leaves a sixth of its limit unused, because turnarounds vary, and looks at what it did every patience.
 const (
-	spared   = 10 * time.Millisecond
-	patience = 2 * time.Second
+	unused   = 6
+	patience = time.Second
 )
 
 // pause is how long to hold a proposal.
 func (p *patient) pause(now clock.Instant, j core.Judgement) time.Duration {
-	switch left := j.Limit - j.Turnaround - spared; {
-	case now < p.next:
-	case p.held == 0:
-		p.held, p.next = max(0, j.Limit-j.Acceptable)/2, now.Add(patience)
-	case left > 0:
-		p.held, p.next = p.held+left/2, now.Add(patience)
-	case left < -spared/2:
+	switch {
+	case p.next == 0: // nothing has been measured yet
+		p.next = now.Add(patience)
+	case now >= p.next:
+		left := j.Limit - j.Limit/unused - j.Turnaround
+		if left > 0 {
+			left /= 2
+		}
 		p.held, p.next = max(0, p.held+left), now.Add(patience)
 	}
 	return p.held

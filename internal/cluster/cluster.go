@@ -30,6 +30,8 @@ type Options struct {
 	Group   group.Group //
 	Auth    config.Auth //
 	Node    config.Node // settings of every replica; the id is set for each
+	Proof   config.Proof
+	Shares  func(*config.Cluster) ([][]byte, error) // makes everybody's key shares where Proof needs them; nil: it needs none
 	Limits  config.Limits
 	RunArgs func(id int) []string // of prime run besides --dir; nil: none
 	Ready   time.Duration         // how long the replicas may take to connect
@@ -81,9 +83,17 @@ func (o *Options) start(ctx context.Context, dir string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	made, err := config.Create(dir, config.Cluster{
-		Name: config.DefaultName, F: o.Group.F(), K: o.Group.K(), Auth: o.Auth, AnyClient: true, Limits: o.Limits, Replicas: members,
-	}, o.Node)
+	plan := config.Cluster{
+		Name: config.DefaultName, F: o.Group.F(), K: o.Group.K(), Auth: o.Auth, Proof: o.Proof, AnyClient: true, Limits: o.Limits,
+		Replicas: members,
+	}
+	var secrets [][]byte
+	if o.Shares != nil {
+		if secrets, err = o.Shares(&plan); err != nil {
+			return nil, err
+		}
+	}
+	made, err := config.CreateWith(dir, plan, o.Node, secrets)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,23 @@ func standIn(how string) int {
 		return 2
 	case "silent":
 		select {}
+	case "talks":
+		go func() {
+			lines := bufio.NewScanner(os.Stdin)
+			for lines.Scan() {
+				fmt.Println("heard " + lines.Text())
+			}
+		}()
+	case "once":
+		if _, err := os.Stat(filepath.Join(os.Args[len(os.Args)-1], LogFile+".used")); err == nil {
+			fmt.Fprintln(os.Stderr, "prime: not twice")
+			return 2
+		}
+		f, err := os.Create(filepath.Join(os.Args[len(os.Args)-1], LogFile+".used"))
+		if err != nil {
+			return 1
+		}
+		f.Close()
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
@@ -113,6 +131,74 @@ func gone(pid int) error {
 		return fmt.Errorf("process %d still exists: %v", pid, err)
 	}
 	return nil
+}
+
+// TestTell: replicas are told lines and heard; one that is paused answers when it goes on, and can be stopped while it is paused.
+func TestTell(t *testing.T) {
+	t.Setenv(behaviour, "talks")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan string, 100)
+	c, err := Start(t.Context(), Options{Command: []string{self}, Dir: filepath.Join(t.TempDir(), "c"), Group: group.MustNew(1, 0),
+		Auth: config.AuthReplica, Node: config.Local(), Limits: config.DefaultLimits(), Ready: time.Minute,
+		Heard: func(id int, line []byte) { heard <- fmt.Sprintf("r%d %s", id, line) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Stop()
+	r2 := c.Replica(2)
+	if err := r2.Tell("one"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-heard; got != "r2 heard one" {
+		t.Errorf("heard %q", got)
+	}
+	if err := r2.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	if r2.Running() || !r2.Paused() || len(c.Running()) != 3 {
+		t.Errorf("a paused replica: running %v, paused %v, %d others", r2.Running(), r2.Paused(), len(c.Running()))
+	}
+	if err := r2.Tell("two"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r2.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-heard; got != "r2 heard two" || !r2.Running() {
+		t.Errorf("heard %q, running %v", got, r2.Running())
+	}
+	if err := c.Replica(3).Pause(); err != nil {
+		t.Fatal(err)
+	}
+	c.Stop()
+	if err := gone(c.Replica(3).Pid()); err != nil {
+		t.Error(err)
+	}
+	if err := r2.Pause(); err == nil {
+		t.Error("a replica that has ended was paused")
+	}
+}
+
+// TestTryAgain: the program of a killed replica is started in its folder again, and why it refuses is said.
+func TestTryAgain(t *testing.T) {
+	c, err := start(t, "once", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Stop()
+	r := c.Replica(1)
+	if err := r.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.TryAgain(t.Context()); err == nil || !strings.Contains(err.Error(), "not twice") {
+		t.Errorf("started again: %v", err)
+	}
+	if r.Running() || r.Tell("x") == nil {
+		t.Error("it runs, or listens")
+	}
 }
 
 // TestTakenPort: other ports are tried, in a folder where nothing has been started.

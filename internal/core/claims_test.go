@@ -77,13 +77,6 @@ func (c *claim) inject(from group.ID, to group.Set, m wire.Message) *wire.Envelo
 	return env
 }
 
-// sign is a message as that replica signs it.
-func (c *claim) sign(from group.ID, m wire.Message) *wire.Envelope {
-	env := wire.NewEnvelope(wire.Header{Sender: from, Epoch: 1, Incarnation: 1}, m)
-	env.Finish(wire.Proof{Count: 1})
-	return env
-}
-
 // membership is the hash of the incarnations in every script.
 func (c *claim) membership() wire.Digest {
 	return wire.HashIncarnations(1, slices.Repeat([]uint32{1}, c.group.N()))

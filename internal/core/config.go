@@ -25,6 +25,7 @@ type Limits struct {
 	UpdateBytes    int  // payload of one update
 	RequestBytes   int  // payloads of one request together
 	RequestUpdates int  // updates of one request
+	EagerBytes     int  // payloads of one of the first requests in flight; 0 is RequestBytes; need not be equal at all replicas
 	InFlight       int  // own requests introduced and not yet executed; receivers take more ahead, see LaneWindow
 	PendingBytes   int  // payloads of own clients that wait to be introduced
 	Sessions       int  // client sessions remembered

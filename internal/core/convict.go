@@ -10,7 +10,7 @@ import (
 
 // Culprit is who is proven faulty by two envelopes whose signatures have been checked, 0 if they prove nothing: two
 // PO-REQUESTs under one number, two PO-SUMMARYs that are inconsistent, two PRE-PREPAREs for one view and ordinal,
-// two REPLAYs for one view; or a RECON and the PO-REQUEST that it is no part of.
+// two REPLAYs or two REPORTs for one view; or a RECON and the PO-REQUEST that it is no part of.
 func Culprit(e *wire.Evidence) group.ID {
 	a, b := e.First, e.Second
 	if m, ok := a.Msg.(*wire.Part); ok { // whoever hands one in has cut the request and found another root
@@ -34,6 +34,8 @@ func Culprit(e *wire.Evidence) group.ID {
 	case *wire.Replay:
 		p, q := &m.Proof.Resolution, &b.Msg.(*wire.Replay).Proof.Resolution
 		proven = p.View == q.View && p.Digest() != q.Digest()
+	case *wire.Report:
+		proven = m.View == b.Msg.(*wire.Report).View
 	}
 	if !proven {
 		return 0
@@ -52,7 +54,8 @@ func (r *Replica) onEvidence(m *wire.Evidence, out *effect.Output) {
 }
 
 // convict acts on the proofs that this step found: the first for each culprit blacklists it and is passed on to everybody;
-// the others are dropped from the output, so that a liar cannot make anybody log or send without limit.
+// the others are dropped from the output, so that a liar cannot make anybody log or send without limit. Two REPORTs are not passed
+// on: they can be as large as no other message.
 func (r *Replica) convict(from int, out *effect.Output) {
 	kept := from
 	for k := from; k < len(out.Evidence); k++ {
@@ -70,7 +73,9 @@ func (r *Replica) convict(from int, out *effect.Output) {
 		out.Evidence[kept] = e
 		kept++
 		out.Emit(trace.Event{Kind: trace.Blacklisted, Peer: culprit})
-		out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: &e})
+		if e.First.Kind != wire.KindReport {
+			out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: &e})
+		}
 	}
 	clear(out.Evidence[kept:])
 	out.Evidence = out.Evidence[:kept]

@@ -173,3 +173,27 @@ func TestAddendumD11CertificateWithOtherBindings(t *testing.T) {
 		t.Fatal("nothing was carried into view 3")
 	}
 }
+
+// Two different REPORTs of one replica for one view convict it at whoever holds both; the view change goes on without them if need be
+// (protocol-core.md 11.1, invariant 3: at most one for each view). A REPORT that is only repeated convicts nobody.
+func TestTwoReportsConvict(t *testing.T) {
+	t.Parallel()
+	c := newClaim(t, "group f=1 judged"+quietly, "submit r2 a", "advance 8ms", "vote view=2 from=(r1,r2,r3)", "advance 1ms")
+	c.inject(4, group.SetOf(1, 2), &wire.Report{View: 2, Executed: 0})
+	log := c.do("advance 300ms")
+	c.expect(log, "r1: blacklisted peer=r4", "r2: blacklisted peer=r4", "r1: installed", "r3: installed", "not", "peer=r1", "peer=r3",
+		"suspected")
+	c = newClaim(t, "group f=1 judged"+quietly, "drop type=REPLAY from=r2", "vote view=2 from=(r1,r2,r3)")
+	c.expect(c.do("advance 500ms"), "not", "blacklisted")
+}
+
+// Addendum A12: a replica may have executed ordinals of a view before it installs that view, by commit certificates; it installs it all
+// the same, and takes nothing back.
+func TestAddendumA12ExecutedBeforeInstalling(t *testing.T) {
+	t.Parallel()
+	c := newClaim(t, "group f=1"+quietly, "drop type=(REPLAY-COMMIT,WINDOW) to=r4", "vote view=2 from=(r1,r2,r3)", "advance 20ms", "submit r3 a")
+	c.expect(c.do("advance 400ms"), "r4: deliver 1: a(r3)", "not", "r4: installed")
+	c.do("allow")
+	c.expect(c.do("advance 500ms"), "r4: installed ordinal=1 view=2", "not", "deliver")
+	c.expect(c.do("submit r4 b")+c.do("advance 20ms"), "r4: deliver 2: b(r4)", "r2: deliver 2: b(r4)")
+}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
 )
@@ -11,15 +12,7 @@ import (
 // A sender cannot make us keep many large messages of a view that never comes.
 func TestEarlyMessagesAreBounded(t *testing.T) {
 	t.Parallel()
-	r, err := New(Config{
-		Self: 2, Group: group.MustNew(1, 0), Epoch: 1, Incarnations: []uint32{1, 1, 1, 1},
-		Limits: Limits{UpdateBytes: 50, RequestBytes: 100, RequestUpdates: 3, InFlight: 3, PendingBytes: 1000, Sessions: 2,
-			SessionWindow: 64, OrdinalWindow: 3, History: 2},
-		Timing: Timing{Retransmit: 50 * time.Millisecond, Fetch: 5 * time.Millisecond},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := second(t)
 	early := func(sender group.ID, size int) {
 		env := &wire.Envelope{Header: wire.Header{Sender: sender, Epoch: 1, Incarnation: 1}, Msg: &wire.Report{View: 2},
 			Raw: make([]byte, size)}
@@ -36,5 +29,46 @@ func TestEarlyMessagesAreBounded(t *testing.T) {
 	}
 	if got := len(r.early[3]); got != maxEarly {
 		t.Errorf("%d small messages are kept, want %d", got, maxEarly)
+	}
+}
+
+func second(t *testing.T) *Replica {
+	t.Helper()
+	r, err := New(Config{
+		Self: 2, Group: group.MustNew(1, 0), Epoch: 1, Incarnations: []uint32{1, 1, 1, 1},
+		Limits: Limits{UpdateBytes: 50, RequestBytes: 100, RequestUpdates: 3, InFlight: 3, PendingBytes: 1000, Sessions: 2,
+			SessionWindow: 64, OrdinalWindow: 3, History: 2},
+		Timing: Timing{Retransmit: 50 * time.Millisecond, Fetch: 5 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Others may have given up the next view before we are in it: what they say in the one after it is kept through both.
+func TestEarlyMessagesWaitForTheirView(t *testing.T) {
+	t.Parallel()
+	r := second(t)
+	report := func(view uint64) *wire.Envelope {
+		return &wire.Envelope{Header: wire.Header{Sender: 3, Epoch: 1, Incarnation: 1, Kind: wire.KindReport}, Msg: &wire.Report{View: view}}
+	}
+	for view, want := range map[uint64]bool{1: false, 2: true, 3: true, 1 + maxAhead: true, 2 + maxAhead: false} {
+		if kept := r.keepEarly(report(view)); kept != want {
+			t.Errorf("a message of view %d is kept: %v, in view 1", view, kept)
+		}
+	}
+	var out effect.Output
+	for _, step := range []struct {
+		view uint64
+		kept int
+	}{{2, 2}, {3, 1}, {5, 0}} {
+		r.preinstall(1, step.view, nil, &out)
+		if got := len(r.early[2]); got != step.kept {
+			t.Errorf("%d messages are kept in view %d, want %d", got, step.view, step.kept)
+		}
+	}
+	if r.reports.Holds(report(5).Digest) == nil {
+		t.Error("the report of view 5 was lost on the way")
 	}
 }

@@ -72,6 +72,9 @@ func New(cfg Config) (*Replica, error) {
 	if cfg.Limits.HistoryBytes == 0 {
 		cfg.Limits.HistoryBytes = 64 << 20
 	}
+	if e := cfg.Limits.EagerBytes; e <= 0 || e > cfg.Limits.RequestBytes {
+		cfg.Limits.EagerBytes = cfg.Limits.RequestBytes
+	}
 	n := cfg.Group.N()
 	membership := wire.HashIncarnations(cfg.Epoch, cfg.Incarnations)
 	r := &Replica{
@@ -79,7 +82,7 @@ func New(cfg Config) (*Replica, error) {
 		preorder: preorder.New(preorder.Config{
 			Self: cfg.Self, Group: cfg.Group, Incarnations: cfg.Incarnations, Membership: membership,
 			UpdateBytes: cfg.Limits.UpdateBytes, RequestBytes: cfg.Limits.RequestBytes,
-			RequestUpdates: cfg.Limits.RequestUpdates, InFlight: cfg.Limits.InFlight, Ahead: LaneWindow(cfg.Limits), PendingBytes: cfg.Limits.PendingBytes, Parts: cfg.Limits.Recon,
+			RequestUpdates: cfg.Limits.RequestUpdates, EagerBytes: cfg.Limits.EagerBytes, InFlight: cfg.Limits.InFlight, Ahead: LaneWindow(cfg.Limits), PendingBytes: cfg.Limits.PendingBytes, Parts: cfg.Limits.Recon,
 			Request: cfg.Timing.Request, Ack: cfg.Timing.Ack, Summary: cfg.Timing.Summary, Fetch: cfg.Timing.Fetch,
 			Wall: cfg.Wall,
 		}),

@@ -40,18 +40,19 @@ const latency = clock.Instant(time.Millisecond)
 
 // script is the world of one golden script.
 type script struct {
-	group    group.Group
-	now      clock.Instant
-	machines []*core.Replica
-	workers  []*work.Worker
-	queue    []packet // sent, by due time: all messages take the same time
-	rules    []rule
-	muted    map[trace.Kind]bool
-	log      strings.Builder
-	heard    func(at clock.Instant, to, from group.ID, env *wire.Envelope) // sees what arrives, for tests in Go; may be nil
-	sent     func(at clock.Instant, from group.ID, to group.Set, env *wire.Envelope)
-	stepped  func(id group.ID, out *effect.Output)
-	shared   bool // proofs are threshold signatures
+	group     group.Group
+	now       clock.Instant
+	machines  []*core.Replica
+	attackers []core.Machine // of replicas that attack, around their machines; nil: nobody does
+	workers   []*work.Worker
+	queue     []packet // sent, by due time: all messages take the same time
+	rules     []rule
+	muted     map[trace.Kind]bool
+	log       strings.Builder
+	heard     func(at clock.Instant, to, from group.ID, env *wire.Envelope) // sees what arrives, for tests in Go; may be nil
+	sent      func(at clock.Instant, from group.ID, to group.Set, env *wire.Envelope)
+	stepped   func(id group.ID, out *effect.Output)
+	shared    bool // proofs are threshold signatures
 }
 
 type packet struct {
@@ -97,6 +98,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		s.part(t, d)
 	case "report":
 		s.report(t, d)
+	case "attack":
+		s.attack(t, d)
 	case "drop", "late":
 		r := rule{from: s.group.All(), to: s.group.All()}
 		for _, a := range d.CmdArgs {
@@ -244,7 +247,7 @@ func (s *script) propose(t *testing.T, d *datadriven.TestData) {
 
 func (s *script) step(id group.ID, in core.Input) {
 	var out effect.Output
-	s.machines[id.Index()].Step(s.now, in, &out)
+	s.machine(id).Step(s.now, in, &out)
 	for _, e := range out.Events {
 		if !s.muted[e.Kind] {
 			fmt.Fprintf(&s.log, "%s %s: %s\n", time.Duration(s.now), id, e)
@@ -270,6 +273,13 @@ func (s *script) step(id group.ID, in core.Input) {
 		done := s.workers[id.Index()].Do(job)
 		s.step(id, core.Input{Done: &done})
 	}
+}
+
+// sign is a message as that replica signs it.
+func (s *script) sign(from group.ID, m wire.Message) *wire.Envelope {
+	env := wire.NewEnvelope(wire.Header{Sender: from, Epoch: 1, Incarnation: 1}, m)
+	env.Finish(wire.Proof{Count: 1})
+	return env
 }
 
 func (s *script) send(from group.ID, send effect.Send) {
@@ -305,8 +315,8 @@ func (s *script) advance(until clock.Instant) {
 		for _, p := range s.queue {
 			next = min(next, p.due)
 		}
-		for _, m := range s.machines {
-			next = min(next, m.Deadline())
+		for i := range s.machines {
+			next = min(next, s.machine(group.FromIndex(i)).Deadline())
 		}
 		if next > until {
 			s.now = until
@@ -325,9 +335,9 @@ func (s *script) advance(until clock.Instant) {
 			}
 			i++
 		}
-		for i, m := range s.machines {
-			if m.Deadline() <= s.now {
-				s.step(group.FromIndex(i), core.Tick)
+		for i := range s.machines {
+			if id := group.FromIndex(i); s.machine(id).Deadline() <= s.now {
+				s.step(id, core.Tick)
 			}
 		}
 	}

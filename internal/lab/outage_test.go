@@ -12,7 +12,7 @@ import (
 )
 
 // slowOutage is outage in obvious lines: it looks at every moment.
-func slowOutage(l *Log, deliveries []int64, window stall.Span, limit int64) spell {
+func slowOutage(l *Log, deliveries []int64, window stall.Span, limit int64, slack time.Duration) spell {
 	var longest spell
 	from := window.From
 	for t := window.From; t <= limit; t++ {
@@ -22,14 +22,20 @@ func slowOutage(l *Log, deliveries []int64, window stall.Span, limit int64) spel
 		if t < window.From || from >= window.To {
 			continue
 		}
-		stalled := 0
-		for _, s := range l.Stalls {
-			for at := max(s.From, from); at < min(s.To, t); at++ {
-				stalled++
+		stalled := func(t int64) (count int64) {
+			for _, s := range l.Stalls {
+				for at := max(s.From, from); at < min(s.To, t); at++ {
+					count++
+				}
 			}
+			return count
 		}
-		if d := time.Duration(t - from); d-time.Duration(stalled) > longest.unstalled {
-			longest = spell{d, d - time.Duration(stalled)}
+		end := t
+		if t > window.To && window.To-from-stalled(window.To) <= int64(slack) {
+			end = window.To
+		}
+		if d := time.Duration(end - from); d-time.Duration(stalled(end)) > longest.unstalled {
+			longest = spell{d, d - time.Duration(stalled(end))}
 		}
 		from = t
 	}
@@ -53,7 +59,8 @@ func TestOutageTwin(t *testing.T) {
 		slices.Sort(deliveries)
 		window := stall.Span{From: l.Window.From + random.Int64N(20), To: l.Window.From + random.Int64N(100)}
 		limit := max(window.To, l.Window.To)
-		got, want := l.outage(deliveries, window, limit), slowOutage(l, deliveries, window, limit)
+		slack := time.Duration(random.IntN(20))
+		got, want := l.outage(deliveries, window, limit, slack), slowOutage(l, deliveries, window, limit, slack)
 		if window.From < window.To && got.unstalled != want.unstalled {
 			t.Fatalf("deliveries %v, stalls %v, window %v, limit %d: %v, want %v", deliveries, l.Stalls, window, limit, got, want)
 		}

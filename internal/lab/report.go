@@ -158,10 +158,10 @@ func (l *Log) report(r *Report, unsettled []stall.Span, v *views) {
 			}
 		}
 		e := EventReport{AtS: l.seconds(h.At), What: h.Event.Text, Text: h.Text(), Replicas: h.Replicas, Problem: h.Problem}
-		if s := l.outage(deliveries, stall.Span{From: h.At, To: end}, l.Window.To); s.unstalled > shortest {
+		if s := l.outage(deliveries, stall.Span{From: h.At, To: end}, l.Window.To, shortest); s.unstalled > shortest {
 			e.OutageMS, e.OutageRawMS = known(int64(s.unstalled)), known(int64(s.raw))
 		}
-		e.UsualGapMS = milliseconds(int64(l.outage(deliveries, stall.Span{From: before, To: h.At}, h.At).unstalled))
+		e.UsualGapMS = milliseconds(int64(l.outage(deliveries, stall.Span{From: before, To: h.At}, h.At, 0).unstalled))
 		settled := settledAt(unsettled, h.At)
 		e.SettledS = l.seconds(min(settled, l.Window.To))
 		e.LatencyMS = LatencyReport{

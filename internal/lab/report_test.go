@@ -169,6 +169,7 @@ func TestCause(t *testing.T) {
 		want     string
 	}{
 		{nil, ""}, {[]Happened{happened("kill r2", 1, 2)}, ""}, {[]Happened{happened("kill r1", 1, 1)}, "kill r1"},
+		{[]Happened{happened("kill r1", 1, 1), happened("restart r1", 2, 1)}, "kill r1"}, {[]Happened{happened("restart r1", 2, 1)}, "restart r1"},
 		{[]Happened{happened("pause r1", 1, 1), happened("resume all", 2, 1, 2)}, "resume all, 48s before"},
 		{[]Happened{happened("attack r1", 1, 1), happened("heal", 2), happened("resume all", 3, 1)}, "attack r1"},
 		{[]Happened{happened("resume all", 49, 1), happened("heal", 49)}, ""},

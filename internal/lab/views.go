@@ -143,7 +143,7 @@ func (l *Log) cause(leader int, at int64) (text string) {
 		concerned := slices.Contains(h.Replicas, leader)
 		switch h.Event.Verb {
 		case Kill, Restart, Attack:
-			if concerned {
+			if concerned && (h.Event.Verb != Restart || last == nil || last.Event.Verb != Kill) { // a dead one stays dead
 				last = h
 			}
 			continue

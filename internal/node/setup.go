@@ -68,7 +68,8 @@ func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall
 	c := core.Config{
 		Self: group.ID(cfg.Node.ID), Group: g, Epoch: cfg.Cluster.Epoch, Incarnations: incarnations,
 		Limits: core.Limits{
-			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates, InFlight: l.InFlight,
+			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
+			EagerBytes: cfg.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: submitLimit(cfg), Sessions: l.Sessions, SessionWindow: l.SessionWindow,
 			OrdinalWindow: l.OrdinalWindow, History: l.History, Recon: l.Recon,
 		},

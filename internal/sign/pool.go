@@ -10,8 +10,8 @@ import (
 	"github.com/primebft/prime/internal/wire"
 )
 
-// Pool checks what peers send: many messages at once, in turn between peers, and hands them over in the order in which each
-// peer sent them in each class.
+// Pool checks what peers send: many messages at once, in turn between peers, and hands them over in the order in which those of each
+// peer and class came.
 //
 // Messages wait in lanes, one per peer and class, each with its own budget of bytes; only the reader of a full lane blocks.
 // Workers take them in rounds. In a round every lane may spend its class's quantum of signature verifications; within a

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,33 @@ import (
 func TestThresholdLeader(t *testing.T) {
 	c := newCluster(t, filepath.Join(t.TempDir(), "c"), "--proof", "bls")
 	must(t, "config", "check", "--dir", c.dir)
+	c.losesLeader()
+}
+
+// TestCeremony is TestThresholdLeader in a cluster whose key shares nobody has ever had together: keygen, deal and join make them.
+func TestCeremony(t *testing.T) {
+	c := &cluster{t: t, dir: filepath.Join(t.TempDir(), "c"), base: ports(t, 8), run: make([]*process, 5)}
+	all := []int{1, 2, 3, 4}
+	var files []string
+	for _, i := range all {
+		must(t, "keygen", "--dir", c.folder(i), "--id", fmt.Sprint(i), "--base-port", fmt.Sprint(c.base), "--proof", "bls")
+		files = append(files, filepath.Join(c.folder(i), fmt.Sprintf("r%d.public.toml", i)))
+	}
+	both := slices.Clone(files)
+	for _, i := range all {
+		must(t, append([]string{"deal", "--dir", c.folder(i)}, files...)...)
+		both = append(both, filepath.Join(c.folder(i), fmt.Sprintf("r%d.dealing.pem", i)))
+	}
+	for _, i := range all {
+		must(t, append([]string{"join", "--dir", c.folder(i), "--preset", "local", "--proof", "bls"}, both...)...)
+	}
+	c.losesLeader()
+}
+
+// losesLeader starts a cluster and kills its leader under load.
+func (c *cluster) losesLeader() {
+	t := c.t
+	t.Helper()
 	c.start(1, 2, 3, 4)
 	before := c.agree(0, 1, 2, 3, 4)
 	leader := before.Leader
@@ -41,12 +69,14 @@ func TestThresholdLeader(t *testing.T) {
 // TestWrongShare: a replica with another's key share does not start, and its folder is as it was.
 func TestWrongShare(t *testing.T) {
 	c := newCluster(t, filepath.Join(t.TempDir(), "c"), "--proof", "bls")
-	move(t, filepath.Join(c.folder(1), "share.key"), filepath.Join(c.folder(1), "old.key"))
+	share, other := filepath.Join(c.folder(1), "share.key"), filepath.Join(c.folder(2), "share.key")
+	old := filepath.Join(c.dir, "old.key")
+	move(t, share, old)
 	refuse(t, 2, []string{"run", "--dir", c.folder(1)}, "share.key", "it does not exist", "prime init")
-	move(t, filepath.Join(c.folder(2), "share.key"), filepath.Join(c.folder(1), "share.key"))
+	move(t, other, share)
 	refuse(t, 2, []string{"run", "--dir", c.folder(1)}, "share.key", "wrong key share", "put the replica's own")
-	move(t, filepath.Join(c.folder(1), "share.key"), filepath.Join(c.folder(2), "share.key"))
-	move(t, filepath.Join(c.folder(1), "old.key"), filepath.Join(c.folder(1), "share.key"))
+	move(t, share, other)
+	move(t, old, share)
 	must(t, "config", "check", "--dir", c.dir)
 }
 

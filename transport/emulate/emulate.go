@@ -1,17 +1,21 @@
 // Package emulate puts emulated wide-area links under real replicas: a transport that delays, loses and paces what it sends
 // before another transport, usually of TLS links on one machine, carries it. It is for tests, demonstrations and measurements.
 //
-// Package wan says what a link does. Here a packet of that package is one frame of the protocol: the emulator sits above the
-// encryption, so a loss is the loss of a whole frame, which the transport below never sees and does not repeat, just as with
-// datagrams. It does not pretend to lose bytes of a TLS stream. What TLS and its handshakes add is not delayed and not counted;
-// neither is what clients and replicas say to each other.
+// Package wan says what a link does. With a transport that sends over a path (transport.Pathed, package mesh), the emulator sits
+// below it: a packet of that package is a sealed datagram, which may be lost and is then repaired by the link as on a wire. What goes
+// by TLS is delayed, takes its share of the rate and stops while a link is down, a frame at a time, but is never lost: nobody here
+// pretends to lose bytes of a stream. A profile that loses packets is therefore refused where datagrams are off; where they are on
+// but do not get through, what falls back to TLS is spared the loss, and Peers says that it has fallen back.
 //
-// The queue of an emulated bottleneck takes the place of the transport's own, which sees no congestion and stays empty. It
+// With any other transport a packet is a frame of the protocol, which is lost as a whole and not repeated below.
+//
+// Handshakes are not delayed and not counted; neither is what clients and replicas say to each other. The queue of an emulated bottleneck takes the place of the transport's own, which sees no congestion and stays empty. It
 // therefore serves classes in the same order: TIMELY first, and a floor for RECON and BULK. It is fair by time of arrival, not
 // by source, and demotes nobody.
 package emulate
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -37,13 +41,29 @@ type Transport struct {
 	done  chan struct{}
 	wg    sync.WaitGroup
 
+	through bool // it is the path of inner
+	streams bool // inner uses no datagrams
+
 	mu     sync.Mutex
-	port   *wan.Port[transport.Frame]
+	port   *wan.Port[parcel]
 	armed  clock.Instant // when the goroutine will look again
 	closed bool
 }
 
-var _ transport.Transport = (*Transport)(nil)
+// parcel is what a link carries: something that leaves by itself, or a frame for inner.
+type parcel struct {
+	leave func()
+	frame transport.Frame
+}
+
+var (
+	_ transport.Transport = (*Transport)(nil)
+	_ transport.Path      = (*Transport)(nil)
+)
+
+// errStream is why a link over TLS can not be made to lose packets.
+var errStream = errors.New("emulate: the profile loses or doubles packets, but network.datagrams is \"off\" and a TLS stream loses " +
+	"nothing: set it to \"auto\", or leave loss and duplicate out")
 
 // Wrap returns a transport that sends through inner what the links of the profile let through, when they do. It owns inner.
 // The events of the profile count from now.
@@ -53,13 +73,49 @@ func Wrap(inner transport.Transport, p wan.Profile, o Options) (*Transport, erro
 	t := &Transport{
 		inner: inner, self: o.Self, clock: clock.NewReal(), news: make(chan struct{}, 1), done: make(chan struct{}), armed: clock.Never,
 	}
-	port, err := wan.NewPort(p, o.Self, o.Replicas, o.Seed, t.clock.Now(),
-		func(_ clock.Instant, to int, f transport.Frame) { t.inner.Send(to, f) })
+	port, err := wan.NewPort(p, o.Self, o.Replicas, o.Seed, t.clock.Now(), t.land)
 	if err != nil {
 		return nil, err
 	}
 	t.port = port
+	if pathed, ok := inner.(transport.Pathed); ok {
+		t.through, t.streams = true, !pathed.Datagrams()
+		if t.streams && p.Loses(o.Replicas) {
+			return nil, errStream
+		}
+		pathed.Through(t)
+	}
 	return t, nil
+}
+
+// land lets what a link has carried leave.
+func (t *Transport) land(_ clock.Instant, to int, x parcel) {
+	if x.leave != nil {
+		x.leave()
+		return
+	}
+	t.inner.Send(to, x.frame)
+}
+
+// Carry takes what the transport below puts on the network.
+func (t *Transport) Carry(p transport.Parcel) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || p.To < 1 || p.To > t.port.Replicas() || p.To == t.self {
+		return
+	}
+	now, x := t.clock.Now(), parcel{leave: p.Leave}
+	switch {
+	case p.Stream:
+		t.port.OfferStream(now, p.To, p.Class, p.Yields, p.Size, x)
+	case p.Yields:
+		t.port.OfferLast(now, p.To, p.Class, p.Size, x)
+	default:
+		t.port.Offer(now, p.To, p.Class, p.Size, x)
+	}
+	if t.port.Next() < t.armed {
+		t.rouse()
+	}
 }
 
 // Start begins to receive and to send.
@@ -101,7 +157,7 @@ func (t *Transport) run() {
 
 // Send sends a frame through its link. What no link could carry is left to the transport below, which counts it.
 func (t *Transport) Send(to int, f transport.Frame) {
-	if to < 1 || to == t.self || f.Class < transport.Timely || f.Class > transport.Bulk || len(f.Bytes) == 0 {
+	if t.through || to < 1 || to == t.self || f.Class < transport.Timely || f.Class > transport.Bulk || len(f.Bytes) == 0 {
 		t.inner.Send(to, f)
 		return
 	}
@@ -114,7 +170,7 @@ func (t *Transport) Send(to int, f transport.Frame) {
 	if f.Yields {
 		offer = t.port.OfferLast
 	}
-	offer(t.clock.Now(), to, f.Class, len(f.Bytes), f)
+	offer(t.clock.Now(), to, f.Class, len(f.Bytes), parcel{frame: f})
 	if t.port.Next() < t.armed {
 		t.rouse()
 	}
@@ -141,7 +197,9 @@ func (t *Transport) Peers() []transport.Peer {
 			continue
 		}
 		p.Queued += t.port.Waiting(p.ID)
-		p.Dropped += t.port.Counters(p.ID).Overflow
+		if !t.through { // else it is datagrams, which are repaired, and frames are counted where they are given up
+			p.Dropped += t.port.Counters(p.ID).Overflow
+		}
 		if t.port.Link(now, p.ID).Down && p.Connected {
 			p.Connected, p.Why = false, "the emulated link is down"
 		}
@@ -173,6 +231,9 @@ func (t *Transport) Change(from, to int, change func(*wan.Link)) error {
 		}
 		l := t.port.Link(now, id)
 		change(&l)
+		if t.streams && l.Loses() {
+			return errStream
+		}
 		if err := t.port.Set(id, l); err != nil {
 			return err
 		}

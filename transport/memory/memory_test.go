@@ -9,7 +9,7 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	transporttest.Run(t, func(_ *testing.T, s transporttest.Setup) transporttest.Opener {
+	transporttest.RunOrdered(t, func(_ *testing.T, s transporttest.Setup) transporttest.Opener {
 		return memory.New(memory.Options{
 			Replicas:    s.Replicas,
 			BudgetBytes: s.BudgetBytes,

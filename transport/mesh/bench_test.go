@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/transport"
 	"github.com/primebft/prime/transport/transporttest"
 )
@@ -31,7 +32,7 @@ func BenchmarkThroughput(b *testing.B) {
 	defer runtime.KeepAlive(ballast)
 	for _, size := range []int{300, 4 << 10, 64 << 10} {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
-			viaMesh, viaTLS := meshPipe(b, size), tlsPipe(b)
+			viaMesh, viaTLS := meshPipe(b, size, config.DatagramsOff), tlsPipe(b)
 			viaMesh()
 			viaTLS()
 			var mesh, plain, meshCPU, plainCPU []time.Duration
@@ -54,6 +55,32 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 }
 
+// BenchmarkDatagrams sends frames over a mesh in sealed datagrams and over one by TLS, in turn, and reports how much more of the
+// processors a frame takes in datagrams, both ends together.
+func BenchmarkDatagrams(b *testing.B) {
+	ballast := make([]byte, 64<<20)
+	defer runtime.KeepAlive(ballast)
+	for _, size := range []int{300, 1400, 16 << 10} {
+		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
+			inDatagrams, byTLS := meshPipe(b, size, config.DatagramsAuto), meshPipe(b, size, config.DatagramsOff)
+			inDatagrams()
+			byTLS()
+			var d, s []time.Duration
+			for b.Loop() {
+				start := processorTime()
+				inDatagrams()
+				middle := processorTime()
+				byTLS()
+				d, s = append(d, middle-start), append(s, processorTime()-middle)
+			}
+			frames := float64(roundBytes / size)
+			b.ReportMetric(float64(median(d))/frames, "cpu-ns/frame")
+			b.ReportMetric(float64(median(s))/frames, "tls-cpu-ns/frame")
+			b.ReportMetric(float64(median(d))/float64(median(s)), "cpu-ratio")
+		})
+	}
+}
+
 // processorTime is what this process has used of the processors.
 func processorTime() time.Duration {
 	var u unix.Rusage
@@ -69,14 +96,14 @@ func median(d []time.Duration) time.Duration {
 }
 
 // meshPipe connects two replicas and returns a function that sends a round from one to the other.
-func meshPipe(b *testing.B, size int) func() {
+func meshPipe(b *testing.B, size int, datagrams config.Datagrams) func() {
 	c := newCluster(b, 2)
 	var got atomic.Int64
 	progress := make(chan struct{}, 1)
 	meshes := make([]*Mesh, 2)
 	for i := range meshes {
 		o := c.options(i + 1)
-		o.Network.BudgetBytes = 64 << 20
+		o.Network.BudgetBytes, o.Network.Datagrams = 64<<20, datagrams
 		m, err := New(o)
 		if err != nil {
 			b.Fatal(err)
@@ -94,7 +121,10 @@ func meshPipe(b *testing.B, size int) func() {
 		b.Cleanup(func() { _ = m.Close() })
 		meshes[i] = m
 	}
-	transporttest.Eventually(b, "the connection", func() bool { return meshes[0].Peers()[0].Connected })
+	transporttest.Eventually(b, "the connection", func() bool {
+		p := meshes[0].Peers()[0]
+		return p.Connected && p.Datagrams == (datagrams == config.DatagramsAuto)
+	})
 	frame := transport.Frame{Class: transport.Bounded, Source: 1, Bytes: make([]byte, size)}
 	const window = 2 << 20 // bytes under way
 	sent := int64(0)

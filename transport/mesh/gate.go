@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -20,8 +21,9 @@ type gate struct {
 	mu      sync.Mutex
 	origins map[netip.Addr]*origin
 	peers   map[int]*room
-	all     int // connections that are still anybody's
-	most    int // of those
+	known   atomic.Pointer[map[netip.Addr]bool] // the addresses of origins
+	all     int                                 // connections that are still anybody's
+	most    int                                 // of those
 }
 
 // origin is an address at which peers are configured.
@@ -74,12 +76,23 @@ func (g *gate) configure(peersAt map[netip.Addr]int, perSecond float64) {
 			delete(g.origins, addr)
 		}
 	}
+	known := map[netip.Addr]bool{}
+	for addr := range peersAt {
+		known[addr] = true
+	}
+	g.known.Store(&known)
 	for addr, n := range peersAt {
 		if o := g.origins[addr]; o != nil && o.peers == n {
 			continue
 		}
 		g.origins[addr] = &origin{peers: n, room: room{limiter: limiter(perSecond, n), places: 2*n*perPeer + 16}}
 	}
+}
+
+// knows reports whether a peer is configured at an address.
+func (g *gate) knows(addr netip.Addr) bool {
+	known := g.known.Load()
+	return known != nil && (*known)[addr]
 }
 
 // admit gives a new connection a place, or nil if no peer is configured at its address. The oldest connections that it

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/datagram"
 	"github.com/primebft/prime/transport"
 )
 
@@ -44,22 +45,38 @@ func (l *link) fail() (first bool) {
 type lane struct {
 	peer    *peer
 	class   transport.Class
-	wake    chan struct{} // tells the writer to look again
+	wake    chan struct{} // tells the pump, or the writer if there is none, to look again
+	drain   chan struct{} // tells the writer to look again, if there is a pump
 	demand  chan struct{} // closed when the link is wanted; BULK only, others are always wanted
 	wanted  atomic.Bool   // demand is closed
 	request atomic.Bool   // RECON only: ask the peer to dial BULK
 
 	sentBytes, sentCount, recvBytes, recvCount atomic.Uint64
+	delivering                                 sync.Mutex // held while the handler is called
 
 	// Guarded by peer.mu:
 	waiting bool          // the writer sleeps until it is told of frames
 	link    *link         // nil if not connected
 	changed chan struct{} // closed when link is replaced by a new one
 	why     error         // why link is nil; nil: not tried yet
+
+	// Of datagrams, guarded by peer.mu as well:
+	sessions  []*session    // the newest first
+	armed     clock.Instant // until when the pump sleeps
+	starved   bool          // frames wait that the session in use could not take
+	arrivals  arrivals
+	retired   datagram.Counters // of sessions that have ended
+	whyTLS    string            // why the last session was not used
+	parting   []byte            // the frame that goes by TLS
+	yielding  bool              // it yields
+	partingAt int               // how far it has gone
+	stream    []piece           // what the writer has not taken
+	flowing   int               // bytes of stream
 }
 
 func newLane(p *peer, c transport.Class) *lane {
-	return &lane{peer: p, class: c, wake: make(chan struct{}, 1), demand: make(chan struct{}), changed: make(chan struct{})}
+	return &lane{peer: p, class: c, wake: make(chan struct{}, 1), demand: make(chan struct{}), changed: make(chan struct{}),
+		drain: make(chan struct{}, 1), arrivals: arrivals{wake: make(chan struct{}, 1)}}
 }
 
 // current is the live link, or nil.
@@ -96,6 +113,8 @@ func (l *lane) install(n *link) {
 	l.changed = make(chan struct{})
 	complete := p.complete()
 	p.mu.Unlock()
+	l.begin(n)
+	l.rouse()
 	if old != nil && old.fail() {
 		p.mesh.warn(p.ID, "connection replaced", slog.String("class", l.class.String()))
 	}
@@ -117,8 +136,15 @@ func (l *lane) lost(n *link, err error) {
 	p.mu.Lock()
 	if l.link == n {
 		l.link, l.why = nil, fmt.Errorf("connection lost: %w", err)
+		clear(l.stream)
+		l.stream, l.flowing = l.stream[:0], 0
+	}
+	now := p.mesh.clock.Now()
+	for s := range l.all {
+		s.link.Doubt(now) // perhaps the peer is gone; perhaps somebody has only made its connection fail
 	}
 	p.mu.Unlock()
+	l.rouse()
 	if first && p.mesh.ctx.Err() == nil {
 		p.mesh.warn(p.ID, "connection lost", slog.String("class", l.class.String()), slog.String("cause", clip(err.Error())))
 	}
@@ -167,6 +193,10 @@ func (l *lane) want() {
 func (l *lane) ask() {
 	l.request.Store(true)
 	l.rouse()
+	select {
+	case l.drain <- struct{}{}:
+	default:
+	}
 }
 
 // sleep waits until there may be something to write, and reports whether the link is still alive.

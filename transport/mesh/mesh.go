@@ -2,6 +2,10 @@
 // peer's Ed25519 key pinned. Above the connections, each peer has one scheduler from which the writers of its connections
 // pull (see transport/internal/schedule).
 //
+// Where UDP gets through, frames go over datagrams sealed with keys that the connections export (internal/datagram,
+// transport/internal/seal), so that a lost packet delays nothing but itself; a connection is then what keys come from, what large
+// frames and BULK take, and what everything falls back to. See docs/adr/0008.
+//
 // On a connection, after the handshake and one hello each way, frames follow each other: a 4-byte little-endian length and so
 // many bytes. A length of zero on the RECON connection asks the peer, who is the one to dial, to open the BULK connection.
 package mesh
@@ -18,6 +22,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/transport"
@@ -43,9 +48,17 @@ type Mesh struct {
 	started   bool
 	closed    bool
 	strangers atomic.Uint64
+
+	path     transport.Path                  // nil: the network
+	pumped   bool                            // lanes have pumps
+	sockets  sockets                         // none if datagrams are off or cannot be used
+	put      func(transport.Class, outgoing) // gives a datagram to the system
+	noUDP    error                           // why not
+	sessions sessions
+	discards discards
 }
 
-var _ transport.Transport = (*Mesh)(nil)
+var _ transport.Pathed = (*Mesh)(nil)
 
 // New checks the options and makes a mesh. Nothing is opened before Start.
 func New(o Options) (*Mesh, error) {
@@ -65,6 +78,7 @@ func New(o Options) (*Mesh, error) {
 		log:   newQuiet(o.Logger),
 		clock: clock.NewReal(),
 	}
+	m.put = m.write
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	sources := o.Self
 	for _, p := range o.Peers {
@@ -118,7 +132,16 @@ func (m *Mesh) Start(h transport.Handler) error {
 		}
 	}
 	m.started, m.handler, m.listener = true, h, listener
+	if m.Datagrams() {
+		if m.noUDP = m.openSockets(); m.noUDP != nil {
+			m.warn(0, "datagrams cannot be used: frames go over TLS", slog.String("cause", clip(m.noUDP.Error())))
+		}
+	}
+	m.pumped = m.path != nil || len(m.sockets.all) > 0 || m.o.Network.RateBits > 0
 	m.watchAddresses()
+	for _, conn := range m.sockets.all {
+		m.wg.Go(func() { m.receiveLoop(conn) })
+	}
 	for _, p := range m.peers {
 		if p != nil {
 			p.start()
@@ -127,6 +150,12 @@ func (m *Mesh) Start(h transport.Handler) error {
 	m.wg.Go(m.acceptLoop)
 	return nil
 }
+
+// Through makes everything leave over a path. It is called before Start.
+func (m *Mesh) Through(p transport.Path) { m.path = p }
+
+// Datagrams reports whether datagrams are used where they get through.
+func (m *Mesh) Datagrams() bool { return m.o.Network.Datagrams == config.DatagramsAuto }
 
 // Send queues a frame for a peer. Frames that are empty or too large are dropped and counted; so are frames of no class.
 func (m *Mesh) Send(to int, f transport.Frame) {
@@ -169,6 +198,7 @@ func (m *Mesh) Close() error {
 				p.stop()
 			}
 		}
+		m.sockets.closeAll()
 	}
 	m.wg.Wait()
 	return nil

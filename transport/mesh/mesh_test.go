@@ -73,17 +73,19 @@ func TestContract(t *testing.T) {
 		name string
 		bits int64
 	}{{"AsFastAsItGoes", 0}, {"Paced", 400e6}} {
-		t.Run(c.name, func(t *testing.T) { transporttest.Run(t, factory(c.bits)) })
+		t.Run(c.name, func(t *testing.T) { transporttest.RunOrdered(t, factory(c.bits, config.DatagramsOff)) })
+		t.Run(c.name+"InDatagrams", func(t *testing.T) { transporttest.Run(t, factory(c.bits, config.DatagramsAuto)) })
 	}
 }
 
 // factory makes clusters whose links are written at a rate; 0: as fast as it goes.
-func factory(bits int64) transporttest.Factory {
+func factory(bits int64, datagrams config.Datagrams) transporttest.Factory {
 	return func(t *testing.T, s transporttest.Setup) transporttest.Opener {
 		c := newCluster(t, s.Replicas)
 		return func(id int) transport.Transport {
 			o := c.options(id)
 			o.Network.BudgetBytes, o.Network.RateBits, o.Network.ReconShare = s.BudgetBytes, bits, 0.5
+			o.Network.Datagrams = datagrams
 			o.MaxFrame = func(transport.Class) int { return s.MaxFrame }
 			m, err := New(o)
 			if err != nil {

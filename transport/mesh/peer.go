@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/datagram"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/transport"
 	"github.com/primebft/prime/transport/internal/schedule"
@@ -24,8 +25,9 @@ type peer struct {
 	dropped atomic.Uint64
 	demoted atomic.Uint64
 
-	mu    sync.Mutex // of all below, and of the lanes' links
-	queue *schedule.Scheduler
+	mu     sync.Mutex // of all below, and of the lanes' links and sessions
+	queue  *schedule.Scheduler
+	shared *datagram.Shared // what the lanes' datagrams have in common
 }
 
 func newPeer(m *Mesh, configured Peer, s secret, sources int) *peer {
@@ -40,6 +42,7 @@ func newPeer(m *Mesh, configured Peer, s secret, sources int) *peer {
 			ReconShare:  m.o.Network.ReconShare,
 			Timely:      m.o.TimelyContract,
 		}),
+		shared: datagram.NewShared(m.o.Network.RateBits),
 	}
 	for i := range p.lanes {
 		class := transport.Class(i + 1)
@@ -58,6 +61,10 @@ func (p *peer) start() {
 	for _, l := range p.lanes {
 		p.mesh.wg.Go(l.readLoop)
 		p.mesh.wg.Go(l.writeLoop)
+		if p.mesh.pumped {
+			p.mesh.wg.Go(l.pumpLoop)
+			p.mesh.wg.Go(l.deliverLoop)
+		}
 		if p.dials() {
 			p.mesh.wg.Go(l.dialLoop)
 		}
@@ -181,8 +188,9 @@ func (p *peer) rouseFirst(l *lane, now clock.Instant) {
 
 // complete reports whether every class that is always wanted has a link. The caller holds mu.
 func (p *peer) complete() bool {
+	now := p.mesh.clock.Now()
 	for _, l := range p.lanes {
-		if l.link == nil && l.class != transport.Bulk {
+		if l.class != transport.Bulk && !l.connected(now) {
 			return false
 		}
 	}
@@ -198,8 +206,10 @@ func (p *peer) state() transport.Peer {
 	var why []string
 	p.mu.Lock()
 	s.Queued = p.queue.Queued()
+	now := p.mesh.clock.Now()
+	p.describe(now, &s)
 	for _, l := range p.lanes {
-		if l.link == nil && l.class != transport.Bulk {
+		if l.class != transport.Bulk && !l.connected(now) {
 			s.Connected = false
 			if reason := l.reason(); len(why) == 0 || !strings.HasSuffix(why[len(why)-1], reason) {
 				why = append(why, fmt.Sprintf("%s: %s", l.class, reason))

@@ -61,8 +61,7 @@ func (l *lane) read(link *link) error {
 			p.lane(transport.Bulk).want()
 			continue
 		}
-		l.recvCount.Add(1)
-		p.mesh.handler(p.ID, l.class, frame)
+		l.deliver(frame)
 	}
 }
 

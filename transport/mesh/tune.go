@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/primebft/prime/transport"
@@ -26,6 +27,16 @@ func trafficClass(c transport.Class) int {
 		return codeAssured << 2
 	}
 	return codeLower << 2
+}
+
+// portOf is the port of a host:port.
+func portOf(address string) (uint16, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return uint16(n), err
 }
 
 // tune tells the kernel how to treat a connection: to buffer little, to give up a peer that acknowledges nothing (TCP would

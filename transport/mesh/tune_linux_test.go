@@ -54,3 +54,52 @@ func TestTune(t *testing.T) {
 	}
 	(&Mesh{}).tune(&net.UnixConn{}, transport.Timely) // not a TCP connection: nothing happens
 }
+
+// TestEachClassHasItsSocket: datagrams come in at the socket of their class, which is marked with its code point, all on one port.
+func TestEachClassHasItsSocket(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	o := c.options(1)
+	m, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.listener = o.Listener
+	if err := m.openSockets(); err != nil {
+		t.Fatal(err)
+	}
+	defer m.sockets.closeAll()
+	at := m.sockets.all[0].LocalAddr().(*net.UDPAddr)
+	if len(m.sockets.all) != len(datagramClasses) || at.String() != c.peers[0].Address {
+		t.Fatalf("%d sockets, the first at %s", len(m.sockets.all), at)
+	}
+	for _, class := range datagramClasses {
+		conn := m.sockets.class[class-1]
+		raw, err := conn.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := -1
+		if err := raw.Control(func(fd uintptr) { got, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TOS) }); err != nil {
+			t.Fatal(err)
+		}
+		if got != trafficClass(class) {
+			t.Errorf("%s: traffic class %#x, want %#x", class, got, trafficClass(class))
+		}
+		for i := range 20 { // from many ports, which would scatter them
+			from, err := net.DialUDP("udp", nil, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := from.Write([]byte{1, 0, byte(class), byte(i)}); err != nil {
+				t.Fatal(err)
+			}
+			_ = from.Close()
+			b := make([]byte, 10)
+			_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+			if n, err := conn.Read(b); err != nil || n != 4 || b[2] != byte(class) || b[3] != byte(i) {
+				t.Fatalf("%s: datagram %d does not come in at its socket: %v, % x", class, i, err, b[:n])
+			}
+		}
+	}
+}

@@ -32,7 +32,9 @@ func (l *lane) writeLoop() {
 type writer struct {
 	lane   *lane
 	link   *link
-	frames [][]byte // taken and not yet in buf
+	frames [][]byte // taken from the scheduler
+	pieces []piece  // taken and not yet in buf
+	left   int      // bytes of the frame in hand that are yet to come
 	buf    []byte
 	count  int // frames that end in buf
 }
@@ -40,11 +42,9 @@ type writer struct {
 // run writes to a link until that fails.
 func (w *writer) run(link *link) error {
 	w.link = link
-	w.buf, w.count = w.buf[:0], 0
+	w.buf, w.count, w.left = w.buf[:0], 0, 0
 	for {
-		var alive bool
-		w.frames, alive = w.lane.peer.take(w.lane, link, len(w.buf) == 0, w.frames[:0])
-		if !alive {
+		if alive := w.take(len(w.buf) == 0); !alive {
 			return errDead
 		}
 		if err := w.put(); err != nil {
@@ -53,18 +53,37 @@ func (w *writer) run(link *link) error {
 	}
 }
 
-// put writes the frames that were taken. What does not fill the buffer stays there for as long as more frames are waiting.
-func (w *writer) put() (err error) {
-	idle := len(w.frames) == 0
-	if w.lane.request.CompareAndSwap(true, false) {
-		err = w.add(nil)
+// take takes what should be written now.
+func (w *writer) take(block bool) (alive bool) {
+	w.pieces = w.pieces[:0]
+	if w.lane.peer.mesh.pumped {
+		w.pieces, alive = w.lane.drainTo(w.link, block, w.pieces)
+		return alive
 	}
+	w.frames, alive = w.lane.peer.take(w.lane, w.link, block, w.frames[:0])
 	for i, f := range w.frames {
+		w.pieces = append(w.pieces, piece{f, len(f)})
 		w.frames[i] = nil
-		if err == nil {
-			err = w.add(f)
-			w.count++
+	}
+	return alive
+}
+
+// put writes the pieces that were taken. What does not fill the buffer stays there for as long as more is waiting.
+func (w *writer) put() (err error) {
+	idle := len(w.pieces) == 0
+	if w.left == 0 && w.lane.request.CompareAndSwap(true, false) {
+		err = w.add(nil, true)
+	}
+	for i, x := range w.pieces {
+		w.pieces[i] = piece{}
+		if x.of > 0 {
+			w.left = x.of
 		}
+		if err != nil || w.left == 0 { // the rest of a frame that began on another link is of no use on this one
+			continue
+		}
+		w.left -= len(x.bytes)
+		err = w.add(x.bytes, x.of > 0)
 	}
 	if err == nil && idle {
 		err = w.flush()
@@ -72,27 +91,33 @@ func (w *writer) put() (err error) {
 	return err
 }
 
-// add appends a frame to the buffer and writes the buffer whenever it is full.
-func (w *writer) add(f []byte) error {
+// add appends a piece to the buffer, with the length of its frame if it is the first, and writes the buffer whenever it is full.
+func (w *writer) add(b []byte, first bool) error {
 	if w.buf == nil {
 		w.buf = make([]byte, 0, writeSize)
 	}
-	if len(w.buf)+lengthSize > writeSize {
+	if first {
+		if len(w.buf)+lengthSize > writeSize {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+		w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(len(b)+w.left))
+		if len(b) > 0 {
+			w.count++
+		}
+	}
+	for len(b) > 0 {
+		n := min(len(b), writeSize-len(w.buf))
+		w.buf = append(w.buf, b[:n]...)
+		if b = b[n:]; len(b) == 0 {
+			break
+		}
 		if err := w.flush(); err != nil {
 			return err
 		}
 	}
-	w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(len(f)))
-	for {
-		n := min(len(f), writeSize-len(w.buf))
-		w.buf = append(w.buf, f[:n]...)
-		if f = f[n:]; len(f) == 0 {
-			return nil
-		}
-		if err := w.flush(); err != nil {
-			return err
-		}
-	}
+	return nil
 }
 
 // flush writes the buffer.

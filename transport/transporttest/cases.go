@@ -163,15 +163,15 @@ func testSendIsBounded(t *testing.T, f Factory) {
 	v.wait(t, "the newest frame", func() bool {
 		return v.count(func(a arrival) bool { return number(a.bytes) == total-1 }) == 1
 	})
-	last, got := -1, v.take()
-	for _, a := range got {
-		if number(a.bytes) <= last {
-			t.Fatalf("frame %d came after %d", number(a.bytes), last)
-		}
-		last = number(a.bytes)
-	}
+	seen := map[int]bool{}
 	Eventually(t, "every frame to be delivered or counted as dropped", func() bool {
-		return uint64(len(got))+from.peer(t, 2).Dropped == total
+		for _, a := range v.take() {
+			if seen[number(a.bytes)] {
+				t.Fatalf("frame %d came twice", number(a.bytes))
+			}
+			seen[number(a.bytes)] = true
+		}
+		return uint64(len(seen))+from.peer(t, 2).Dropped == total
 	})
 }
 
@@ -221,7 +221,16 @@ func testRestart(t *testing.T, f Factory) {
 			}
 		}
 		for _, v := range n.nodes {
-			v.wait(t, "frames after the restart", func() bool { return len(v.arrived) == 2*len(classes) })
+			v.wait(t, "frames after the restart", func() bool {
+				// A frame of a round before may come again: its sender may not know that it arrived before the restart.
+				seen := map[arrivalKind]bool{}
+				for _, a := range v.arrived {
+					if number(a.bytes) == id {
+						seen[arrivalKind{a.from, a.class}] = true
+					}
+				}
+				return len(seen) == 2*len(classes)
+			})
 		}
 	}
 	for _, v := range n.nodes {

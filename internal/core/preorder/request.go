@@ -31,20 +31,23 @@ func (s *State) roomToIntroduce() bool {
 	return len(s.pending) > 0 && s.sent-s.lanes[s.cfg.Self.Index()].executed < uint64(s.cfg.InFlight)
 }
 
-// eager is how many own requests may be on their way before one that is not full waits for one of them to be executed. When the
-// group takes longer because it has much to do, requests become larger and fewer, and with them acknowledgements.
-const eager = 24
+// Eager is how many own requests may be on their way before one that is not full waits for one of them to be executed. When the
+// group takes longer because it has much to do, requests become larger and fewer, and with them acknowledgements. Until then
+// requests have at most Config.EagerBytes: of one large request over a slow link, the last of n-1 copies leaves long after the first,
+// and is missed; several small ones reach everybody while the next is on its way.
+const Eager = 16
 
 // crowded reports whether a request that is not full has to wait until one of those on their way is executed.
-func (s *State) crowded() bool { return s.sent-s.lanes[s.cfg.Self.Index()].executed >= eager }
+func (s *State) crowded() bool { return s.sent-s.lanes[s.cfg.Self.Index()].executed >= Eager }
 
 // introduce cuts requests from the pending updates while the window is open: one at once, then as the pacer or a full request
 // allows.
 func (s *State) introduce(now clock.Instant, out *effect.Output) {
 	for s.roomToIntroduce() {
-		count, bytes := s.cut()
+		crowded := s.crowded()
+		count, bytes := s.cut(crowded)
 		full := count == s.cfg.RequestUpdates || count < len(s.pending)
-		if !full && (s.crowded() || !s.request.Due(now)) {
+		if !full && (crowded || !s.request.Due(now)) {
 			return
 		}
 		s.sent++
@@ -62,10 +65,13 @@ func (s *State) introduce(now clock.Instant, out *effect.Output) {
 }
 
 // cut is how many of the pending updates fit one request, at least one, and what they cost.
-func (s *State) cut() (count, bytes int) {
-	payload := 0
+func (s *State) cut(large bool) (count, bytes int) {
+	payload, most := 0, s.cfg.RequestBytes
+	if !large {
+		most = s.cfg.EagerBytes
+	}
 	for _, u := range s.pending {
-		if count == s.cfg.RequestUpdates || (count > 0 && payload+len(u.Payload) > s.cfg.RequestBytes) {
+		if count == s.cfg.RequestUpdates || (count > 0 && payload+len(u.Payload) > most) {
 			break
 		}
 		count++

@@ -27,6 +27,7 @@ type Config struct {
 	UpdateBytes    int
 	RequestBytes   int
 	RequestUpdates int
+	EagerBytes     int // at most RequestBytes
 	InFlight       int // own requests under way
 	Ahead          int // requests of a lane that are taken ahead of execution
 	PendingBytes   int

@@ -53,7 +53,7 @@ func (s *State) Start(own *wire.Report, out *effect.Output) {
 	out.Sends = append(out.Sends, effect.Send{To: s.group.All(), Class: wire.Bounded, Msg: own})
 }
 
-// OnReport handles a REPORT and returns it if it is delivered now.
+// OnReport handles a REPORT and returns it if it is delivered now. A second, different one of the same origin is evidence against it.
 func (s *State) OnReport(env *wire.Envelope, out *effect.Output) *wire.Envelope {
 	if env.Msg.(*wire.Report).View != s.view {
 		return nil
@@ -63,6 +63,9 @@ func (s *State) OnReport(env *wire.Envelope, out *effect.Output) *wire.Envelope 
 		if h.Digest == env.Digest {
 			return nil
 		}
+	}
+	if len(i.held) > 0 {
+		out.Evidence = append(out.Evidence, wire.Evidence{First: i.held[0], Second: env})
 	}
 	wanted := i.ready && i.readyOf == env.Digest
 	if len(i.held) >= 2 && !wanted {

@@ -280,3 +280,43 @@ func TestClaim54AbsurdMeasuresAndEarlyPongs(t *testing.T) {
 		t.Error(fmt.Sprint(leader, acceptable, limit))
 	}
 }
+
+// TAT-MEASUREs are numbered: the newest word of a replica counts, in whatever order they come and however often they are repeated by
+// others.
+func TestClaim54OldReportsDoNotCount(t *testing.T) {
+	t.Parallel()
+	s := watching(1, 0)
+	say := func(number, millis uint64) time.Duration {
+		for id := 1; id <= 4; id++ {
+			s.OnTurnaround(from(id, &wire.Turnaround{View: 1, Number: number, Nanos: millis * uint64(time.Millisecond)}))
+		}
+		leader, _, _ := s.Turnaround()
+		return leader
+	}
+	for _, step := range []struct{ number, millis, want uint64 }{{1, 90, 90}, {3, 20, 20}, {1, 90, 20}, {2, 500, 20}, {3, 70, 20}, {4, 30, 30}} {
+		if got := say(step.number, step.millis); got != time.Duration(step.want)*time.Millisecond {
+			t.Errorf("after report %d of %d ms the leader has %v, want %d ms", step.number, step.millis, got, step.want)
+		}
+	}
+}
+
+// A flood of RTT-PINGs of one peer is answered within limits, because every answer has to be signed; others are answered as ever.
+func TestClaim54PingsAreAnsweredWithinLimits(t *testing.T) {
+	t.Parallel()
+	s := watching(1, 0)
+	var out effect.Output
+	for seq := range uint64(1000) {
+		s.OnPing(at(int(seq/100)), from(4, &wire.Ping{View: 1, Seq: seq + 1}), &out)
+	}
+	if n := len(out.Sends); n == 0 || n > 20 {
+		t.Errorf("1,000 pings in 10 ms are answered %d times", n)
+	}
+	out.Reset()
+	if s.OnPing(at(10), from(3, &wire.Ping{View: 1, Seq: 1}), &out); len(out.Sends) != 1 {
+		t.Errorf("another peer's ping is answered %d times", len(out.Sends))
+	}
+	out.Reset()
+	if s.OnPing(at(200), from(4, &wire.Ping{View: 1, Seq: 1001}), &out); len(out.Sends) != 1 {
+		t.Errorf("an interval later the peer's ping is answered %d times", len(out.Sends))
+	}
+}

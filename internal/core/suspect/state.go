@@ -235,11 +235,11 @@ func (s *State) Advance(now clock.Instant, out *effect.Output) {
 // worthReporting reports whether a turnaround is so much longer than the last one reported that others have to know at once: by a
 // sixteenth, or by anything if it is more than the leader may take.
 func (s *State) worthReporting(tat time.Duration) bool {
-	if tat <= s.sent+s.sent/16 {
-		_, _, limit := s.Turnaround()
-		return tat > s.sent && tat > limit
+	if tat <= s.sent || tat > s.sent+s.sent/16 {
+		return tat > s.sent
 	}
-	return true
+	_, _, limit := s.Turnaround()
+	return tat > limit
 }
 
 // measureWaiting counts what the leader has not done yet, so that a silent one is noticed.

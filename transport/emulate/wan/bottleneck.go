@@ -25,13 +25,14 @@ const maxAhead = 1 << 30
 
 // frame is a packet on its way.
 type frame[P any] struct {
-	to   int
-	lane int
-	size int
-	left int   // bytes that the bottleneck has yet to transmit
-	rate Rate  // of that bottleneck, when the frame was offered
-	link *Link // as it was when the frame was offered
-	what P
+	to    int
+	lane  int
+	size  int
+	whole bool  // a part of a stream: it is not lost
+	left  int   // bytes that the bottleneck has yet to transmit
+	rate  Rate  // of that bottleneck, when the frame was offered
+	link  *Link // as it was when the frame was offered
+	what  P
 }
 
 // bottleneck transmits frames at a rate. Its owner calls step whenever the time that next returns has come.

@@ -93,6 +93,11 @@ func Bursts(p, length float64) Loss {
 	return Loss{Bad: 1, Leave: leave, Enter: leave * p / (1 - p)}
 }
 
+// Loses reports whether a link that is up loses or doubles packets.
+func (l *Link) Loses() bool {
+	return l.Loss.Good > 0 || l.Loss.Enter > 0 && l.Loss.Bad > 0 || l.Duplicate > 0
+}
+
 // Limits of what a link can be.
 const (
 	maxDelay = time.Hour

@@ -71,16 +71,23 @@ func NewPort[P any](p Profile, from, n int, seed uint64, start clock.Instant,
 
 // Offer sends a packet of size bytes. The time must not be earlier than in calls before.
 func (p *Port[P]) Offer(now clock.Instant, to int, class wire.Class, size int, what P) {
-	p.offer(now, to, laneOf(class, false), size, what)
+	p.offer(now, to, size, frame[P]{lane: laneOf(class, false), what: what})
 }
 
 // OfferLast is Offer for a packet that lets all others of its class go first, as the scheduler above does with frames that yield.
 // Only in class BOUNDED does that make a difference.
 func (p *Port[P]) OfferLast(now clock.Instant, to int, class wire.Class, size int, what P) {
-	p.offer(now, to, laneOf(class, true), size, what)
+	p.offer(now, to, size, frame[P]{lane: laneOf(class, true), what: what})
 }
 
-func (p *Port[P]) offer(now clock.Instant, to, lane, size int, what P) {
+// OfferStream sends a part of a TCP stream: it is delayed, takes its share of a rate, and does not get through when the link is
+// down, but is neither lost nor doubled nor too large. TCP would repeat it and cut it to size, in ways that nobody here pretends
+// to know.
+func (p *Port[P]) OfferStream(now clock.Instant, to int, class wire.Class, yields bool, size int, what P) {
+	p.offer(now, to, size, frame[P]{lane: laneOf(class, yields), what: what, whole: true})
+}
+
+func (p *Port[P]) offer(now clock.Instant, to, size int, f frame[P]) {
 	p.Advance(now)
 	l := &p.lines[to-1]
 	link := l.plan.at(now)
@@ -90,7 +97,7 @@ func (p *Port[P]) offer(now clock.Instant, to, lane, size int, what P) {
 	case link.Down:
 		c.Cut++
 		return
-	case link.MTU > 0 && size > link.MTU:
+	case link.MTU > 0 && size > link.MTU && !f.whole:
 		c.Oversized++
 		return
 	case l.held+size > p.held:
@@ -98,7 +105,7 @@ func (p *Port[P]) offer(now clock.Instant, to, lane, size int, what P) {
 		return
 	}
 	l.held += size
-	f := frame[P]{to: to, lane: lane, size: size, link: link, what: what}
+	f.to, f.size, f.link = to, size, link
 	if p.uplink.Bits == 0 && p.shared.idle() {
 		p.enter(now, f)
 	} else if p.shared.offer(now, f, p.uplink) {
@@ -135,13 +142,13 @@ func (p *Port[P]) overflow(l *line[P], size int) {
 // depart sends a packet on its way, unless it is lost.
 func (p *Port[P]) depart(now clock.Instant, f frame[P]) {
 	l := &p.lines[f.to-1]
-	if l.loses(&f.link.Loss) {
+	if !f.whole && l.loses(&f.link.Loss) {
 		l.counters.Lost++
 		l.held -= f.size
 		return
 	}
 	copies := 1
-	if f.link.Duplicate > 0 && l.random.Float64() < f.link.Duplicate {
+	if !f.whole && f.link.Duplicate > 0 && l.random.Float64() < f.link.Duplicate {
 		copies = 2
 		l.counters.Doubled++
 		l.held += f.size

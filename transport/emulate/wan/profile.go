@@ -218,6 +218,22 @@ func (p *Profile) Slowest(n int) time.Duration {
 	return most
 }
 
+// Loses reports whether any link of n replicas loses or doubles packets by itself, now or later: only datagrams can be lost.
+func (p *Profile) Loses(n int) bool {
+	for from := 1; from <= n; from++ {
+		for to := 1; to <= n; to++ {
+			if to == from {
+				continue
+			}
+			plan := p.plan(from, to, 0)
+			if plan.current.Loses() || slices.ContainsFunc(plan.steps, func(s step) bool { return s.link.Loses() }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // element is the name of the i-th table of an array, as in messages about other files: counted from 1.
 func element(name string, i int) string { return fmt.Sprintf("%s[%d]", name, i+1) }
 

@@ -41,6 +41,8 @@ type queue struct {
 	budget  int // most bytes charged
 	bytes   int // charged now
 	frames  int
+	urgent  int // of those, how many do not yield
+	last    int // the source of the frame that popUrgent took last
 	slots   []slot
 	free    int32
 	sources []source
@@ -82,6 +84,9 @@ func (q *queue) push(src int, yields bool, bytes []byte) (dropped int, queued bo
 	s.bytes += cost
 	q.bytes += cost
 	q.frames++
+	if !yields {
+		q.urgent++
+	}
 	if !s.listed {
 		s.deficit, s.listed = quantum, true
 		q.append(&q.fresh, int32(src))
@@ -147,6 +152,23 @@ func (q *queue) popFrom(src int) []byte {
 	return q.unchain(s, &s.chains[1])
 }
 
+// popUrgent removes a frame that does not yield, the oldest of a source, sources in turn; there must be one.
+func (q *queue) popUrgent() []byte {
+	for {
+		q.last = (q.last + 1) % len(q.sources)
+		s := &q.sources[q.last]
+		if s.chains[0].head == none {
+			continue
+		}
+		bytes := q.unchain(s, &s.chains[0])
+		s.deficit -= len(bytes) + FrameCost // it has had its turn
+		if q.frames == 0 {
+			q.forgive()
+		}
+		return bytes
+	}
+}
+
 // drop removes the frame that a source loses; it must have one.
 func (q *queue) drop(src int) {
 	s := &q.sources[src]
@@ -169,6 +191,9 @@ func (q *queue) unchain(s *source, c *chain) []byte {
 	s.bytes -= len(bytes) + FrameCost
 	q.bytes -= len(bytes) + FrameCost
 	q.frames--
+	if c == &s.chains[0] {
+		q.urgent--
+	}
 	return bytes
 }
 

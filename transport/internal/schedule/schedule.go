@@ -41,6 +41,7 @@ const burstSeconds = 0.002
 type Scheduler struct {
 	queues  [wire.Classes]queue
 	ready   [wire.Classes]bool // the writer of the class waits for frames
+	held    [wire.Classes]bool // it has something to send beside what is queued here
 	timely  []bucket           // by source; nil: no contract
 	demoted []uint64           // by source
 	paced   bool
@@ -141,9 +142,58 @@ func (s *Scheduler) Take(now clock.Instant, c transport.Class, limit int, dst []
 	return dst, at
 }
 
+// Permit is Take in steps, for a writer that sends packets rather than frames: a large frame makes many packets, and between two
+// of them more urgent ones may slip in. Permit is when the writer of a class, which must have something to send, may send its next
+// packet: now, later, or Never if another class has to go first. It is ready from now on; see Busy. Whoever may send takes frames
+// with Pop if it needs any, and says with Spend what the packet took of the link.
+func (s *Scheduler) Permit(now clock.Instant, c transport.Class) (at clock.Instant) {
+	i := index(c)
+	s.ready[i], s.held[i] = true, true
+	if !s.paced {
+		return now
+	}
+	return s.allowed(now, c)
+}
+
+// Pop removes the frame of a class whose turn it is, or of those that do not yield only, and says whether it yields; nil if there
+// is none.
+func (s *Scheduler) Pop(c transport.Class, yielding bool) (frame []byte, yields bool) {
+	q := &s.queues[index(c)]
+	switch {
+	case yielding && q.frames > 0:
+		urgent := q.urgent
+		frame = q.pop()
+		return frame, q.urgent == urgent
+	case !yielding && q.urgent > 0:
+		return q.popUrgent(), false
+	}
+	return nil, false
+}
+
+// Waits reports whether a class has a frame for Pop.
+func (s *Scheduler) Waits(c transport.Class, yielding bool) bool {
+	q := &s.queues[index(c)]
+	return q.urgent > 0 || yielding && q.frames > 0
+}
+
+// Spend charges what a packet of a class took of the link. Packets that could not wait, for example acknowledgements, may make
+// the link overdrawn.
+func (s *Scheduler) Spend(now clock.Instant, c transport.Class, n int) {
+	s.ready[index(c)], s.held[index(c)] = false, false
+	if s.paced {
+		s.link.level(now)
+		s.charge(c, n)
+	}
+}
+
 // Busy says that the writer of a class does not wait for frames, for example because it has no connection: others need not
-// wait for it.
-func (s *Scheduler) Busy(c transport.Class) { s.ready[index(c)] = false }
+// wait for it. It
+// reports whether they did.
+func (s *Scheduler) Busy(c transport.Class) bool {
+	was := s.ready[index(c)]
+	s.ready[index(c)], s.held[index(c)] = false, false
+	return was
+}
 
 // allowed is when a class may send: now, later, or Never if it has to wait for another class to send first.
 func (s *Scheduler) allowed(now clock.Instant, c transport.Class) clock.Instant {
@@ -178,7 +228,7 @@ func (s *Scheduler) First(now clock.Instant) transport.Class {
 
 // waits reports whether a class has frames and a writer that would write them.
 func (s *Scheduler) waits(c transport.Class) bool {
-	return s.ready[index(c)] && s.queues[index(c)].frames > 0
+	return s.ready[index(c)] && (s.held[index(c)] || s.queues[index(c)].frames > 0)
 }
 
 func (s *Scheduler) charge(c transport.Class, n int) {
