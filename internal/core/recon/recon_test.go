@@ -244,6 +244,7 @@ func TestWrongRootsAreEvidence(t *testing.T) {
 	if len(out.Evidence) != 1 || out.Evidence[0].First.Sender != 1 || out.Evidence[0].Second != r {
 		t.Fatalf("evidence %+v", out.Evidence)
 	}
+	s.Check()
 	if s.Stored(1)+s.Stored(2)+s.Stored(3) != 0 {
 		t.Error("parts are kept of a request that is here")
 	}
