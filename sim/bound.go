@@ -97,6 +97,9 @@ func (t *terms) fair() time.Duration {
 	return t.settled() + t.pace + 2*t.bounded + t.ordered()
 }
 
+// again is how long it waits at most because somebody is proven faulty, whose rows the leader was shown: it is shown others.
+func (t *terms) again() time.Duration { return t.matrix + t.role + t.notice }
+
 // change is how long an update waits at most because of one view that is given up: until the leader is voted out, and until the
 // next view is installed.
 func (t *terms) change() time.Duration {

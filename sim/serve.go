@@ -113,20 +113,21 @@ type change struct {
 
 // held is the state of the quiet phase: what is held to the bound.
 type held struct {
-	watched  map[updateKey]*watch
-	waiting  []*watch // those not executed everywhere
-	changes  []change
-	from     clock.Instant // when the world had converged; 0 before
-	until    clock.Instant // when the load ends
-	frozen   []pause       // of the staller, in the quiet phase
-	first    uint64        // the highest view when the storm was over
-	view     uint64        // from which on changes count
-	count    int           // updates that were held to the bound
-	slowest  time.Duration
-	allowed  time.Duration // what the slowest, by ratio, was allowed to take
-	closest  [4]float64    // by kind, and of a change of views itself
-	ratio    float64       // the highest of taken to allowed
-	replaced int           // view changes since from
+	watched     map[updateKey]*watch
+	waiting     []*watch // those not executed everywhere
+	changes     []change
+	from        clock.Instant // when the world had converged; 0 before
+	until       clock.Instant // when the load ends
+	convictions []conviction
+	frozen      []pause // of the staller, in the quiet phase
+	first       uint64  // the highest view when the storm was over
+	view        uint64  // from which on changes count
+	count       int     // updates that were held to the bound
+	slowest     time.Duration
+	allowed     time.Duration // what the slowest, by ratio, was allowed to take
+	closest     [4]float64    // by kind, and of a change of views itself
+	ratio       float64       // the highest of taken to allowed
+	replaced    int           // view changes since from
 }
 
 // submitWatched submits updates that are held to the bound, if the replica lives. Those of attackers are not: what they hide from
@@ -244,13 +245,38 @@ func (w *world) hold(h *watch, at group.ID) {
 // its way the bound on that.
 func (w *world) allowed(since clock.Instant) (time.Duration, kind) {
 	t, n := w.terms(), w.overlapping(since)
+	convictions := 0
+	for _, at := range w.calm.held.convictions {
+		if at.until >= since {
+			convictions++
+		}
+	}
+	again := time.Duration(convictions) * t.again()
 	switch {
 	case n > 0:
-		return t.bound() + time.Duration(n)*t.change(), acrossViews
+		return t.bound() + again + time.Duration(n)*t.change(), acrossViews
 	case w.fair(since):
 		return t.fair(), fairly
 	}
-	return t.bound(), suffered
+	return t.bound() + again, suffered
+}
+
+// convicted notes that a correct replica takes another for proven faulty: it shows the leader again, without its rows, what it had
+// shown with them.
+func (w *world) convicted(culprit group.ID) {
+	for i := range w.calm.held.convictions {
+		if c := &w.calm.held.convictions[i]; c.of == culprit {
+			c.until = w.now
+			return
+		}
+	}
+	w.calm.held.convictions = append(w.calm.held.convictions, conviction{culprit, w.now})
+}
+
+// conviction is a replica that is proven faulty, and when the last correct one learnt it.
+type conviction struct {
+	of    group.ID
+	until clock.Instant
 }
 
 // fair reports whether the leader has been correct and running since then.

@@ -258,6 +258,7 @@ func (w *world) noted(n *node, e *trace.Event) {
 		if w.plan.correct(e.Peer) {
 			w.fail("%s blacklists %s, which is correct", n.id, e.Peer)
 		}
+		w.convicted(e.Peer)
 	case trace.Preinstalled:
 		w.entered(n, e.View, false)
 	case trace.Installed:

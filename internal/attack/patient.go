@@ -17,27 +17,29 @@ func Patient(h *Host, inner core.Machine) core.Machine {
 
 // patient is how long it has come to dare to wait.
 type patient struct {
-	held time.Duration
-	next clock.Instant // when it dares more
+	held    time.Duration
+	next    clock.Instant // when it looks again
+	alarmed time.Duration // the turnaround that it last thought too long; it is reported for a while, however short the next ones are
 }
 
-// It leaves a sixth of its limit unused, because turnarounds vary, and looks at what it did every patience.
+// It leaves a fifth of its limit unused, because turnarounds vary, and looks at what it did every patience.
 const (
-	unused   = 6
+	unused   = 5
 	patience = time.Second
 )
 
 // pause is how long to hold a proposal.
 func (p *patient) pause(now clock.Instant, j core.Judgement) time.Duration {
+	left := j.Limit - j.Limit/unused - j.Turnaround
 	switch {
 	case p.next == 0: // nothing has been measured yet
-		p.next = now.Add(patience)
-	case now >= p.next:
-		left := j.Limit - j.Limit/unused - j.Turnaround
-		if left > 0 {
-			left /= 2
-		}
-		p.held, p.next = max(0, p.held+left), now.Add(patience)
+	case now < p.next:
+		return p.held
+	case left > 0:
+		p.held, p.alarmed = p.held+left/2, 0
+	case j.Turnaround > p.alarmed:
+		p.held, p.alarmed = max(0, p.held+left), j.Turnaround
 	}
+	p.next = now.Add(patience)
 	return p.held
 }

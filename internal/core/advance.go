@@ -49,11 +49,8 @@ func (r *Replica) advanceOrder(now clock.Instant, out *effect.Output) {
 	shown := r.order.Advance(now, r.preorder.Rows(), r.preorder.Version(), out)
 	if shown != nil {
 		rows := slices.Clone(r.preorder.Rows())
-		if r.blacklist != 0 { // the leader may hold others of theirs, see suspect.Discount
-			for id := range r.blacklist.All() {
-				rows[id.Index()] = nil
-			}
-			shown = r.order.Eligibility(rows)
+		for id := range r.blacklist.All() { // the leader may hold others of theirs, see suspect.Discount
+			rows[id.Index()] = nil
 		}
 		r.suspect.Challenge(now, shown, rows)
 	}

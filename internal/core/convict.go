@@ -70,6 +70,7 @@ func (r *Replica) convict(from int, out *effect.Output) {
 			r.recon.Blacklist(culprit)
 		}
 		r.suspect.Discount(culprit, r.order.Eligibility)
+		r.order.Blacklist(culprit, r.preorder.Rows())
 		out.Evidence[kept] = e
 		kept++
 		out.Emit(trace.Event{Kind: trace.Blacklisted, Peer: culprit})

@@ -208,6 +208,10 @@ func (r *Replica) Status() Status {
 // one has to know after each step.
 func (r *Replica) Pending() (updates, bytes int) { return r.preorder.Pending() }
 
+// Progress is the last ordinal executed, the last of the gap-free prefix that is ordered, and the last of which anything is kept:
+// whoever verifies messages for this replica need not look at votes and certificates of others.
+func (r *Replica) Progress() (executed, ordered, farthest uint64) { return r.order.Progress() }
+
 // SessionDigest is a hash of the replicated session table: equal at replicas that executed the same ordinals.
 func (r *Replica) SessionDigest() [32]byte { return sha256.Sum256(r.sessions.AppendState(nil)) }
 

@@ -227,7 +227,7 @@ func (l *Link) Next(now clock.Instant, dst []byte, loaded bool) []byte {
 		room -= segmentHeader + g.size
 	}
 	r := &l.in
-	if r.ackAt <= now || g != nil && r.since > 0 && room >= ackMaximum {
+	if r.ackAt <= now || g != nil && r.since > 0 && room >= r.reportSize() {
 		a := l.report(now)
 		if size := ackHeader + rangeSize*len(a.missing); size <= room {
 			dst = a.append(dst)

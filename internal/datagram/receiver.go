@@ -172,6 +172,14 @@ func (r *receiver) drop(i int) {
 	r.partials = r.partials[:len(r.partials)-1]
 }
 
+// reportSize is what an acknowledgement takes at most now.
+func (r *receiver) reportSize() int {
+	if r.highest > r.upTo {
+		return ackMaximum
+	}
+	return ackHeader
+}
+
 // report makes the acknowledgement that is sent now.
 func (l *Link) report(now clock.Instant) *ack {
 	r := &l.in

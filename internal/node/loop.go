@@ -26,6 +26,8 @@ type inbox interface {
 	Take(dst []*wire.Envelope, class wire.Class, max int) []*wire.Envelope
 	// Ready has a token when there may be something to take.
 	Ready() <-chan struct{}
+	// Progress says how far the loop is; see sign.Pool.
+	Progress(executed, ordered, farthest uint64)
 }
 
 // loop is the one goroutine that owns the machine. Its fields belong to that goroutine, but for those that say otherwise.
@@ -33,8 +35,10 @@ type loop struct {
 	machine core.Machine
 	status  func() core.Status
 	waiting func() (updates, bytes int) // of own clients, inside the machine
-	clock   *clock.Real
-	self    group.ID
+	// progress is how far the machine is, for the inbox.
+	progress func() (executed, ordered, farthest uint64)
+	clock    *clock.Real
+	self     group.ID
 
 	inbox   inbox
 	back    *mailbox[*wire.Envelope] // own signed copies
@@ -192,6 +196,7 @@ func (l *loop) flush() {
 	l.out.Reset()
 	_, bytes := l.waiting()
 	l.pending.Store(int64(bytes))
+	l.inbox.Progress(l.progress())
 }
 
 // wait returns when there may be something to do; false at the end.

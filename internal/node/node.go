@@ -188,7 +188,7 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 // assembleLoop makes the loop and what it sends to.
 func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sign.Signer, o Options) {
 	n.loop = &loop{
-		machine: replica, status: replica.Status, waiting: replica.Pending, clock: real, self: n.self,
+		machine: replica, status: replica.Status, waiting: replica.Pending, progress: replica.Progress, clock: real, self: n.self,
 		back: newMailbox[*wire.Envelope](), done: n.jobs.back, submits: newMailbox[wire.Update](),
 		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
 		answered: n.answered,

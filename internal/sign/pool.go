@@ -26,6 +26,8 @@ type Pool struct {
 	token    chan struct{}
 	proven   atomic.Uint64 // highest view for which a threshold signature was found good
 
+	executed, ordered, farthest atomic.Uint64 // see Progress
+
 	mu     sync.Mutex // guards the rest
 	work   sync.Cond
 	closed bool
@@ -124,6 +126,15 @@ func (p *Pool) Take(dst []*wire.Envelope, class wire.Class, limit int) []*wire.E
 	}
 	p.notify()
 	return dst
+}
+
+// Progress says how far the consumer is: the last ordinal that it has executed, the last of which everything before is ordered, and
+// the last that it would look at. What is only about others is not worth its verification: a consumer that has fallen behind would
+// spend its time on messages that it then ignores, and on help that has come before, and never catch up.
+func (p *Pool) Progress(executed, ordered, farthest uint64) {
+	p.executed.Store(executed)
+	p.ordered.Store(ordered)
+	p.farthest.Store(farthest)
 }
 
 // Ready has a token when there may be something to take.
@@ -256,7 +267,7 @@ func (p *Pool) open(i *inspection, l *lane, from group.ID, at uint64, raw []byte
 	if again {
 		return nil, Duplicate
 	}
-	if p.superseded(e) {
+	if p.superseded(e) || p.useless(e) {
 		return nil, Superseded
 	}
 	why := i.proofs(e)
@@ -272,6 +283,31 @@ func (p *Pool) open(i *inspection, l *lane, from group.ID, at uint64, raw []byte
 func (p *Pool) superseded(e *wire.Envelope) bool {
 	m, ok := e.Msg.(*wire.StateShare)
 	return ok && m.Share != nil && m.Resolution.View <= p.proven.Load()
+}
+
+// useless reports whether e is a proposal, vote or certificate of an ordinal that the consumer no longer, or not yet, looks at;
+// but for late proposals, which may convict. Such a message is lost as on the network, before anything in it is believed; so one
+// that is forged can do no harm either.
+func (p *Pool) useless(e *wire.Envelope) bool {
+	ordinal, done := uint64(0), p.executed.Load()
+	switch m := e.Msg.(type) {
+	case *wire.PrePrepare:
+		ordinal, done = m.Ordinal, 0
+	case *wire.Prepare:
+		ordinal = m.Ordinal
+	case *wire.Commit:
+		ordinal = m.Ordinal
+	case *wire.Certificate:
+		proposal, ok := m.PrePrepare.Msg.(*wire.PrePrepare)
+		if !ok {
+			return false
+		}
+		ordinal, done = proposal.Ordinal, p.ordered.Load()
+	default:
+		return false
+	}
+	farthest := p.farthest.Load()
+	return farthest > 0 && (ordinal <= done || ordinal > farthest)
 }
 
 // learn notes the view of a threshold signature that was found good.

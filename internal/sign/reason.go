@@ -18,7 +18,7 @@ const (
 	BadUpdate                          // an update without its client's signature, or with one that nobody asked for
 	Misdirected                        // not passed on by replicas, and not sent by its signer
 	BadShare                           // not the sender's share of a threshold signature, or no threshold signature
-	Superseded                         // a share of a threshold signature that is there already; no fault of its sender
+	Superseded                         // of no use any more, or not yet: its view or ordinal is dealt with or far ahead; no fault of its sender
 	Duplicate                          // an equal message of this peer is still waiting
 )
 

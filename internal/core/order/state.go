@@ -43,6 +43,8 @@ type State struct {
 
 	eligible wire.Vector // of the newest rows
 	version  uint64      // of the rows that eligible was computed from
+	demand   wire.Vector // eligible without the rows of replicas that are proven faulty: what the leader can be asked for
+	faulty   group.Set   // those replicas
 
 	next     uint64      // ordinal of the next proposal, when leading
 	proposed wire.Vector // what the last proposal makes eligible
@@ -86,7 +88,7 @@ type round struct {
 func New(cfg Config) *State {
 	n := cfg.Group.N()
 	return &State{
-		cfg: cfg, view: 1, installed: true, start: 1, next: 1, chain: make(wire.Vector, n), eligible: make(wire.Vector, n),
+		cfg: cfg, view: 1, installed: true, start: 1, next: 1, chain: make(wire.Vector, n), eligible: make(wire.Vector, n), demand: make(wire.Vector, n),
 		proposed: make(wire.Vector, n), shown: make(wire.Vector, n),
 		propose: clock.Pacer{Interval: cfg.Propose}, showAt: clock.Never,
 	}
@@ -111,6 +113,11 @@ func (s *State) Ordered() uint64 {
 		last++
 	}
 	return last
+}
+
+// Progress is the last ordinal executed, Ordered, and the highest ordinal of which anything is kept.
+func (s *State) Progress() (executed, ordered, farthest uint64) {
+	return s.executed, s.Ordered(), s.farthest()
 }
 
 // Slots is how many slots are held, for limits.
@@ -233,7 +240,7 @@ func (s *State) Deadline() clock.Instant {
 func (s *State) Advance(now clock.Instant, rows wire.Rows, version uint64, out *effect.Output) (shown wire.Vector) {
 	if version != s.version {
 		s.version = version
-		Eligible(s.cfg.Group, rows, s.eligible)
+		s.compute(rows)
 	}
 	s.accept(out)
 	s.next = max(s.next, s.accepted+1) // a leader that was replaced learns what others ordered in its place
@@ -247,11 +254,32 @@ func (s *State) Advance(now clock.Instant, rows wire.Rows, version uint64, out *
 		s.showAt = now.Add(s.cfg.Matrix)
 	case s.showAt == clock.Never || now >= s.showAt:
 		s.showAt = clock.Never
-		s.shown = raise(s.shown, s.eligible)
+		s.shown = raise(s.shown, s.demand)
 		s.sendMatrix(rows, out)
 		return s.shown
 	}
 	return nil
+}
+
+// compute finds what rows make eligible, and how much of it the leader can be asked for: of a replica that is proven faulty it may
+// hold another row.
+func (s *State) compute(rows wire.Rows) {
+	Eligible(s.cfg.Group, rows, s.eligible)
+	copy(s.demand, s.eligible)
+	if s.faulty != 0 {
+		others := slices.Clone(rows)
+		for id := range s.faulty.All() {
+			others[id.Index()] = nil
+		}
+		Eligible(s.cfg.Group, others, s.demand)
+	}
+}
+
+// Blacklist says that a replica is proven faulty. What the leader was shown with the help of its rows is shown again without.
+func (s *State) Blacklist(id group.ID, rows wire.Rows) {
+	s.faulty = s.faulty.With(id)
+	s.compute(rows)
+	s.shown, s.showAt = slices.Clone(s.chain), clock.Never
 }
 
 func (s *State) leads() bool { return s.Leader() == s.cfg.Self }
@@ -287,7 +315,7 @@ func (s *State) sendProposal(now clock.Instant, rows wire.Rows, out *effect.Outp
 
 // toShow: a matrix goes to the leader when it shows more to be eligible than the leader is known to know. It waits for the
 // Matrix interval, in which a leader that got the same summaries proposes by itself: then none is needed.
-func (s *State) toShow() bool { return !s.leads() && s.installed && !s.shown.Covers(s.eligible) }
+func (s *State) toShow() bool { return !s.leads() && s.installed && !s.shown.Covers(s.demand) }
 
 func (s *State) sendMatrix(rows wire.Rows, out *effect.Output) {
 	m := &wire.SummaryMatrix{View: s.view, Rows: append(wire.Rows(nil), rows...)}

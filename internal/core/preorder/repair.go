@@ -95,9 +95,9 @@ func (s *State) missing(l *lane, seq uint64, at *slot) (digest wire.Digest, miss
 	}
 }
 
-// steadily is how often a request is asked for without pausing longer each time. Who answers may have no room on its links, and
-// to be asked for the same again gives it none.
-const steadily = 4
+// patient is how often a request is asked for at Fetch intervals: f+1 holders at a time, so that a correct one with nothing else to do
+// is among them. Whoever still lacks it then has too much to do, or its peers have, and asks half as often each time, up to an eighth.
+const patient = 4
 
 // fetchMissing asks for requests that are missing for at least the Fetch interval: each from one holder at first, from up to
 // f+1 at a time when that did not help, in turn.
@@ -117,8 +117,8 @@ func (s *State) fetchMissing(now clock.Instant, out *effect.Output) {
 			}
 			if at.askAt <= now {
 				s.ask(wants, i, seq, at, digest)
-				at.rounds = min(at.rounds+1, 100)
-				at.askAt = now.Add(s.cfg.Fetch << min(max(int(at.rounds)-steadily, 0), 4))
+				at.askAt = now.Add(s.cfg.Fetch << max(0, int(at.asks)-patient))
+				at.asks = min(at.asks+1, patient+3)
 			}
 			s.fetchAt = min(s.fetchAt, at.askAt)
 		}

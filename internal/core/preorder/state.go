@@ -74,7 +74,7 @@ type slot struct {
 	request *wire.Envelope // first PO-REQUEST received, or the bound one; nil if none is here
 	seen    clock.Instant  // when anything was first known of this number
 	asked   uint8          // how many replicas were asked for it
-	rounds  uint8          // how often
+	asks    uint8          // how often, as far as it matters
 	askAt   clock.Instant  // when the next may be asked, if it is missing
 	resend  backoff        // of the request, if it is ours
 	reack   backoff        // of our ack
