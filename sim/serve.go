@@ -173,7 +173,7 @@ func (w *world) introducing(n *node, m *wire.PreorderRequest) {
 		if h == nil || h.origin != n.id || h.since != clock.Never {
 			continue
 		}
-		h.since = max(h.submitted, n.room(m.Seq, w.plan.eager()))
+		h.since = max(h.submitted, min(w.now, n.room(m.Seq, w.plan.eager()))) // a full request waits for no other
 		t := w.terms()
 		if late := w.now.Sub(h.since); w.bounded() && late > t.request && !w.unsteady(n.id, h.since, w.now) {
 			w.fail("%s introduces an update %v after it may; %v are allowed", n.id, late, t.request)

@@ -107,13 +107,17 @@ func (w *world) run() {
 	if w.options.Timeout > 0 {
 		deadline = time.Now().Add(w.options.Timeout)
 	}
+	most := mostTurns
+	if w.links != nil {
+		most *= 4 // packets and their timers are turns as well
+	}
 	for turns := 0; !w.over && w.violation == nil; turns++ {
 		e, ok := w.queue.pop()
 		if !ok {
 			w.fail("the world has come to a standstill")
 			return
 		}
-		if turns == mostTurns || turns%4096 == 4095 && !deadline.IsZero() && time.Now().After(deadline) {
+		if turns == most || turns%4096 == 4095 && !deadline.IsZero() && time.Now().After(deadline) {
 			w.fail("the world does not end: %d events, %v of its time", w.events, time.Duration(w.now))
 			return
 		}
