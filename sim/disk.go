@@ -88,7 +88,7 @@ func drawDisks(rng *rand.Rand, p *plan) {
 func (w *world) newDisk(n *node, cfg core.Config) error {
 	n.disk = &disk{rng: rand.New(rand.NewPCG(w.options.Seed, 200+uint64(n.id)))}
 	n.disk.fault = fault.New(n.disk.rng)
-	n.disk.began = record.Began{Behaviour: core.Behaviour, Wall: cfg.Wall, Seed: cfg.Seed, Timing: cfg.Timing}
+	n.disk.began = record.Began{Behaviour: core.Behaviour, Wall: cfg.Wall, Seed: cfg.Seed, Limits: cfg.Limits, Timing: cfg.Timing}
 	for i, f := range w.plan.disks[n.id.Index()].falls {
 		w.queue.push(event{at: f.at, kind: tumble, node: n.id, arg: i})
 		w.queue.push(event{at: f.back, kind: rise, node: n.id, arg: i})
@@ -250,13 +250,13 @@ func (w *world) replay(n *node) error {
 		return err
 	}
 	cfg := w.plan.config(n.id, w.ledger.incarnations)
-	cfg.Wall, cfg.Seed, cfg.Timing = began.Wall, began.Seed, began.Timing
+	cfg.Wall, cfg.Seed, cfg.Limits, cfg.Timing = began.Wall, began.Seed, began.Limits, began.Timing
 	if n.machine, err = w.machine(cfg); err != nil {
 		return err
 	}
 	kept := map[updateKey]bool{}
 	step := 0
-	p := record.NewReplay(w.header[n.id.Index()], n.signer.Complete, w.wire.Decode)
+	p := record.NewReplay(w.header[n.id.Index()], n.signer.Complete, w.wire.Decode, n.worker.Do)
 	err = p.Run(d.log, func(e record.Entry) error {
 		for i := range e.Input.Submit {
 			kept[updateKey{e.Input.Submit[i].Client, e.Input.Submit[i].Seq}] = true
@@ -265,7 +265,7 @@ func (w *world) replay(n *node) error {
 		n.out.Reset()
 		n.machine.Step(e.Now, e.Input, &n.out)
 		w.stepping = 0
-		p.Said(n.out.Sends)
+		p.Said(n.out.Sends, n.out.Jobs)
 		hash := said(w.header[n.id.Index()], &n.out)
 		if step < len(d.done) && d.done[step] != hash {
 			return fmt.Errorf("step %d is not what it was", step+1)
@@ -331,6 +331,8 @@ func (w *world) resume(n *node, p *record.Replay) {
 		w.note(w.now, "says again", n.id, 0, env)
 		w.transmit(n, &s, env, n.signFree)
 	}
+	n.out.Jobs = append(n.out.Jobs, p.Undone()...)
+	w.work(n)
 	w.step(n, core.Input{Resumed: resumed})
 }
 

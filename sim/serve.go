@@ -130,9 +130,10 @@ type held struct {
 	replaced    int           // view changes since from
 }
 
-// submitWatched submits updates that are held to the bound, if the replica lives.
+// submitWatched submits updates that are held to the bound, if the replica lives. Those of attackers are not: what they hide from
+// others is in the same ordinals.
 func (w *world) submitWatched(n *node, count int) {
-	if !n.live() {
+	if n.crashed != clock.Never {
 		return
 	}
 	s := &w.calm.held
@@ -142,6 +143,10 @@ func (w *world) submitWatched(n *node, count int) {
 		updates[i] = wire.Update{Client: clientID(probeClient), Seq: w.calm.nextSeq, Payload: []byte("probe")}
 	}
 	w.signUpdates(updates)
+	if !n.correct() {
+		w.submit(n, updates)
+		return
+	}
 	var live group.Set
 	for _, other := range w.nodes {
 		if other.live() {

@@ -54,7 +54,7 @@ func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, erro
 	w.wire = wire.Limits{
 		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
 		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
-		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Threshold: p.threshold,
+		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Enough: p.group.OneCorrect(), Threshold: p.threshold,
 	}
 	net := &p.net
 	if o.WAN != nil {
@@ -160,6 +160,10 @@ func (w *world) handle(e *event) {
 		w.arrive(n, e)
 	case wake:
 		w.wake(n, e)
+	case complete:
+		if e.life == len(n.ends) {
+			w.complete(n, e.done)
+		}
 	case submit:
 		w.submit(n, w.plan.work.submissions[e.arg].updates)
 	case crash:

@@ -20,6 +20,7 @@ type Input struct {
 	Message *wire.Envelope // a message whose proofs have been checked; from a peer, or our own signed copy
 	Submit  []wire.Update  // updates of this replica's clients, to be introduced
 	Resumed *Resumed       // the replica was away, and has been given again all that it had been given before
+	Done    *effect.Done   // a job of this replica that has been done
 }
 
 // Resumed says that the replica was away until now. Its clock stood still meanwhile, so nothing that others did or left undone

@@ -19,6 +19,8 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 		r.submit(in.Submit, out)
 	case in.Resumed != nil:
 		r.resume(now, in.Resumed)
+	case in.Done != nil:
+		r.finish(now, in.Done, out)
 	}
 	r.advance(now, out)
 	r.convict(proofs, out)
@@ -42,6 +44,9 @@ func (r *Replica) resume(now clock.Instant, m *Resumed) {
 	r.cfg.Timing, r.cfg.Wall = t, m.Wall
 	r.preorder.Resume(m.Wall, t.Request, t.Ack, t.Summary, t.Fetch)
 	r.order.Resume(t.Matrix, t.Propose)
+	if r.recon != nil {
+		r.recon.Resume(t.Recon)
+	}
 	r.suspect.Resume(now, suspectConfig(&r.cfg))
 	r.repeatAt = now
 }
@@ -77,6 +82,10 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 		if r.order.OnCertificate(now, env, out) {
 			r.adopt(m.PrePrepare.Msg.(*wire.PrePrepare).Rows, out)
 		}
+
+	// Reconciliation (5.3).
+	case *wire.Part:
+		r.onPart(now, env, out)
 
 	// Helping others on, and telling on them.
 	case *wire.Status:

@@ -51,7 +51,7 @@ func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options) (core.Conf
 		return c, nil, nil
 	}
 	n.log.Info("this replica has run before and continues", "log_bytes", log.Extent().Bytes)
-	past := &restoration{log: log, header: n.keyring.Header(n.self), complete: signer.Complete,
+	past := &restoration{log: log, header: n.keyring.Header(n.self), complete: signer.Complete, do: n.jobs.do,
 		limits: wireLimits(n.cfg.Cluster, n.keyring.Group()), timing: timing}
 	return c, past, nil
 }

@@ -172,14 +172,14 @@ func begin(log storage.Log, cfg core.Config, used bool) (core.Config, bool, erro
 		return cfg, false, err
 	}
 	if begun {
-		cfg.Wall, cfg.Seed, cfg.Timing = b.Wall, b.Seed, b.Timing
+		cfg.Wall, cfg.Seed, cfg.Limits, cfg.Timing = b.Wall, b.Seed, b.Limits, b.Timing
 		return cfg, true, nil
 	}
 	if used {
 		return cfg, false, fmt.Errorf("its log is not in folder %q, although a replica has run here: without it nobody knows what that has "+
 			"signed", LogFolder)
 	}
-	b = record.Began{Behaviour: core.Behaviour, Wall: cfg.Wall, Seed: cfg.Seed, Timing: cfg.Timing}
+	b = record.Began{Behaviour: core.Behaviour, Wall: cfg.Wall, Seed: cfg.Seed, Limits: cfg.Limits, Timing: cfg.Timing}
 	if err := log.Commit([]storage.Record{b.Record()}); err != nil {
 		return cfg, false, fmt.Errorf("the log cannot be begun: %w", err)
 	}

@@ -57,7 +57,7 @@ func durableEgress(t *testing.T, log storage.Log, broke func(error)) (*egress, *
 	e := &egress{
 		self: 2, header: wire.Header{Sender: 2, Epoch: 1, Incarnation: 1}, net: net, eased: func() {}, journal: j, departures: newMailbox[departure](),
 		complete: func(m wire.Message) wire.Message { return m },
-		back:     newMailbox[*wire.Envelope](), urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](),
+		back:     newMailbox[*wire.Envelope](), urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
 		sign: func(batch []*wire.Envelope) {
 			for _, env := range batch {
 				env.Finish(wire.Proof{Count: 1})
@@ -90,7 +90,7 @@ func TestPromisesWaitForTheDisk(t *testing.T) {
 	for range 3 {
 		j.input(1, core.Tick, false, false)
 	}
-	e.put([]effect.Send{pong}, []effect.Send{vote(1), vote(2)})
+	e.put([]effect.Send{pong}, []effect.Send{vote(1), vote(2)}, nil)
 	<-log.begun
 	await(t, func() string {
 		if kinds := net.sent(t, 1); !slices.Equal(kinds, []wire.Kind{wire.KindPong}) {
@@ -123,7 +123,7 @@ func TestNothingLeavesABrokenLog(t *testing.T) {
 	log, broken, told := newGated(), errors.New("no room"), make(chan error, 10)
 	e, j, net, end := durableEgress(t, log, func(err error) { told <- err })
 	j.input(1, core.Tick, false, false)
-	e.put(nil, []effect.Send{{To: group.MustNew(1, 0).All(), Class: wire.Bounded, Msg: &wire.NewLeader{View: 2}}})
+	e.put(nil, []effect.Send{{To: group.MustNew(1, 0).All(), Class: wire.Bounded, Msg: &wire.NewLeader{View: 2}}}, nil)
 	<-log.begun
 	log.let <- broken
 	if err := <-told; !errors.Is(err, broken) {

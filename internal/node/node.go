@@ -5,7 +5,7 @@
 // The goroutines and what connects them; every arrow is bounded in bytes or by what the core itself bounds:
 //
 //	peers → transport → sign.Pool → loop (the core) → egress → transport → peers
-//	                      own copies ↗ ↑ submits      ↘ recorder → Records → deliverer (the application) → reply.Store
+//	           jobs ⇄ loop; own copies ↗ ↑ submits    ↘ recorder → Records → deliverer (the application) → reply.Store
 //	                                                                       ↘ watchers
 //
 // No goroutine of the circle loop → egress → loop ever waits for another: who is behind is asked how far (outlet.congested),
@@ -33,6 +33,7 @@ import (
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/trace"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/internal/work"
 	"github.com/primebft/prime/storage/file"
 	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/transport"
@@ -78,6 +79,7 @@ type Node struct {
 	loop     *loop
 	outlet   *outlet
 	egress   *egress
+	jobs     *jobs
 	executed *mailbox[effect.Delivery]
 	recorder *recorder
 	records  *Records
@@ -156,6 +158,11 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 	}
 	signer.UseThreshold(shares)
 	n.verifier = sign.NewVerifier(n.keyring, scheme, cfg.Node.Crypto.Cache)
+	worker, err := work.New(n.self, g, wireLimits(cfg.Cluster, g), n.verifier.Verify)
+	if err != nil {
+		return nil, err
+	}
+	n.jobs = newJobs(worker.Do)
 	real := clock.NewReal()
 	coreConfig := newCoreConfig(cfg, g, incarnations, real.Wall(), o.Check)
 	lock := marker.Lock
@@ -204,17 +211,17 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sign.Signer, o Options) {
 	n.loop = &loop{
 		machine: replica, status: replica.Status, waiting: replica.Pending, progress: replica.Progress, clock: real, self: n.self,
-		back: newMailbox[*wire.Envelope](), submits: newMailbox[wire.Update](),
+		back: newMailbox[*wire.Envelope](), done: n.jobs.back, submits: newMailbox[wire.Update](),
 		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
 		answered: n.answered, journal: n.journal, broke: n.broke,
 	}
 	n.egress = &egress{
 		self: n.self, header: n.keyring.Header(n.self), complete: signer.Complete, sign: n.signing(signer), net: n.net,
-		back: n.loop.back, urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), eased: n.loop.nudge,
-		journal: n.journal, departures: newMailbox[departure](),
+		back: n.loop.back, urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
+		eased: n.loop.nudge, journal: n.journal, departures: newMailbox[departure](),
 	}
 	n.outlet = &outlet{
-		net: n.net, egress: n.egress, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
+		net: n.net, egress: n.egress, jobs: n.jobs.in, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
 		journal: n.journal, backlog: n.records.waiting,
 		log: o.Log, observe: o.Observe, drops: map[dropKey]uint64{}, views: newViewLog(o.Log, n.keyring.Group()),
 	}
@@ -253,6 +260,7 @@ func (n *Node) begin() error {
 	}
 	n.workers.Go(func() { n.recorder.run(n.loopDone) })
 	n.workers.Go(func() { n.egress.run(n.stop) })
+	n.workers.Go(func() { n.jobs.run(n.stop) })
 	go n.deliver.run(n.stop)
 	go n.runLoop()
 	return nil

@@ -22,18 +22,19 @@ type restoration struct {
 	header wire.Header
 	// complete is the signer's.
 	complete func(wire.Message) wire.Message
+	do       func(effect.Job) effect.Done
 	limits   wire.Limits
 	timing   core.Timing // of this start
 }
 
 // restore makes the machine what it was. The loop's clock goes on from its last instant.
 func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
-	p := record.NewReplay(r.header, r.complete, r.limits.Decode)
+	p := record.NewReplay(r.header, r.complete, r.limits.Decode, r.do)
 	inputs := 0
 	err := p.Run(r.log, func(e record.Entry) error {
 		l.current = e.Input
 		l.machine.Step(e.Now, e.Input, &l.out)
-		p.Said(l.out.Sends)
+		p.Said(l.out.Sends, l.out.Jobs)
 		l.outlet.replayed(&l.out)
 		l.out.Reset()
 		if inputs++; inputs%64 != 0 {
@@ -48,6 +49,7 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 	l.now = l.clock.Now()
 	l.journaled(core.Input{Resumed: &core.Resumed{Wall: l.clock.Wall(), Timing: r.timing}}, false)
 	l.out.Sends = append(l.out.Sends, p.Unsaid()...)
+	l.out.Jobs = append(l.out.Jobs, p.Undone()...)
 	l.flush()
 	return nil
 }

@@ -38,6 +38,7 @@ type Status struct {
 	Blacklist   []int            `json:"blacklist"` // replicas proven faulty
 	Judgement   Judgement        `json:"judgement"`
 	Storage     Storage          `json:"storage"`
+	Repair      Repair           `json:"repair"`
 	Queues      Queues           `json:"queues"`
 	Counters    Counters         `json:"counters"`
 }
@@ -114,9 +115,8 @@ func (n *Node) Status() Status {
 		Ordinal: p.Ordinal, Delivered: p.Count, StreamDigest: hex.EncodeToString(p.Digest[:]), Oldest: n.records.Oldest(),
 		UptimeS: time.Since(n.started).Seconds(), Application: n.application(), Peers: n.Peers(), Lanes: []Lane{},
 		Executed: c.Executed, Ordered: c.Ordered, Proposed: c.Proposed, Sessions: c.Sessions, Blacklist: []int{},
-		Storage: n.storage(),
-		Queues:  n.queues(), Counters: n.counters(), Installed: c.Installed, ViewChanges: n.outlet.installed.Load(),
-		Judgement: judgement(c.Judgement),
+		Storage: n.storage(), Queues: n.queues(), Counters: n.counters(), Installed: c.Installed, ViewChanges: n.outlet.installed.Load(),
+		Judgement: judgement(c.Judgement), Repair: repaired(&c, p.Count),
 	}
 	s.Queues.SubmitUpdates += c.Pending
 	s.Queues.SubmitBytes += c.Bytes

@@ -13,6 +13,7 @@ package record
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/storage"
 )
@@ -38,6 +40,7 @@ const (
 	inputMessage = 2
 	inputOwn     = 3 // a message of the replica's own that it has signed and sent
 	inputSubmit  = 4
+	inputDone    = 5 // a job; the input has its name, and its result is computed again
 )
 
 // Began is what a core was made with, as far as the identity of its replica does not say it.
@@ -45,6 +48,7 @@ type Began struct {
 	Behaviour uint32      // core.Behaviour of the program
 	Wall      int64       // core.Config of the same names
 	Seed      [32]byte    //
+	Limits    core.Limits // they stay what they were at the first start
 	Timing    core.Timing //
 }
 
@@ -102,6 +106,10 @@ func (w *Writer) Input(now clock.Instant, in core.Input, known, own bool) {
 		w.message(now, inputOwn, in.Message)
 	case in.Message != nil && !known && !Inert(in.Message.Kind):
 		w.message(now, inputMessage, in.Message)
+	case in.Done != nil:
+		w.begin(now, inputDone)
+		name := nameOf(&in.Done.Job)
+		w.buf = append(w.buf, name[:]...)
 	case len(in.Submit) > 0:
 		w.begin(now, inputSubmit)
 		w.buf = binary.AppendUvarint(w.buf, uint64(len(in.Submit)))
@@ -153,6 +161,21 @@ func (w *Writer) Take() []storage.Record {
 	return all
 }
 
+// nameOf names a job by everything that it works on.
+func nameOf(j *effect.Job) wire.Digest {
+	b := []byte{byte(j.ID.Origin)}
+	b = binary.LittleEndian.AppendUint32(b, j.ID.Incarnation)
+	b = binary.LittleEndian.AppendUint64(b, j.ID.Seq)
+	b = binary.LittleEndian.AppendUint64(b, uint64(j.To))
+	if j.Request != nil {
+		b = append(b, j.Request.Digest[:]...)
+	}
+	for _, p := range j.Parts {
+		b = append(append(b, byte(p.Sender)), p.Digest[:]...)
+	}
+	return sha256.Sum256(b)
+}
+
 func appendUpdate(b []byte, u *wire.Update) []byte {
 	b = append(b, u.Client[:]...)
 	b = binary.LittleEndian.AppendUint64(b, u.Seq)
@@ -165,7 +188,8 @@ func appendUpdate(b []byte, u *wire.Update) []byte {
 type Entry struct {
 	Now   clock.Instant
 	Input core.Input
-	Own   bool // the message is of the replica itself
+	Own   bool        // the message is of the replica itself
+	job   wire.Digest // name of the job that is done; zero if the input is none
 }
 
 // parseInputs gives every input of a record to each. Any bytes give inputs or an error.
@@ -199,6 +223,8 @@ func parseInputs(b []byte, decode func([]byte) (*wire.Envelope, error), each fun
 			for range count {
 				e.Input.Submit = append(e.Input.Submit, r.update())
 			}
+		case inputDone:
+			copy(e.job[:], r.bytes(uint64(len(e.job))))
 		default:
 			return errBad
 		}

@@ -67,7 +67,7 @@ func TestRoundTrip(t *testing.T) {
 		in  core.Input
 	}
 	var got []seen
-	p := NewReplay(header, as, decode)
+	p := NewReplay(header, as, decode, nil)
 	err := p.Run(log, func(e Entry) error {
 		s := seen{now: e.Now, own: e.Own, in: e.Input}
 		if e.Input.Message != nil {
@@ -75,7 +75,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		got = append(got, s)
 		if len(got) == 6 {
-			p.Said([]effect.Send{{To: g.All(), Msg: &wire.Commit{}}, {To: g.Others(1), Msg: &wire.Status{}}})
+			p.Said([]effect.Send{{To: g.All(), Msg: &wire.Commit{}}, {To: g.Others(1), Msg: &wire.Status{}}}, nil)
 		}
 		return nil
 	})
@@ -95,10 +95,10 @@ func TestOwnMessages(t *testing.T) {
 	say := func(seq uint64) effect.Send {
 		return effect.Send{To: g.All(), Msg: &wire.PreorderRequest{Seq: seq, Updates: []wire.Update{{}}}}
 	}
-	p := NewReplay(header, as, decode)
+	p := NewReplay(header, as, decode, nil)
 	back := func(seq uint64) error { return p.own(wire.NewEnvelope(header, say(seq).Msg)) }
 	for seq := range uint64(5000) {
-		p.Said([]effect.Send{say(seq), say(seq)})
+		p.Said([]effect.Send{say(seq), say(seq)}, nil)
 		if err := back(seq); err != nil {
 			t.Fatal(err)
 		}

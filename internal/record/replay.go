@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
@@ -42,6 +43,8 @@ type Replay struct {
 	header   wire.Header
 	complete func(wire.Message) wire.Message
 	decode   func([]byte) (*wire.Envelope, error)
+	do       func(effect.Job) effect.Done
+	jobs     []effect.Job  // handed out and not done
 	unsaid   []effect.Send // to the replica itself, whose signed copies have not come back; nil where one has
 	awaited  map[wire.Digest][]int
 	last     clock.Instant
@@ -49,9 +52,10 @@ type Replay struct {
 }
 
 // NewReplay returns a replay for the replica that signs with header; complete is what it adds to its messages before it signs
-// them, the same each time; decode reads a message, whose signatures were checked before it was recorded.
-func NewReplay(header wire.Header, complete func(wire.Message) wire.Message, decode func([]byte) (*wire.Envelope, error)) *Replay {
-	return &Replay{header: header, complete: complete, decode: decode, awaited: map[wire.Digest][]int{}}
+// them, the same each time; decode reads a message, whose signatures were checked before it was recorded; do does a job.
+func NewReplay(header wire.Header, complete func(wire.Message) wire.Message, decode func([]byte) (*wire.Envelope, error),
+	do func(effect.Job) effect.Done) *Replay {
+	return &Replay{header: header, complete: complete, decode: decode, do: do, awaited: map[wire.Digest][]int{}}
 }
 
 // Run gives every recorded input to step, in order, until that returns an error. step gives it to the core and then calls Said
@@ -65,6 +69,13 @@ func (p *Replay) Run(log storage.Log, step func(Entry) error) error {
 				if err := p.own(e.Input.Message); err != nil {
 					return err
 				}
+			}
+			if e.job != (wire.Digest{}) {
+				done, err := p.work(e.job)
+				if err != nil {
+					return err
+				}
+				e.Input.Done = done
 			}
 			return step(e)
 		}
@@ -87,8 +98,9 @@ func (p *Replay) Run(log storage.Log, step func(Entry) error) error {
 	})
 }
 
-// Said takes what the core wants to send.
-func (p *Replay) Said(sends []effect.Send) {
+// Said takes what the core wants to send and to have done.
+func (p *Replay) Said(sends []effect.Send, jobs []effect.Job) {
+	p.jobs = append(p.jobs, jobs...)
 	for i := range sends {
 		s := &sends[i]
 		if s.Msg == nil || !s.To.Has(p.header.Sender) {
@@ -99,6 +111,21 @@ func (p *Replay) Said(sends []effect.Send) {
 		p.unsaid = append(p.unsaid, *s)
 	}
 }
+
+// work does the job with a name again.
+func (p *Replay) work(name wire.Digest) (*effect.Done, error) {
+	for i := range p.jobs {
+		if nameOf(&p.jobs[i]) == name {
+			done := p.do(p.jobs[i])
+			p.jobs = slices.Delete(p.jobs, i, i+1)
+			return &done, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: the replica once had something done that this program would not ask for", ErrOther)
+}
+
+// Undone is what the core wanted to have done, and was not when the log ends.
+func (p *Replay) Undone() []effect.Job { return p.jobs }
 
 // own checks that a message of the replica's own was wanted.
 func (p *Replay) own(env *wire.Envelope) error {
