@@ -57,14 +57,15 @@ type Replica struct {
 
 // Limits are sizes that all replicas must agree on.
 type Limits struct {
-	UpdateBytes    int // largest update, bytes; at most 1 MiB
-	RequestBytes   int // updates batched into one request, bytes of payload; at least UpdateBytes
-	RequestUpdates int // updates batched into one request
-	InFlight       int // requests that an origin may have introduced and not yet executed
-	Sessions       int // client sessions remembered
-	SessionWindow  int // sequence numbers that a session remembers, 1024
-	OrdinalWindow  int // ordinals that may be proposed and not yet executed
-	History        int // executed ordinals kept for peers that are behind
+	UpdateBytes    int  // largest update, bytes; at most 1 MiB
+	RequestBytes   int  // updates batched into one request, bytes of payload; at least UpdateBytes
+	RequestUpdates int  // updates batched into one request
+	InFlight       int  // requests that an origin may have introduced and not yet executed
+	Sessions       int  // client sessions remembered
+	SessionWindow  int  // sequence numbers that a session remembers, 1024
+	OrdinalWindow  int  // ordinals that may be proposed and not yet executed
+	History        int  // executed ordinals kept for peers that are behind
+	Recon          bool // replicas send each other parts of requests that some lack; otherwise these are asked for, whole
 }
 
 // Node is the configuration of one replica; nothing in it has to agree with other replicas'.
@@ -97,6 +98,7 @@ type Timing struct {
 	Propose    time.Duration // between PRE-PREPAREs, when leading
 	Retransmit time.Duration // before what is not superseded is repeated, with jitter
 	Fetch      time.Duration // before a missing request is asked for, and between askings
+	Recon      time.Duration // before parts of a request are sent to those who have not acknowledged it
 	Drain      time.Duration // how long a stop waits for accepted work
 }
 
@@ -115,7 +117,7 @@ type Suspect struct {
 // Network is this replica's use of its links.
 type Network struct {
 	RateBits        int64         // how fast each link is written, bits/s; 0: as fast as it goes
-	ReconShare      float64       // largest share of a link for RECON, 0..1
+	ReconShare      float64       // largest share of a link for RECON, 0..1; links without a rate have no share
 	BudgetBytes     int           // queued per peer and class
 	DialMin         time.Duration // first pause before reconnecting
 	DialMax         time.Duration // longest pause before reconnecting

@@ -207,6 +207,8 @@ func TestDigestCoversAllButAddresses(t *testing.T) {
 			*f.p++
 		case epoch:
 			*f.p++
+		case toggle:
+			*f.p = !*f.p
 		case hex32:
 			b := bytes.Clone(f.get())
 			b[31]++

@@ -36,6 +36,11 @@ func (c Cluster) Digest() [32]byte {
 		c.Limits.Sessions, c.Limits.SessionWindow, c.Limits.OrdinalWindow, c.Limits.History} {
 		u64(limit)
 	}
+	if c.Limits.Recon {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
 	replicas := slices.Clone(c.Replicas)
 	slices.SortFunc(replicas, func(x, y Replica) int { return x.ID - y.ID })
 	u64(len(replicas))

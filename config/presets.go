@@ -58,7 +58,7 @@ func LAN() Node {
 			MaxStall: 2 * time.Second,
 		},
 		Network: Network{
-			ReconShare:      0.2,
+			ReconShare:      0.25,
 			BudgetBytes:     16 * mib,
 			DialMin:         50 * time.Millisecond,
 			DialMax:         2 * time.Second,
@@ -132,5 +132,6 @@ func DefaultLimits() Limits {
 		SessionWindow:  1024,
 		OrdinalWindow:  64,
 		History:        1024,
+		Recon:          true,
 	}
 }

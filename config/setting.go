@@ -66,6 +66,8 @@ var clusterSettings = []setting[Cluster]{
 		func(c *Cluster) value { return integer{&c.Limits.OrdinalWindow, 1, 4096} }},
 	{"limits", "history", false, "Executed ordinals kept for replicas that are behind; at least ordinal_window.",
 		func(c *Cluster) value { return integer{&c.Limits.History, 1, 1 << 20} }},
+	{"limits", "recon", false, "Replicas send parts of a request to those who lack it, before they ask; false: they ask for all of it.",
+		func(c *Cluster) value { return toggle{&c.Limits.Recon} }},
 }
 
 // replicaSettings are the settings of one [[replica]] of cluster.toml.
@@ -115,6 +117,8 @@ var nodeSettings = []setting[Node]{
 		func(n *Node) value { return span{&n.Timing.Retransmit, 10 * time.Millisecond, time.Hour} }},
 	{"timing", "fetch", false, "How long before a missing request is asked for, and between askings.",
 		func(n *Node) value { return span{&n.Timing.Fetch, time.Millisecond, time.Minute} }},
+	{"timing", "recon", false, "How long before parts of a request are sent to those who have not acknowledged it yet.",
+		func(n *Node) value { return span{&n.Timing.Recon, 0, time.Second} }},
 	{"timing", "drain", false, "How long a stop waits for work that was accepted.",
 		func(n *Node) value { return span{&n.Timing.Drain, 0, time.Hour} }},
 

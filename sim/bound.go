@@ -15,6 +15,7 @@ type terms struct {
 	bounded, timely time.Duration // L_bounded, L_timely: the way, and signing and verifying
 
 	request, ack, summary, matrix time.Duration // aggregation of each kind: Δ_req, Δ_ack, Δ_sum, Δ_mat
+	parts                         time.Duration // Δ_par: before parts of a request are sent, and cutting and joining them
 
 	pace   time.Duration // Δ_pro + Δ_win: a correct leader spaces its proposals, and waits for an ordinal to be executed
 	role   time.Duration // K_Lat · acceptable + Δ_pp: what a leader may take without losing its place
@@ -22,8 +23,8 @@ type terms struct {
 	notice time.Duration // Δ_check: until a turnaround beyond that is noticed
 }
 
-// terms computes the terms for messages that wait for their signature at most so long.
-func (p *plan) terms(signing time.Duration) terms {
+// terms computes the terms for messages that wait for their signature at most so long, and jobs for their end.
+func (p *plan) terms(signing, working time.Duration) terms {
 	var t terms
 	var verify, check time.Duration
 	for i := range p.replicas {
@@ -35,12 +36,16 @@ func (p *plan) terms(signing time.Duration) terms {
 		check = max(check, r.timing.Suspect.Check)
 		t.request, t.ack = max(t.request, r.timing.Request), max(t.ack, r.timing.Ack)
 		t.summary, t.matrix = max(t.summary, r.timing.Summary), max(t.matrix, r.timing.Matrix)
+		t.parts = max(t.parts, r.timing.Recon)
 	}
 	for _, d := range []*time.Duration{&t.request, &t.ack, &t.summary, &t.matrix} {
 		*d = p.stretch(*d)
 	}
 	t.bounded, t.timely = p.net.latencyMax+signing+verify+copies, p.net.timelyMax+signing+verify+copies
-	t.pace = p.pace(2*t.bounded + max(t.timely, t.ack))
+	if t.parts = p.stretch(t.parts) + 2*working; !p.limits.Recon {
+		t.parts = 0
+	}
+	t.pace = p.pace(2*t.bounded + t.ordered())
 	if !p.judged {
 		return t
 	}
@@ -72,8 +77,13 @@ const copies = 10 * time.Microsecond
 func (t *terms) settled() time.Duration { return t.request + t.ack + t.summary + 3*t.bounded }
 
 // agreement is from the proposal's arrival at one correct replica until all have executed it: flooding, PREPARE and COMMIT. What
-// else the ordinal orders may be so new that requests and acknowledgements are still on their way; they are there by then too.
-func (t *terms) agreement() time.Duration { return 2*t.bounded + max(t.bounded, t.ack) }
+// else the ordinal orders may be so new that requests and acknowledgements are still on their way; they are there by then too. And
+// requests that an origin hides come in parts, from replicas that have accepted the proposal.
+func (t *terms) agreement() time.Duration { return 2*t.bounded + max(t.bounded, t.ack, t.parts) }
+
+// ordered is what an ordinal of a correct leader takes beside PREPARE and COMMIT: its proposal, or requests and acknowledgements
+// that arrive later, or what parts take longer than PREPARE.
+func (t *terms) ordered() time.Duration { return max(t.timely, t.ack, t.timely+t.parts-t.bounded) }
 
 // bound is how long an update may take under any leader that keeps its place:
 // 5 L_bounded + max(L_bounded, Δ_ack) + (K_Lat · acceptable + Δ_pp) + Δ_req + Δ_ack + Δ_sum + Δ_mat + Δ_notice.
@@ -84,7 +94,7 @@ func (t *terms) bound() time.Duration {
 // fair is how long it may take under a correct leader, which hears the summaries itself and proposes to all:
 // 5 L_bounded + max(L_timely, Δ_ack) + Δ_req + Δ_ack + Δ_sum + Δ_pro + Δ_win.
 func (t *terms) fair() time.Duration {
-	return t.settled() + t.pace + 2*t.bounded + max(t.timely, t.ack)
+	return t.settled() + t.pace + 2*t.bounded + t.ordered()
 }
 
 // again is how long it waits at most because somebody is proven faulty, whose rows the leader was shown: it is shown others.
@@ -102,12 +112,15 @@ func (t *terms) change() time.Duration {
 func (t *terms) install() time.Duration { return 16*t.bounded + t.repeat + t.notice }
 
 // terms is those of the plan with the longest that a message of a correct replica has waited for its signature since the storm.
-func (w *world) terms() terms { return w.plan.terms(w.calm.signing) }
+func (w *world) terms() terms { return w.plan.terms(w.calm.signing, w.calm.working) }
 
-// hides reports whether this world has an origin that shows its requests to some replicas and not to others: the ordinals that
-// they are in wait for them to be fetched from whoever holds them. Until there is reconciliation (TDSC 2011 section 5.3) the
-// bound is not demanded of such a world.
+// hides reports whether this world has an origin that shows its requests to some replicas and not to others, and no
+// reconciliation (TDSC 2011 section 5.3): the ordinals that they are in wait for them to be fetched from whoever holds them, and
+// the bound is not demanded.
 func (p *plan) hides() bool {
+	if p.limits.Recon {
+		return false
+	}
 	for i := range p.replicas {
 		for _, name := range p.replicas[i].attacks {
 			if b, ok := attack.Named(name); ok && b.Hides {
@@ -120,8 +133,8 @@ func (p *plan) hides() bool {
 
 // String is for people.
 func (t terms) String() string {
-	return fmt.Sprintf("L_bounded %v, L_timely %v, request %v, ack %v, summary %v, matrix %v, pace %v, role %v, repeat %v, notice %v",
-		t.bounded, t.timely, t.request, t.ack, t.summary, t.matrix, t.pace, t.role, t.repeat, t.notice)
+	return fmt.Sprintf("L_bounded %v, L_timely %v, request %v, ack %v, summary %v, matrix %v, parts %v, pace %v, role %v, repeat %v, notice %v",
+		t.bounded, t.timely, t.request, t.ack, t.summary, t.matrix, t.parts, t.pace, t.role, t.repeat, t.notice)
 }
 
 // sane reports whether a replica is correct, and running at the moment.

@@ -27,6 +27,7 @@ type calm struct {
 	until   clock.Instant // when the stage has to be over
 	probes  []group.ID    // who still has to introduce a probe
 	nextSeq uint64        // of the client whose updates are held to the bound
+	working time.Duration // the longest that a job of a correct replica took
 	signing time.Duration // the longest that a message of a correct replica waited to be signed
 	held    held
 

@@ -13,6 +13,7 @@ import (
 	"github.com/primebft/prime/internal/invariant"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/internal/work"
 )
 
 // epoch is the number of the configuration of every world; calendar is the calendar time at which every world starts.
@@ -27,9 +28,12 @@ type node struct {
 	plan     *replicaPlan
 	machine  core.Machine
 	signer   *sign.Signer
+	worker   *work.Worker
 	app      app.Application // nil: none
 	crashed  clock.Instant   // Never while it lives
 	signFree clock.Instant   // when its signer has time again
+	workFree clock.Instant   // when whoever does its jobs has
+	repair   Repair          // what it sends
 	armed    clock.Instant   // the earliest wake event that is scheduled; Never if none is
 	idle     int             // ticks in a row that did not move its deadline
 	out      effect.Output
@@ -81,6 +85,9 @@ func (w *world) build() error {
 		}
 		n.signer.UseThreshold(shares[id])
 		if n.machine, err = w.machine(p.config(id, incarnations)); err != nil {
+			return err
+		}
+		if n.worker, err = work.New(id, p.group, w.wire, w.keys.verifier.Verify); err != nil {
 			return err
 		}
 		w.attach(n, incarnations)
@@ -198,6 +205,7 @@ func (w *world) carryOut(n *node) {
 	if w.calm.stage == resting {
 		w.calm.sends[n.id.Index()] += len(n.out.Sends)
 	}
+	w.work(n)
 	w.nap(n)
 	departs := w.sign(n)
 	signed := 0
@@ -226,8 +234,11 @@ func (w *world) observe(n *node) {
 		}
 	}
 	for i := range n.out.Sends {
-		if s := &n.out.Sends[i]; s.Signed != nil {
+		s := &n.out.Sends[i]
+		if s.Signed != nil {
 			w.promises.flooded(n.id, s)
+		} else if m, ok := s.Msg.(*wire.Part); ok {
+			w.promises.parted(n.id, s, m)
 		}
 	}
 	for i := range n.out.Deliver {
@@ -276,6 +287,7 @@ func (w *world) transmit(n *node, s *effect.Send, env *wire.Envelope, departs cl
 			return
 		}
 	}
+	n.repair.count(s, env, s.To.Without(n.id).Len())
 	for to := range s.To.All() {
 		if to == n.id {
 			w.queue.push(event{at: departs, kind: arrive, node: to, from: n.id, env: env, departs: departs})

@@ -77,6 +77,7 @@ func (l *links) depart(e *event) {
 	if int(class) > datagramClasses || !datagram.Fits(size) || size < tagSize || !p.lines[e.node.Index()][line].Up() {
 		l.ports[e.from.Index()].OfferStream(now, int(e.node), class, yields, size, parcel{from: e.from, whole: &sent})
 		l.arm(e.from)
+		l.answer()
 		return
 	}
 	// Bytes do not matter to a link, so they say where the message is to be found; how many there are does.
@@ -98,8 +99,24 @@ func (l *links) transit(e *event) {
 	l.pump(e.from)
 }
 
-// pump lets everything leave that a replica has to send now.
+// answer lets those who have been given datagrams say what follows from them.
+func (l *links) answer() {
+	for l.heard != 0 {
+		for id := range l.heard.All() {
+			l.heard = l.heard.Without(id)
+			l.say(id)
+		}
+	}
+}
+
+// pump lets everything leave that a replica has to send now, and what others say to that.
 func (l *links) pump(from group.ID) {
+	l.say(from)
+	l.answer()
+}
+
+// say lets everything leave that a replica has to send now.
+func (l *links) say(from group.ID) {
 	i, now := from.Index(), l.world.now
 	if !l.crashed(from) {
 		for other, lines := range l.posts[i].lines {
@@ -140,13 +157,9 @@ func (l *links) arm(from group.ID) {
 			}
 		}
 	}
-	l.armAt(from, next)
-}
-
-func (l *links) armAt(from group.ID, at clock.Instant) {
-	if i := from.Index(); at < l.armed[i] {
-		l.armed[i] = at
-		l.world.queue.push(event{at: at, kind: transit, from: from})
+	if next < l.armed[i] {
+		l.armed[i] = next
+		l.world.queue.push(event{at: next, kind: transit, from: from})
 	}
 }
 
@@ -178,7 +191,7 @@ func (l *links) land(at clock.Instant, to int, p parcel) {
 	if err != nil {
 		l.world.fail("the links of %s and %s accuse each other: %v", p.from, self, err)
 	}
-	l.armAt(self, at)
+	l.heard = l.heard.With(self)
 }
 
 // deliver schedules the arrival of a message that a link has delivered.

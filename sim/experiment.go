@@ -26,6 +26,7 @@ type Experiment struct {
 	Payload    int           // bytes of an update
 	ClientAuth bool          // clients sign updates, and all replicas verify them
 	Attack     bool          // the first leader delays its proposals to just within its limit and sends them to one replica only
+	Hide       bool          // f replicas, the first leader among them, hide their requests from f others, acknowledge only each other's, and help nobody
 	Cores      int           // processors of a replica; 0: one, as in the paper
 	Costs      Costs         // of what a processor does
 	WarmUp     time.Duration // is not measured
@@ -42,8 +43,9 @@ type Measurement struct {
 	BytesByKind     map[string]float64 `json:"bytes_by_kind"`    // the same, by kind of message
 	OrdinalsPerS    float64            `json:"ordinals_per_s"`
 	PerRequest      float64            `json:"updates_per_request"`
-	Uplink          []float64          `json:"uplink"`    // share of its rate that each replica used; 0 if it has no limit
-	Processor       []float64          `json:"processor"` // share of its processors that each replica used
+	Uplink          []float64          `json:"uplink"`       // share of its rate that each replica used; 0 if it has no limit
+	Processor       []float64          `json:"processor"`    // share of its processors that each replica used
+	RepairBytes     []float64          `json:"repair_bytes"` // for each update, that each replica put on its links to repair what others lack
 	DroppedBytes    uint64             `json:"dropped_bytes"`
 	Repeated        uint64             `json:"repeated"` // messages of its own that a replica sent again, or for others
 	TurnaroundMS    float64            `json:"turnaround_ms"`
@@ -100,11 +102,11 @@ func (e *Experiment) coreConfig(id group.ID, sizes group.Group, incarnations []u
 			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
 			EagerBytes: e.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: e.Node.Queues.SubmitBytes, Sessions: l.Sessions, SessionWindow: l.SessionWindow,
-			OrdinalWindow: l.OrdinalWindow, History: l.History,
+			OrdinalWindow: l.OrdinalWindow, History: l.History, Recon: l.Recon,
 		},
 		Timing: core.Timing{
 			Request: t.Request, Ack: t.Ack, Summary: t.Summary, Matrix: t.Matrix, Propose: t.Propose, Retransmit: t.Retransmit,
-			Fetch: t.Fetch, Suspect: core.Suspect{
+			Fetch: t.Fetch, Recon: t.Recon, Suspect: core.Suspect{
 				KLat: int(s.KLat * 1000), Delta: s.Delta, Floor: s.Floor, Ping: s.Ping, Check: s.Check, Window: s.Window,
 				MaxStall: s.MaxStall,
 			},

@@ -83,15 +83,16 @@ func drawUnrest(rng *rand.Rand, p *plan) {
 // its view later than others, and as much of a standstill of the other's as that cannot know of. Where origins hide requests, the oldest ordinal may wait for them to be fetched, from holders who
 // may lie.
 func (p *plan) honest() (floor, delta time.Duration) {
-	var crypto, fetch, ack, check time.Duration
+	var crypto, fetch, ack, check, parts time.Duration
 	for i := range p.replicas {
 		r := &p.replicas[i]
 		crypto = max(crypto, r.signCost+r.verifyCost)
 		fetch, ack = max(fetch, r.timing.Fetch), max(ack, r.timing.Ack)
 		check = max(check, r.timing.Suspect.Check)
+		parts = max(parts, r.timing.Recon+10*crypto)
 	}
 	bounded, timely := p.net.latencyMax+10*crypto, p.net.timelyMax+10*crypto
-	delta = p.pace(2*bounded+max(timely, ack)) + 3*bounded + check
+	delta = p.pace(2*bounded+max(timely, ack, timely+parts-bounded)) + 3*bounded + check
 	if p.hides() {
 		delta += 2 * (3*(fetch+2*bounded) + 3*bounded)
 	}

@@ -41,6 +41,8 @@ type requestVariant struct {
 	ackers    group.Set             // whoever signed an acknowledgement
 	acks      []group.Set           // whose acknowledgement the hearer has
 	certified []group.Set           // who told the hearer that there is a certificate
+	parts     []group.Set           // who sent the hearer a part
+	parted    []group.Set           // by replica: to whom it sent its part
 }
 
 // proposalKey names a place that a leader can propose for.
@@ -98,7 +100,8 @@ func (l *ledger) request(key requestKey, d wire.Digest) *requestVariant {
 	v := s.find(d)
 	if v == nil {
 		n := l.group.N()
-		v = &requestVariant{digest: d, acks: make([]group.Set, n), certified: make([]group.Set, n)}
+		v = &requestVariant{digest: d, acks: make([]group.Set, n), certified: make([]group.Set, n),
+			parts: make([]group.Set, n), parted: make([]group.Set, n)}
 		s.variants = append(s.variants, v)
 	}
 	return v
@@ -146,6 +149,10 @@ func (l *ledger) said(env *wire.Envelope) {
 		l.request(requestKey{env.Sender, m.Seq}, env.Digest).msg = m
 	case *wire.PreorderAck:
 		l.acknowledged(m, func(_ wire.AckPart, v *requestVariant) { v.ackers = v.ackers.With(env.Sender) })
+	case *wire.Part:
+		if v := l.partOf(m); v != nil {
+			v.ackers = v.ackers.With(env.Sender)
+		}
 	case *wire.PrePrepare:
 		if env.Sender != l.group.Leader(m.View) {
 			return // nobody's proposal
@@ -186,6 +193,10 @@ func (l *ledger) heard(hearer group.ID, env *wire.Envelope) {
 				v.certified[i] = v.certified[i].With(env.Sender)
 			}
 		})
+	case *wire.Part: // it says that its sender holds a certificate
+		if v := l.partOf(m); v != nil {
+			v.parts[i], v.acks[i], v.certified[i] = v.parts[i].With(env.Sender), v.acks[i].With(env.Sender), v.certified[i].With(env.Sender)
+		}
 	case *wire.PrePrepare:
 		if env.Sender == l.group.Leader(m.View) {
 			v := l.proposal(proposalKey{m.View, m.Ordinal}, env.Digest)

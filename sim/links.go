@@ -18,6 +18,7 @@ type links struct {
 	ports []*wan.Port[parcel] // by sender
 	armed []clock.Instant     // when the sender's next transit event comes
 	posts []post              // by sender
+	heard group.Set           // replicas that have been given a datagram since they last said anything
 }
 
 // congestion is what a message may wait for bottlenecks, at most, in a world that is quiet: the demands of such a world are made

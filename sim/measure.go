@@ -13,7 +13,7 @@ func (t *trial) result(before []core.Status) Measurement {
 	done := float64(len(t.tally.latencies))
 	m := Measurement{
 		Clients: t.plan.Clients, ThroughputPerS: done / seconds, LatencyMS: summarize(t.tally.latencies), BytesByKind: map[string]float64{},
-		Repeated: t.tally.repeated, Uplink: make([]float64, n), Processor: make([]float64, n),
+		Repeated: t.tally.repeated, Uplink: make([]float64, n), Processor: make([]float64, n), RepairBytes: make([]float64, n),
 		PerRequest: float64(t.tally.requested) / float64(max(1, t.tally.requests)), BoundMS: t.boundMS(),
 	}
 	for kind, bytes := range t.tally.bytes {
@@ -22,6 +22,7 @@ func (t *trial) result(before []core.Status) Measurement {
 	}
 	for i, s := range t.servers {
 		m.DroppedBytes += t.tally.lost[i]
+		m.RepairBytes[i] = float64(t.tally.repair[i]) / max(1, done)
 		m.Processor[i] = s.busyTime.Seconds() / seconds / float64(s.cores)
 		if bits := t.plan.WAN.Uplink.Bits; bits > 0 {
 			sent := float64(t.tally.offered[i]) - float64(t.tally.lost[i]) - float64(t.waiting(i)-t.tally.queued[i])

@@ -65,6 +65,8 @@ func (p *promises) signed(env *wire.Envelope) {
 		p.prepare(env, m)
 	case *wire.Commit:
 		p.commit(env, m)
+	case *wire.Part:
+		p.part(env, m)
 	default:
 		p.views.signed(env)
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
 )
@@ -10,18 +11,19 @@ import (
 type eventKind uint8
 
 const (
-	arrive  eventKind = iota + 1 // env reaches node, from from, unless from crashed before departs
-	wake                         // node's machine asked to be woken
-	submit                       // client submission number arg
-	crash                        // node stops for ever
-	quieten                      // the storm is over
-	inspect                      // the checkers look at the whole world
-	probe                        // load number arg of the quiet phase is submitted
-	strike                       // the leader stops for ever
-	freeze                       // a replica stands still, number arg of those that the quiet phase has
-	depart                       // env comes to the link from from to node; its class is arg
-	transit                      // something happens at the links of from
-	finish                       // a processor of node has done job number arg
+	arrive   eventKind = iota + 1 // env reaches node, from from, unless from crashed before departs
+	wake                          // node's machine asked to be woken
+	submit                        // client submission number arg
+	crash                         // node stops for ever
+	quieten                       // the storm is over
+	inspect                       // the checkers look at the whole world
+	probe                         // load number arg of the quiet phase is submitted
+	strike                        // the leader stops for ever
+	freeze                        // a replica stands still, number arg of those that the quiet phase has
+	depart                        // env comes to the link from from to node; its class is arg
+	transit                       // something happens at the links of from
+	finish                        // in an experiment: a processor of node has done job number arg
+	complete                      // a job that the core of node handed out has been done
 )
 
 // event is one thing that will happen. Two events at one instant happen in the order in which they were scheduled.
@@ -29,6 +31,7 @@ type event struct {
 	at      clock.Instant
 	order   uint64
 	env     *wire.Envelope
+	done    *effect.Done
 	departs clock.Instant
 	arg     int
 	kind    eventKind

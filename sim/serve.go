@@ -130,9 +130,10 @@ type held struct {
 	replaced    int           // view changes since from
 }
 
-// submitWatched submits updates that are held to the bound, if the replica lives.
+// submitWatched submits updates that are held to the bound, if the replica lives. Those of attackers are not: what they hide from
+// others is in the same ordinals.
 func (w *world) submitWatched(n *node, count int) {
-	if !n.live() {
+	if n.crashed != clock.Never {
 		return
 	}
 	s := &w.calm.held
@@ -142,6 +143,10 @@ func (w *world) submitWatched(n *node, count int) {
 		updates[i] = wire.Update{Client: clientID(probeClient), Seq: w.calm.nextSeq, Payload: []byte("probe")}
 	}
 	w.signUpdates(updates)
+	if !n.correct() {
+		w.submit(n, updates)
+		return
+	}
 	var live group.Set
 	for _, other := range w.nodes {
 		if other.live() {
@@ -168,7 +173,7 @@ func (w *world) introducing(n *node, m *wire.PreorderRequest) {
 		if h == nil || h.origin != n.id || h.since != clock.Never {
 			continue
 		}
-		h.since = max(h.submitted, n.room(m.Seq, w.plan.eager()))
+		h.since = max(h.submitted, min(w.now, n.room(m.Seq, w.plan.eager()))) // a full request waits for no other
 		t := w.terms()
 		if late := w.now.Sub(h.since); w.bounded() && late > t.request && !w.unsteady(n.id, h.since, w.now) {
 			w.fail("%s introduces an update %v after it may; %v are allowed", n.id, late, t.request)

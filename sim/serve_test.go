@@ -35,7 +35,7 @@ func TestBoundIsThePapers(t *testing.T) {
 		r.timing.Suspect.Floor, r.timing.Suspect.Check, r.timing.Suspect.Delta = 0, 0, 3*time.Millisecond
 		r.timing.Matrix = time.Millisecond
 	}
-	terms := p.terms(0)
+	terms := p.terms(0, 0)
 	const klat = 2500 // thousandths
 	want := 6*p.net.latencyMax + klat*2*p.net.timelyMax/1000 + 3*time.Millisecond + 2*time.Millisecond
 	if got := terms.bound(); got < want || got > want+20*copies {

@@ -11,6 +11,7 @@ import (
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/internal/work"
 )
 
 // server is one replica of an experiment and its processors. Like a real replica it takes the most urgent message first, signs
@@ -30,6 +31,9 @@ type server struct {
 	fresh  []wire.Update                         // of its clients
 	urgent []effect.Send                         // TIMELY, to be signed
 	rest   []effect.Send
+	repair []effect.Send       // RECON
+	heavy  backlog[effect.Job] // of its machine
+	worker *work.Worker
 	ticked bool // its machine wants to be woken
 
 	cores, busy int
@@ -58,11 +62,12 @@ func (b *backlog[T]) pop() T {
 	return v
 }
 
-// job is what a processor is busy with: one of a message, updates of clients, a tick, and a batch to sign.
+// job is what a processor is busy with: one of a message, updates of clients, a tick, a batch to sign, and heavy work of the core.
 type job struct {
 	message *wire.Envelope
 	updates []wire.Update
 	sends   []effect.Send
+	done    *effect.Done
 }
 
 // Verify implements sign.Scheme.
@@ -101,7 +106,7 @@ func (s *server) next() (j job, cost time.Duration, ok bool) {
 	case s.ticked:
 		s.ticked = false
 		return job{}, c.Step, true
-	case !s.signing && len(s.urgent)+len(s.rest) > 0:
+	case !s.signing && len(s.urgent)+len(s.rest)+len(s.repair) > 0:
 		j.sends = s.gather()
 		s.signing = true
 		return j, s.signCost(j.sends), true
@@ -115,6 +120,9 @@ func (s *server) next() (j job, cost time.Duration, ok bool) {
 		if !s.inbox[class].empty() {
 			return s.receive(s.inbox[class].pop())
 		}
+	}
+	if !s.heavy.empty() {
+		return s.labour(s.heavy.pop())
 	}
 	if len(s.fresh) > 0 {
 		j.updates, s.fresh = s.fresh, nil
@@ -132,6 +140,21 @@ func (s *server) receive(env *wire.Envelope) (j job, cost time.Duration, ok bool
 	c := &s.trial.plan.Costs
 	cost = c.Frame + c.Verify*time.Duration(s.verified) + c.Hash*time.Duration(len(env.Raw))/1024
 	return job{message: env}, cost + s.stepCost(env), true
+}
+
+// labour does heavy work, which takes as long as handling the bytes of all parts, and of what is signed.
+func (s *server) labour(heavy effect.Job) (j job, cost time.Duration, ok bool) {
+	c := &s.trial.plan.Costs
+	s.verified = 0
+	done := s.worker.Do(heavy)
+	bytes := 0
+	if heavy.Request != nil {
+		bytes = len(heavy.Request.Raw)
+	} else if done.Joined != nil {
+		bytes = 2 * len(done.Joined.Raw) // cut again, to know that the parts were right
+	}
+	cost = c.Hash*time.Duration(bytes*s.trial.group.N()/s.trial.group.OneCorrect())/1024 + c.Verify*time.Duration(s.verified)
+	return job{done: &done}, cost + c.Step, true
 }
 
 // admit is what a replica does with updates of its own clients before it introduces them.
@@ -163,7 +186,7 @@ const batchContent = 64 << 10
 // gather takes what is signed next, the urgent first.
 func (s *server) gather() (sends []effect.Send) {
 	size := 0
-	for _, from := range []*[]effect.Send{&s.urgent, &s.rest} {
+	for _, from := range []*[]effect.Send{&s.urgent, &s.rest, &s.repair} {
 		taken := 0
 		for ; taken < len(*from) && len(sends) < wire.MaxBatch && size < batchContent; taken++ {
 			send := (*from)[taken]
@@ -200,6 +223,8 @@ func (s *server) finish(j *job) {
 		s.send(j.sends)
 	case j.message != nil:
 		s.step(core.Input{Message: j.message})
+	case j.done != nil:
+		s.step(core.Input{Done: j.done})
 	case j.updates != nil:
 		s.step(core.Input{Submit: j.updates})
 	default:
@@ -254,9 +279,14 @@ func (s *server) step(in core.Input) {
 			t.post(s, send.To, send.Class, send.Signed)
 		case send.Class == wire.Timely:
 			s.urgent = append(s.urgent, send)
+		case send.Class == wire.Recon:
+			s.repair = append(s.repair, send)
 		default:
 			s.rest = append(s.rest, send)
 		}
+	}
+	for i := range s.out.Jobs {
+		s.heavy.push(s.out.Jobs[i])
 	}
 	for i := range s.out.Refused {
 		t.err = fmt.Errorf("%s refuses an update of a client, reason %d", s.id, s.out.Refused[i].Why)

@@ -96,6 +96,7 @@ func draw(seed uint64) *plan {
 	drawThreshold(seed, p)
 	drawQuiet(later, p)
 	drawServing(later, p)
+	drawRepair(rand.New(rand.NewPCG(seed, 4)), p)
 	if p.judged {
 		p.setLimits()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/internal/work"
 	"github.com/primebft/prime/transport/emulate/wan"
 )
 
@@ -53,6 +54,7 @@ type tallies struct {
 	latencies []time.Duration
 	bytes     map[wire.Kind]uint64
 	offered   []uint64 // bytes, by sender
+	repair    []uint64 // of these, in class RECON
 	queued    []int    // bytes that waited at the beginning, by sender
 	requests  uint64
 	requested uint64 // updates in them
@@ -87,7 +89,7 @@ func newTrial(e *Experiment, sizes group.Group) (*trial, error) {
 		return nil, err
 	}
 	t := &trial{plan: e, group: sizes, keys: keys, begin: clock.Instant(e.WarmUp), armed: slices.Repeat([]clock.Instant{clock.Never}, n)}
-	t.tally = tallies{bytes: map[wire.Kind]uint64{}, offered: make([]uint64, n), queued: make([]int, n), lost: make([]uint64, n)}
+	t.tally = tallies{bytes: map[wire.Kind]uint64{}, offered: make([]uint64, n), repair: make([]uint64, n), queued: make([]int, n), lost: make([]uint64, n)}
 	for i := range n {
 		id := group.FromIndex(i)
 		port, err := wan.NewPort(e.WAN, i+1, n, e.Seed, 0, t.land)
@@ -113,19 +115,37 @@ func (t *trial) server(id group.ID, incarnations []uint32) (*server, error) {
 		return nil, err
 	}
 	cfg := t.plan.coreConfig(id, t.group, incarnations)
+	l := t.plan.Limits
+	limits := wire.Limits{N: t.group.N(), UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
+		SignedUpdates: t.plan.ClientAuth, Enough: t.group.OneCorrect()}
+	if s.worker, err = work.New(id, t.group, limits, s.verifier.Verify); err != nil {
+		return nil, err
+	}
 	replica, err := core.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	s.machine, s.status = replica, replica.Status
-	if t.plan.Attack && id == t.group.Leader(1) {
-		host := &attack.Host{
-			Self: id, Group: t.group, Incarnations: incarnations, Limits: cfg.Limits, Pause: 10 * time.Millisecond,
-			Rand: rand.New(rand.NewPCG(t.plan.Seed, uint64(id))), Sign: s.seal,
-		}
-		s.machine = attack.Patient(host, replica)
-	}
+	s.corrupt(cfg, incarnations)
 	return s, nil
+}
+
+// corrupt makes a replica do what the experiment wants of it.
+func (s *server) corrupt(cfg core.Config, incarnations []uint32) {
+	t := s.trial
+	host := &attack.Host{
+		Self: s.id, Group: t.group, Incarnations: incarnations, Limits: cfg.Limits, Pause: 10 * time.Millisecond,
+		Rand: rand.New(rand.NewPCG(t.plan.Seed, uint64(s.id))), Sign: s.seal,
+	}
+	if t.plan.Attack && s.id == t.group.Leader(1) {
+		s.machine = attack.Patient(host, s.machine)
+	}
+	for view := range t.group.F() {
+		host.Allies = host.Allies.With(t.group.Leader(uint64(view) + 1))
+	}
+	if hides, ok := attack.Named("reconciliation"); ok && t.plan.Hide && host.Allies.Has(s.id) {
+		s.machine = hides.Wrap(host, s.machine)
+	}
 }
 
 // introduce lets every client submit its first update, at times spread over the beginning.
@@ -253,6 +273,9 @@ func (t *trial) post(s *server, to group.Set, class wire.Class, env *wire.Envelo
 			bytes := uint64(wan.WireBytes(len(env.Raw)))
 			t.tally.bytes[env.Kind] += bytes
 			t.tally.offered[i] += bytes
+			if class == wire.Recon {
+				t.tally.repair[i] += bytes
+			}
 		}
 		overflow := t.ports[i].Counters(int(id)).Overflow
 		offer := t.ports[i].Offer

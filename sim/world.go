@@ -53,7 +53,7 @@ func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, erro
 	w.wire = wire.Limits{
 		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
 		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
-		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Threshold: p.threshold,
+		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Enough: p.group.OneCorrect(), Threshold: p.threshold,
 	}
 	net := &p.net
 	if o.WAN != nil {
@@ -107,13 +107,17 @@ func (w *world) run() {
 	if w.options.Timeout > 0 {
 		deadline = time.Now().Add(w.options.Timeout)
 	}
+	most := mostTurns
+	if w.links != nil {
+		most *= 4 // packets and their timers are turns as well
+	}
 	for turns := 0; !w.over && w.violation == nil; turns++ {
 		e, ok := w.queue.pop()
 		if !ok {
 			w.fail("the world has come to a standstill")
 			return
 		}
-		if turns == mostTurns || turns%4096 == 4095 && !deadline.IsZero() && time.Now().After(deadline) {
+		if turns == most || turns%4096 == 4095 && !deadline.IsZero() && time.Now().After(deadline) {
 			w.fail("the world does not end: %d events, %v of its time", w.events, time.Duration(w.now))
 			return
 		}
@@ -155,6 +159,8 @@ func (w *world) handle(e *event) {
 		w.arrive(n, e)
 	case wake:
 		w.wake(n, e)
+	case complete:
+		w.complete(n, e.done)
 	case submit:
 		w.submit(n, w.plan.work.submissions[e.arg].updates)
 	case crash:

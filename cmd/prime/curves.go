@@ -31,7 +31,7 @@ type experimentFlags struct {
 // curve is one line of the experiment: a group size, and what its leader does.
 type curve struct {
 	Replicas int               `json:"replicas"`
-	Attack   string            `json:"attack"` // "none" or "delay"
+	Attack   string            `json:"attack"` // "none", "delay", or "delay and reconciliation"
 	KLat     float64           `json:"k_lat"`
 	Points   []sim.Measurement `json:"points"`
 }
@@ -40,7 +40,7 @@ func (c *curve) name() string {
 	if c.Attack == "none" {
 		return "fault-free"
 	}
-	return fmt.Sprintf("delay attack, K_Lat %g", c.KLat)
+	return fmt.Sprintf("%s attack, K_Lat %g", c.Attack, c.KLat)
 }
 
 // experimentReport is what --experiment --json ends with.
@@ -99,7 +99,8 @@ func (c *experimentFlags) run(g *globals, asJSON bool) error {
 func (c *experimentFlags) curves() (list []curve) {
 	for _, n := range c.Replicas {
 		usual := sim.PaperExperiment(n, 1).Node.Suspect.KLat
-		for _, line := range []curve{{Attack: "none", KLat: usual}, {Attack: "delay", KLat: 1}, {Attack: "delay", KLat: 2}} {
+		for _, line := range []curve{{Attack: "none", KLat: usual}, {Attack: "delay", KLat: 1}, {Attack: "delay", KLat: 2},
+			{Attack: "delay and reconciliation", KLat: usual}} {
 			line.Replicas, line.Points = n, make([]sim.Measurement, len(c.Clients))
 			list = append(list, line)
 		}
@@ -120,7 +121,8 @@ func (c *experimentFlags) measure(g *globals, curves []curve, costs sim.Costs) e
 			for p := range places {
 				line := &curves[p.curve]
 				e := sim.PaperExperiment(line.Replicas, c.Clients[p.point])
-				e.Node.Suspect.KLat, e.Attack = line.KLat, line.Attack == "delay"
+				e.Node.Suspect.KLat, e.Attack = line.KLat, line.Attack != "none"
+				e.Hide = line.Attack == "delay and reconciliation"
 				e.ClientAuth, e.Cores, e.Costs = c.Auth == "client", c.Cores, costs
 				m, err := e.Run()
 				mu.Lock()
@@ -182,12 +184,12 @@ func printExperiment(w io.Writer, r *experimentReport) error {
 		line := &r.Curves[i]
 		fmt.Fprintf(w, "\n%d replicas, %s\n", line.Replicas, line.name())
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(t, "clients\tupdates/s\tmean ms\tp50 ms\tp99 ms\tbytes/update\tordinals/s\tupdates/request\tuplink\tprocessor\tdropped\tturnaround/limit ms\tview\t")
+		fmt.Fprintln(t, "clients\tupdates/s\tmean ms\tp50 ms\tp99 ms\tbytes/update\tordinals/s\tupdates/request\tuplink\tprocessor\tdropped\trepair\tturnaround/limit ms\tview\t")
 		for k := range line.Points {
 			m := &line.Points[k]
-			fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.1f\t%.1f\t%.0f %%\t%.0f %%\t%d\t%.0f/%.0f\t%d\t\n", m.Clients, m.ThroughputPerS,
+			fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.1f\t%.1f\t%.0f %%\t%.0f %%\t%d\t%.0f\t%.0f/%.0f\t%d\t\n", m.Clients, m.ThroughputPerS,
 				m.LatencyMS.Mean, m.LatencyMS.P50, m.LatencyMS.P99, m.BytesPerUpdate, m.OrdinalsPerS, m.PerRequest,
-				100*slices.Max(m.Uplink), 100*slices.Max(m.Processor), m.DroppedBytes, m.TurnaroundMS, m.TurnaroundLimit, m.Views)
+				100*slices.Max(m.Uplink), 100*slices.Max(m.Processor), m.DroppedBytes, slices.Max(m.RepairBytes), m.TurnaroundMS, m.TurnaroundLimit, m.Views)
 		}
 		if err := t.Flush(); err != nil {
 			return err

@@ -56,6 +56,7 @@ type simReport struct {
 	Converged  int            `json:"converged"` // worlds of which convergence and the delay bound were demanded
 	Updates    int            `json:"updates"`   // that took effect
 	Bound      simBound       `json:"bound"`
+	Repair     simRepair      `json:"repair"`
 }
 
 // simBound says how much was held to the bound on delay, so that a run that holds nothing to it shows.
@@ -107,6 +108,25 @@ func (b *simBound) add(r *sim.Report) {
 	}
 }
 
+// simRepair is what correct replicas sent to bring requests to those who lack them.
+type simRepair struct {
+	Parts        int `json:"parts"` // messages, one for each receiver
+	PartBytes    int `json:"part_bytes"`
+	Whole        int `json:"whole"` // requests that were asked for
+	WholeBytes   int `json:"whole_bytes"`
+	RequestBytes int `json:"request_bytes"` // what they sent of their own requests
+	Joined       int `json:"joined"`        // requests that came together from parts
+	Unneeded     int `json:"unneeded"`      // parts of requests that were there already
+	Most         int `json:"most_bytes"`    // by one replica of one world
+}
+
+// describe is one line for people.
+func (r *simRepair) describe(updates int) string {
+	each := float64(r.PartBytes+r.WholeBytes) / float64(max(updates, 1))
+	return fmt.Sprintf("%d parts and %d whole requests, %.0f bytes for each update, %.2f of what origins sent, at most %d bytes by one replica; %d requests put together, %d parts not needed",
+		r.Parts, r.Whole, each, float64(r.PartBytes+r.WholeBytes)/float64(max(r.RequestBytes, 1)), r.Most, r.Joined, r.Unneeded)
+}
+
 type simViolation struct {
 	Seed   uint64 `json:"seed"`
 	What   string `json:"what"`
@@ -149,6 +169,7 @@ func (c *simCmd) Run(g *globals) error {
 			b.Worlds, b.TookMS, b.LimitMS, 100*b.Closest, b.Seed)
 		fmt.Fprintf(g.out, "at most %d view changes once settled, of %d; %d worlds with nested ones, %d peaceful, %d standstills, %d starved\n", b.Changes,
 			b.Allowed, b.Nested, b.Peaceful, b.Stalled, b.Starved)
+		fmt.Fprintf(g.out, "repair: %s\n", report.Repair.describe(report.Updates))
 	}
 	if g.ctx.Err() != nil {
 		return fmt.Errorf("interrupted after %d worlds", report.Seeds)
@@ -242,7 +263,7 @@ func simulatedShares(random io.Reader, n, quorum int) ([]threshold.Group, error)
 
 // gather sums reports up, shows progress on a terminal, and prints violations as they come.
 func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) simReport {
-	sum := simReport{Violations: []simViolation{}}
+	sum, repair := simReport{Violations: []simViolation{}}, sim.Repair{}
 	file, isFile := w.(*os.File)
 	progress := isFile && term.IsTerminal(int(file.Fd())) && !c.Trace
 	shown := time.Now()
@@ -251,6 +272,7 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		sum.Events += r.Events
 		sum.VirtualS += r.Virtual.Seconds()
 		sum.Updates += r.Updates
+		repair.Add(r.Repair)
 		sum.Bound.add(&r)
 		if r.Converged {
 			sum.Converged++
@@ -274,5 +296,6 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 	if progress {
 		fmt.Fprint(w, "\r\x1b[K")
 	}
+	sum.Repair = simRepair(repair)
 	return sum
 }

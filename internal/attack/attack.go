@@ -55,6 +55,7 @@ func Behaviours() []Behaviour {
 		proposalToTheRest(), delay(), silentChange(), halfChange(), replayToOne(), twoReplays(), twoReports(), lyingReports(),
 		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), reconciliation(), wrongBase(), earlyPongs(), forgedChange(),
 		floodKind(), twins(), sharedKey(), forgedShares(),
+		wrongParts(), floodParts(), needy(), frameParts(),
 	}
 }
 
@@ -106,6 +107,7 @@ func pass(from, to *effect.Output) {
 	to.Deliver = append(to.Deliver, from.Deliver...)
 	to.Refused = append(to.Refused, from.Refused...)
 	to.Evidence = append(to.Evidence, from.Evidence...)
+	to.Jobs = append(to.Jobs, from.Jobs...)
 	to.Events = append(to.Events, from.Events...)
 }
 

@@ -55,6 +55,7 @@ func (r *Replica) advanceOrder(now clock.Instant, out *effect.Output) {
 		r.suspect.Challenge(now, shown, rows)
 	}
 	r.suspect.Proposed(now, r.order.Accepted())
+	r.reconcile(now, out)
 }
 
 // watchProgress asks for help early when others are known to be ahead and nothing has been executed for a while; at once when
@@ -120,4 +121,7 @@ func (r *Replica) check() {
 		r.preorder.Check(group.FromIndex(i))
 	}
 	r.order.Check()
+	if r.recon != nil {
+		r.recon.Check()
+	}
 }

@@ -3,6 +3,7 @@ package core
 import (
 	"time"
 
+	"github.com/primebft/prime/internal/core/recon"
 	"github.com/primebft/prime/internal/group"
 )
 
@@ -21,17 +22,18 @@ type Config struct {
 
 // Limits bounds everything that a peer or a client can grow.
 type Limits struct {
-	UpdateBytes    int // payload of one update
-	RequestBytes   int // payloads of one request together
-	RequestUpdates int // updates of one request
-	EagerBytes     int // payloads of one of the first requests in flight; 0 is RequestBytes; need not be equal at all replicas
-	InFlight       int // own requests introduced and not yet executed; receivers take more ahead, see LaneWindow
-	PendingBytes   int // payloads of own clients that wait to be introduced
-	Sessions       int // client sessions remembered
-	SessionWindow  int // sequence numbers a session remembers
-	OrdinalWindow  int // ordinals proposed and not executed; receivers take more ahead, see ViewWindow
-	History        int // executed ordinals kept for peers that are behind, at least 1
-	HistoryBytes   int // and their bytes; 0 is 64 MiB; need not be equal at all replicas
+	UpdateBytes    int  // payload of one update
+	RequestBytes   int  // payloads of one request together
+	RequestUpdates int  // updates of one request
+	EagerBytes     int  // payloads of one of the first requests in flight; 0 is RequestBytes; need not be equal at all replicas
+	InFlight       int  // own requests introduced and not yet executed; receivers take more ahead, see LaneWindow
+	PendingBytes   int  // payloads of own clients that wait to be introduced
+	Sessions       int  // client sessions remembered
+	SessionWindow  int  // sequence numbers a session remembers
+	OrdinalWindow  int  // ordinals proposed and not executed; receivers take more ahead, see ViewWindow
+	History        int  // executed ordinals kept for peers that are behind, at least 1
+	HistoryBytes   int  // and their bytes; 0 is 64 MiB; need not be equal at all replicas
+	Recon          bool // holders send those who lack a request their parts of it (5.3); otherwise it is fetched whole
 }
 
 // Timing is how long this replica aggregates, and when it repeats itself. A message goes out at once if the last of its
@@ -40,6 +42,7 @@ type Timing struct {
 	Request, Ack, Summary, Matrix, Propose time.Duration
 	Retransmit                             time.Duration // before what is not superseded is repeated; jittered by up to a quarter
 	Fetch                                  time.Duration // before a missing request is asked for
+	Recon                                  time.Duration // before parts are sent to those who have not acknowledged a request yet
 	Suspect                                Suspect
 }
 
@@ -68,6 +71,7 @@ type Status struct {
 	Sessions  int
 	Blacklist group.Set
 	Judgement Judgement
+	Repair    Repair
 	// What the replica holds, to watch that it stays within limits.
 	Collected    uint64 // last ordinal that is no longer held
 	HistoryBytes int    // bytes of executed ordinals that are held
@@ -80,6 +84,12 @@ type Lane struct {
 	Preordered uint64 // requests 1..Preordered have a certificate
 	Executed   uint64 // requests 1..Executed have been executed
 	Slots      int    // slots held
+}
+
+// Repair is what reconciliation did since the start. Stored is the bytes of parts kept now of the sender that has most.
+type Repair struct {
+	recon.Counters
+	Stored int
 }
 
 // Judgement is what the replica thinks of the leader. Acceptable and Limit are very large while they are not known.

@@ -10,9 +10,15 @@ import (
 
 // Culprit is who is proven faulty by two envelopes whose signatures have been checked, 0 if they prove nothing: two
 // PO-REQUESTs under one number, two PO-SUMMARYs that are inconsistent, two PRE-PREPAREs for one view and ordinal,
-// two REPLAYs or two REPORTs for one view.
+// two REPLAYs or two REPORTs for one view; or a RECON and the PO-REQUEST that it is no part of.
 func Culprit(e *wire.Evidence) group.ID {
 	a, b := e.First, e.Second
+	if m, ok := a.Msg.(*wire.Part); ok { // whoever hands one in has cut the request and found another root
+		if b.Epoch == a.Epoch && m.Names(b) {
+			return a.Sender
+		}
+		return 0
+	}
 	if a.Sender != b.Sender || a.Kind != b.Kind || a.Epoch != b.Epoch || a.Incarnation != b.Incarnation || a.Digest == b.Digest {
 		return 0
 	}
@@ -60,6 +66,9 @@ func (r *Replica) convict(from int, out *effect.Output) {
 		}
 		r.blacklist = r.blacklist.With(culprit)
 		r.preorder.Blacklist(culprit)
+		if r.recon != nil {
+			r.recon.Blacklist(culprit)
+		}
 		r.suspect.Discount(culprit, r.order.Eligibility)
 		r.order.Blacklist(culprit, r.preorder.Rows())
 		out.Evidence[kept] = e

@@ -57,6 +57,9 @@ func (r *Replica) deliver(proposal *wire.Envelope, eligible wire.Vector, out *ef
 	}
 	r.vector = eligible
 	r.preorder.Executed(eligible)
+	if r.recon != nil {
+		r.recon.Executed(eligible)
+	}
 	r.order.MarkExecuted()
 	*r.held.Make(ordinal) = bytes
 	r.heldBytes += bytes

@@ -10,6 +10,7 @@ import (
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/internal/work"
 )
 
 // FuzzStep drives one replica with whatever the other three could sign, all of them liars at once. No input may break an
@@ -22,13 +23,13 @@ func FuzzStep(f *testing.F) {
 		r, err := core.New(core.Config{
 			Self: 2, Group: group.MustNew(1, 0), Epoch: 1, Incarnations: []uint32{1, 1, 1, 1}, Wall: int64(time.Hour), Check: true,
 			Limits: core.Limits{UpdateBytes: 50, RequestBytes: 100, RequestUpdates: 3, InFlight: 3, PendingBytes: 1000,
-				Sessions: 2, SessionWindow: 64, OrdinalWindow: 3, History: 2},
+				Sessions: 2, SessionWindow: 64, OrdinalWindow: 3, History: 2, Recon: true},
 			Timing: core.Timing{Retransmit: 50 * time.Millisecond, Fetch: 5 * time.Millisecond},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := &liars{t: t, data: data[:min(len(data), 2000)], machine: r, acked: map[wire.PreorderID][]wire.AckPart{},
+		l := &liars{t: t, data: data[:min(len(data), 2000)], machine: r, worker: newWorker(t, 2, group.MustNew(1, 0)), acked: map[wire.PreorderID][]wire.AckPart{},
 			voted: map[vote]wire.Digest{}}
 		for len(l.data) > 0 {
 			l.once()
@@ -42,6 +43,7 @@ type liars struct {
 	data     []byte
 	now      clock.Instant
 	machine  *core.Replica
+	worker   *work.Worker
 	rows     [4]*wire.Envelope
 	seen     []*wire.Envelope
 	acked    map[wire.PreorderID][]wire.AckPart
@@ -139,6 +141,9 @@ func (l *liars) message(op, from int) wire.Message {
 		}
 		return &wire.Commit{Vote: v}
 	case 9:
+		if l.pick(2) == 1 {
+			return l.part(from)
+		}
 		return &wire.Fetch{Wants: []wire.Want{{ID: l.id()}, {ID: l.id(), Digest: l.digest()}}}
 	default:
 		if l.pick(2) == 0 {
@@ -155,6 +160,23 @@ func (l *liars) proposal() *wire.PrePrepare {
 	}
 	return &wire.PrePrepare{View: 1, Ordinal: uint64(l.pick(8)) + 1, Incarnations: incarnations, Base: base,
 		Rows: slices.Clone(l.rows[:])}
+}
+
+// part is one of a request that was seen before, right or wrong, or of nothing.
+func (l *liars) part(from int) wire.Message {
+	m := &wire.Part{ID: l.id(), Digest: l.digest(), Length: 80, Path: make([]wire.Digest, 2), Bytes: make([]byte, 40), Origin: wire.Proof{Count: 1}}
+	if len(l.seen) > 0 {
+		if e := l.seen[l.pick(len(l.seen))]; e.Kind == wire.KindPreorderRequest {
+			self, err := work.New(group.FromIndex(from), group.MustNew(1, 0), wire.Limits{}, nil)
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			m = self.Do(effect.Job{Request: e}).Part
+		}
+	}
+	m.Bytes[l.pick(len(m.Bytes))] ^= byte(l.pick(2))
+	m.Root = wire.PartRoot(from, m.Length, m.Bytes, m.Path)
+	return m
 }
 
 func (l *liars) certificate() wire.Message {
@@ -187,6 +209,10 @@ func (l *liars) step(in core.Input) {
 				}
 				inputs = append(inputs, core.Input{Message: env})
 			}
+		}
+		for _, j := range out.Jobs {
+			done := l.worker.Do(j)
+			inputs = append(inputs, core.Input{Done: &done})
 		}
 		for _, d := range out.Deliver {
 			if l.executed++; d.Ordinal != l.executed {

@@ -19,6 +19,7 @@ type Machine interface {
 type Input struct {
 	Message *wire.Envelope // a message whose proofs have been checked; from a peer, or our own signed copy
 	Submit  []wire.Update  // updates of this replica's clients, to be introduced
+	Done    *effect.Done   // a job of this replica that has been done
 }
 
 // Tick is the input that only lets time pass.

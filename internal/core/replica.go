@@ -12,6 +12,7 @@ import (
 	"github.com/primebft/prime/internal/core/order"
 	"github.com/primebft/prime/internal/core/preorder"
 	"github.com/primebft/prime/internal/core/rbcast"
+	"github.com/primebft/prime/internal/core/recon"
 	"github.com/primebft/prime/internal/core/session"
 	"github.com/primebft/prime/internal/core/suspect"
 	"github.com/primebft/prime/internal/core/viewchange"
@@ -26,6 +27,7 @@ type Replica struct {
 	cfg      Config
 	preorder *preorder.State
 	order    *order.State
+	recon    *recon.State // nil: missing requests are only fetched
 	sessions *session.Table
 	suspect  *suspect.State
 	election *election.State
@@ -80,7 +82,7 @@ func New(cfg Config) (*Replica, error) {
 		preorder: preorder.New(preorder.Config{
 			Self: cfg.Self, Group: cfg.Group, Incarnations: cfg.Incarnations, Membership: membership,
 			UpdateBytes: cfg.Limits.UpdateBytes, RequestBytes: cfg.Limits.RequestBytes,
-			RequestUpdates: cfg.Limits.RequestUpdates, EagerBytes: cfg.Limits.EagerBytes, InFlight: cfg.Limits.InFlight, Ahead: LaneWindow(cfg.Limits), PendingBytes: cfg.Limits.PendingBytes,
+			RequestUpdates: cfg.Limits.RequestUpdates, EagerBytes: cfg.Limits.EagerBytes, InFlight: cfg.Limits.InFlight, Ahead: LaneWindow(cfg.Limits), PendingBytes: cfg.Limits.PendingBytes, Parts: cfg.Limits.Recon,
 			Request: cfg.Timing.Request, Ack: cfg.Timing.Ack, Summary: cfg.Timing.Summary, Fetch: cfg.Timing.Fetch,
 			Wall: cfg.Wall,
 		}),
@@ -88,6 +90,7 @@ func New(cfg Config) (*Replica, error) {
 			Self: cfg.Self, Group: cfg.Group, Membership: membership, OrdinalWindow: cfg.Limits.OrdinalWindow, Ahead: ViewWindow(cfg.Limits),
 			Matrix: cfg.Timing.Matrix, Propose: cfg.Timing.Propose,
 		}),
+		recon:    newRecon(&cfg),
 		sessions: session.New(cfg.Limits.Sessions, cfg.Limits.SessionWindow),
 		random:   rand.New(rand.NewChaCha8(cfg.Seed)),
 		vector:   make(wire.Vector, n),
@@ -168,6 +171,9 @@ func (r *Replica) deadline() clock.Instant {
 		return r.now
 	}
 	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.repeatAt, r.behindAt, r.recallAt)
+	if r.recon != nil {
+		first = min(first, r.recon.Deadline())
+	}
 	if r.monitors() {
 		first = min(first, r.suspect.Deadline())
 	}
@@ -188,6 +194,7 @@ func (r *Replica) Status() Status {
 	j.Turnaround, j.Acceptable, j.Limit = r.suspect.Turnaround()
 	j.Stalled, j.Voted = r.suspect.TakenOut(), r.election.Voted()
 	st.Pending, st.Bytes = r.preorder.Pending()
+	st.Repair.Counters, st.Repair.Stored = r.repair()
 	for i := range r.cfg.Group.N() {
 		var l Lane
 		l.Held, l.Preordered, l.Executed = r.preorder.Marks(group.FromIndex(i))

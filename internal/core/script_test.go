@@ -16,6 +16,7 @@ import (
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/trace"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/internal/work"
 )
 
 // TestScripts runs the golden scripts of testdata: what happens, in order, at every replica of a small group whose messages
@@ -43,7 +44,8 @@ type script struct {
 	now       clock.Instant
 	machines  []*core.Replica
 	attackers []core.Machine // of replicas that attack, around their machines; nil: nobody does
-	queue     []packet       // sent, by due time: all messages take the same time
+	workers   []*work.Worker
+	queue     []packet // sent, by due time: all messages take the same time
 	rules     []rule
 	muted     map[trace.Kind]bool
 	log       strings.Builder
@@ -75,7 +77,7 @@ var kinds = map[string]wire.Kind{
 	"NEW-LEADER-PROOF": wire.KindNewLeaderProof, "REPORT": wire.KindReport, "RB-ECHO": wire.KindEcho, "RB-READY": wire.KindReady,
 	"VC-LIST": wire.KindStateList, "VC-PARTIAL-SIG": wire.KindStateShare, "VC-PROOF": wire.KindStateProof,
 	"REPLAY": wire.KindReplay, "REPLAY-PREPARE": wire.KindReplayPrepare, "REPLAY-COMMIT": wire.KindReplayCommit,
-	"WINDOW": wire.KindWindow, "RECALL": wire.KindRecall,
+	"WINDOW": wire.KindWindow, "RECALL": wire.KindRecall, "RECON": wire.KindPart,
 }
 
 func (s *script) run(t *testing.T, d *datadriven.TestData) {
@@ -92,6 +94,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		s.vote(t, d)
 	case "replay":
 		s.replay(t, d)
+	case "part":
+		s.part(t, d)
 	case "report":
 		s.report(t, d)
 	case "attack":
@@ -139,7 +143,8 @@ func parseSet(t *testing.T, names []string) (set group.Set) {
 	return set
 }
 
-// start makes a group: f, k, whether leaders are judged, whether proofs are threshold signatures, and the limits inflight, window and history; quiet names events that are not shown.
+// start makes a group: f, k, whether leaders are judged, whether proofs are threshold signatures, and the limits inflight, window and history; quiet names events that are not shown; with recon
+// requests are sent in parts to those who lack them.
 func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	f, k, inflight, window, history := 1, 0, 8, 8, 16
 	for key, at := range map[string]*int{"f": &f, "k": &k, "inflight": &inflight, "window": &window, "history": &history} {
@@ -156,7 +161,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		r, err := core.New(core.Config{
 			Self: id, Group: s.group, Epoch: 1, Incarnations: incarnations, Wall: int64(1000 * time.Hour), Check: true,
 			Limits: core.Limits{UpdateBytes: 100, RequestBytes: 1000, RequestUpdates: 10, InFlight: inflight,
-				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history},
+				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history, Recon: d.HasArg("recon")},
 			Timing: core.Timing{Request: time.Millisecond, Ack: time.Millisecond, Summary: time.Millisecond,
 				Matrix: time.Millisecond, Propose: time.Millisecond, Retransmit: 200 * time.Millisecond,
 				Fetch: 20 * time.Millisecond, Suspect: judged},
@@ -165,10 +170,11 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 			t.Fatal(err)
 		}
 		s.machines = append(s.machines, r)
+		s.workers = append(s.workers, newWorker(t, id, s.group))
 	}
 	for _, a := range d.CmdArgs {
 		if a.Key == "quiet" {
-			for kind := trace.RequestSent; kind <= trace.Stalled; kind++ {
+			for kind := trace.RequestSent; kind <= trace.Reconciled; kind++ {
 				s.muted[kind] = s.muted[kind] || slices.Contains(a.Vals, kind.String())
 			}
 		}
@@ -262,6 +268,10 @@ func (s *script) step(id group.ID, in core.Input) {
 	}
 	if s.stepped != nil {
 		s.stepped(id, &out)
+	}
+	for _, job := range out.Jobs {
+		done := s.workers[id.Index()].Do(job)
+		s.step(id, core.Input{Done: &done})
 	}
 }
 

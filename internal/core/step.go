@@ -16,6 +16,8 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 		r.receive(now, in.Message, out)
 	case len(in.Submit) > 0:
 		r.submit(in.Submit, out)
+	case in.Done != nil:
+		r.finish(now, in.Done, out)
 	}
 	r.advance(now, out)
 	r.convict(proofs, out)
@@ -64,6 +66,10 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 		if r.order.OnCertificate(now, env, out) {
 			r.adopt(m.PrePrepare.Msg.(*wire.PrePrepare).Rows, out)
 		}
+
+	// Reconciliation (5.3).
+	case *wire.Part:
+		r.onPart(now, env, out)
 
 	// Helping others on, and telling on them.
 	case *wire.Status:

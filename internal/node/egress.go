@@ -24,7 +24,8 @@ type egress struct {
 	back     *mailbox[*wire.Envelope] // signed copies for this replica itself
 	urgent   *mailbox[effect.Send]    // TIMELY
 	rest     *mailbox[effect.Send]
-	eased    func() // a batch has left
+	repair   *mailbox[effect.Send] // RECON and BULK: signed when nothing else waits
+	eased    func()                // a batch has left
 
 	queued  atomic.Int64  // messages that have been asked for and have not left
 	batches atomic.Uint64 // batches signed
@@ -38,13 +39,16 @@ type egress struct {
 }
 
 // put takes sends over; urgent ones will be in the next batch.
-func (e *egress) put(urgent, rest []effect.Send) {
-	e.queued.Add(int64(len(urgent) + len(rest)))
+func (e *egress) put(urgent, rest, repair []effect.Send) {
+	e.queued.Add(int64(len(urgent) + len(rest) + len(repair)))
 	if len(urgent) > 0 {
 		e.urgent.put(len(urgent), urgent...)
 	}
 	if len(rest) > 0 {
 		e.rest.put(len(rest), rest...)
+	}
+	if len(repair) > 0 {
+		e.repair.put(len(repair), repair...)
 	}
 }
 
@@ -53,12 +57,14 @@ func (e *egress) load() int { return int(e.queued.Load()) }
 
 // run signs and sends until stop.
 func (e *egress) run(stop <-chan struct{}) {
-	var urgent, rest taken
+	var urgent, rest, repair taken
 	for {
 		urgent.refill(e.urgent)
 		rest.refill(e.rest)
-		if e.gather(&urgent); len(e.envs) > 0 || rest.left() {
+		repair.refill(e.repair)
+		if e.gather(&urgent); len(e.envs) > 0 || rest.left() || repair.left() {
 			e.gather(&rest)
+			e.gather(&repair)
 			e.flush()
 			select {
 			case <-stop:
@@ -70,6 +76,7 @@ func (e *egress) run(stop <-chan struct{}) {
 		select {
 		case <-e.urgent.ready:
 		case <-e.rest.ready:
+		case <-e.repair.ready:
 		case <-stop:
 			return
 		}

@@ -34,7 +34,7 @@ func TestEgress(t *testing.T) {
 	first, release := make(chan struct{}), make(chan struct{})
 	e := &egress{
 		self: 2, header: wire.Header{Sender: 2, Epoch: 1, Incarnation: 1}, net: net, eased: func() {}, complete: func(m wire.Message) wire.Message { return m },
-		back: newMailbox[*wire.Envelope](), urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](),
+		back: newMailbox[*wire.Envelope](), urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
 		sign: func(batch []*wire.Envelope) {
 			batches = append(batches, append([]*wire.Envelope(nil), batch...))
 			if len(batches) == 1 {
@@ -52,7 +52,7 @@ func TestEgress(t *testing.T) {
 	}
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() { defer close(done); e.run(stop) }()
-	e.put(nil, []effect.Send{vote(0, wire.Bounded)})
+	e.put(nil, []effect.Send{vote(0, wire.Bounded)}, nil)
 	<-first // while the first is being signed, more gather
 	var rest []effect.Send
 	for i := 1; i <= 100; i++ {
@@ -60,8 +60,8 @@ func TestEgress(t *testing.T) {
 	}
 	big := effect.Send{To: all.Without(2), Class: wire.Bounded, Msg: &wire.PreorderRequest{Seq: 1,
 		Updates: []wire.Update{{Payload: make([]byte, batchContent)}}}}
-	e.put(nil, append(rest, big, big))
-	e.put([]effect.Send{vote(1000, wire.Timely)}, nil)
+	e.put(nil, append(rest, big, big), nil)
+	e.put([]effect.Send{vote(1000, wire.Timely)}, nil, nil)
 	if e.load() != 104 {
 		t.Errorf("%d messages wait, want 104", e.load())
 	}

@@ -42,6 +42,7 @@ type loop struct {
 
 	inbox   inbox
 	back    *mailbox[*wire.Envelope] // own signed copies
+	done    *mailbox[effect.Done]    // jobs of the machine that have been done
 	submits *mailbox[wire.Update]    // of own clients
 	outlet  *outlet
 
@@ -54,6 +55,7 @@ type loop struct {
 	updates []wire.Update // spare memory
 	copies  []*wire.Envelope
 	envs    []*wire.Envelope
+	results []effect.Done
 
 	// Shared with other goroutines.
 	poke     chan struct{}             // something that the loop may be waiting for has happened
@@ -75,11 +77,12 @@ const (
 	inputRecon
 	inputOwn
 	inputSubmit
+	inputDone
 	inputTick
 	inputKinds
 )
 
-var inputNames = [inputKinds]string{"timely", "bounded", "recon", "own", "submit", "tick"}
+var inputNames = [inputKinds]string{"timely", "bounded", "recon", "own", "submit", "done", "tick"}
 
 // nudge wakes the loop if it waits for something that is not an input.
 func (l *loop) nudge() {
@@ -121,6 +124,7 @@ func (l *loop) run(stop <-chan struct{}) {
 // follows from all of it leaves together, so that one signature covers it; a burst is short, so nothing urgent waits for long.
 func (l *loop) round() bool {
 	busy := l.own()
+	busy = l.finish() || busy
 	if l.held = l.outlet.congested(); !l.held {
 		l.envs = l.inbox.Take(l.envs[:0], wire.Timely, burst)
 		busy = l.messages(inputTimely) || busy
@@ -147,6 +151,15 @@ func (l *loop) own() bool {
 		l.step(core.Input{Message: env}, inputOwn)
 	}
 	return len(l.copies) > 0
+}
+
+// finish hands results of jobs to the machine.
+func (l *loop) finish() bool {
+	l.results, _ = l.done.take(l.results)
+	for i := range l.results {
+		l.step(core.Input{Done: &l.results[i]}, inputDone)
+	}
+	return len(l.results) > 0
 }
 
 // messages handles l.envs.
@@ -199,6 +212,7 @@ func (l *loop) wait(stop <-chan struct{}) bool {
 	select {
 	case <-l.back.ready:
 	case <-l.inbox.Ready():
+	case <-l.done.ready:
 	case <-l.submits.ready:
 	case <-l.timer.C:
 		l.armed = clock.Never
@@ -241,6 +255,8 @@ func (l *loop) lastInput() string {
 		return fmt.Sprintf("message kind=%d from %s digest=%s", in.Message.Kind, in.Message.Sender, in.Message.Digest)
 	case len(in.Submit) > 0:
 		return fmt.Sprintf("%d updates of own clients", len(in.Submit))
+	case in.Done != nil:
+		return fmt.Sprintf("a job done for request %d of %s", in.Done.ID.Seq, in.Done.ID.Origin)
 	}
 	return "tick"
 }

@@ -5,7 +5,7 @@
 // The goroutines and what connects them; every arrow is bounded in bytes or by what the core itself bounds:
 //
 //	peers → transport → sign.Pool → loop (the core) → egress → transport → peers
-//	                      own copies ↗ ↑ submits      ↘ recorder → Records → deliverer (the application) → reply.Store
+//	           jobs ⇄ loop; own copies ↗ ↑ submits    ↘ recorder → Records → deliverer (the application) → reply.Store
 //	                                                                       ↘ watchers
 //
 // No goroutine of the circle loop → egress → loop ever waits for another: who is behind is asked how far (outlet.congested),
@@ -32,6 +32,7 @@ import (
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/trace"
 	"github.com/primebft/prime/internal/wire"
+	"github.com/primebft/prime/internal/work"
 	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/transport"
 )
@@ -74,6 +75,7 @@ type Node struct {
 	loop     *loop
 	outlet   *outlet
 	egress   *egress
+	jobs     *jobs
 	executed *mailbox[effect.Delivery]
 	recorder *recorder
 	records  *Records
@@ -157,6 +159,11 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 		return nil, err
 	}
 	n.verifier = sign.NewVerifier(n.keyring, scheme, cfg.Node.Crypto.Cache)
+	worker, err := work.New(n.self, g, wireLimits(cfg.Cluster, g), n.verifier.Verify)
+	if err != nil {
+		return nil, err
+	}
+	n.jobs = newJobs(worker.Do)
 	n.assembleLoop(replica, real, signer, o)
 	if o.Wrap != nil {
 		own, err := sign.NewSigner(n.keyring, scheme, n.self, cfg.Key) // a signer is used by one goroutine only
@@ -182,16 +189,17 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sign.Signer, o Options) {
 	n.loop = &loop{
 		machine: replica, status: replica.Status, waiting: replica.Pending, progress: replica.Progress, clock: real, self: n.self,
-		back: newMailbox[*wire.Envelope](), submits: newMailbox[wire.Update](),
+		back: newMailbox[*wire.Envelope](), done: n.jobs.back, submits: newMailbox[wire.Update](),
 		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
 		answered: n.answered,
 	}
 	n.egress = &egress{
 		self: n.self, header: n.keyring.Header(n.self), complete: signer.Complete, sign: n.signing(signer), net: n.net,
-		back: n.loop.back, urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), eased: n.loop.nudge,
+		back: n.loop.back, urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
+		eased: n.loop.nudge,
 	}
 	n.outlet = &outlet{
-		net: n.net, egress: n.egress, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
+		net: n.net, egress: n.egress, jobs: n.jobs.in, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
 		log: o.Log, observe: o.Observe, drops: map[dropKey]uint64{}, views: newViewLog(o.Log, n.keyring.Group()),
 	}
 	n.loop.outlet = n.outlet
@@ -229,6 +237,7 @@ func (n *Node) begin() error {
 	}
 	n.workers.Go(func() { n.recorder.run(n.loopDone) })
 	n.workers.Go(func() { n.egress.run(n.stop) })
+	n.workers.Go(func() { n.jobs.run(n.stop) })
 	go n.deliver.run(n.stop)
 	go n.runLoop()
 	return nil

@@ -18,19 +18,20 @@ import (
 type outlet struct {
 	net      transport.Transport
 	egress   *egress
+	jobs     *mailbox[effect.Job]
 	executed *mailbox[effect.Delivery]
 	limit    int // bytes of executed updates that may wait to be recorded before the loop holds back
 	replies  *reply.Store
 	log      *slog.Logger
 	observe  func(clock.Instant, trace.Event) // may be nil
 
-	urgent, rest []effect.Send
-	events       [remembered]trace.Event // the last ones, for the dump of a crash
-	eventAt      int
-	convicted    group.Set // people have been told that these are faulty
-	lost         group.Set // people have been told that these are too far behind
-	views        viewLog
-	installed    atomic.Uint64 // views; anybody may read it
+	urgent, rest, repair []effect.Send
+	events               [remembered]trace.Event // the last ones, for the dump of a crash
+	eventAt              int
+	convicted            group.Set // people have been told that these are faulty
+	lost                 group.Set // people have been told that these are too far behind
+	views                viewLog
+	installed            atomic.Uint64 // views; anybody may read it
 
 	mu    sync.Mutex // of what follows
 	drops map[dropKey]uint64
@@ -57,6 +58,9 @@ func (o *outlet) congested() bool {
 // flush lets everything in out happen. It never waits.
 func (o *outlet) flush(now clock.Instant, out *effect.Output) {
 	o.send(out.Sends)
+	if len(out.Jobs) > 0 {
+		o.jobs.put(len(out.Jobs), out.Jobs...)
+	}
 	if len(out.Deliver) > 0 {
 		weight := 0
 		for i := range out.Deliver {
@@ -86,14 +90,17 @@ func (o *outlet) send(sends []effect.Send) {
 			}
 		case s.Class == wire.Timely:
 			o.urgent = append(o.urgent, *s)
+		case s.Class >= wire.Recon:
+			o.repair = append(o.repair, *s)
 		default:
 			o.rest = append(o.rest, *s)
 		}
 	}
-	o.egress.put(o.urgent, o.rest)
+	o.egress.put(o.urgent, o.rest, o.repair)
 	clear(o.urgent)
 	clear(o.rest)
-	o.urgent, o.rest = o.urgent[:0], o.rest[:0]
+	clear(o.repair)
+	o.urgent, o.rest, o.repair = o.urgent[:0], o.rest[:0], o.repair[:0]
 }
 
 // convict tells people, once, that a replica has been proven faulty.

@@ -71,11 +71,11 @@ func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall
 			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
 			EagerBytes: cfg.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: submitLimit(cfg), Sessions: l.Sessions, SessionWindow: l.SessionWindow,
-			OrdinalWindow: l.OrdinalWindow, History: l.History,
+			OrdinalWindow: l.OrdinalWindow, History: l.History, Recon: l.Recon,
 		},
 		Timing: core.Timing{
 			Request: t.Request, Ack: t.Ack, Summary: t.Summary, Matrix: t.Matrix, Propose: t.Propose, Retransmit: t.Retransmit,
-			Fetch: t.Fetch, Suspect: suspectConfig(cfg.Node.Suspect),
+			Fetch: t.Fetch, Recon: t.Recon, Suspect: suspectConfig(cfg.Node.Suspect),
 		},
 		Wall: wall, Check: check,
 	}
@@ -102,6 +102,7 @@ func wireLimits(c config.Cluster, g group.Group) wire.Limits {
 		AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: c.Auth == config.AuthClient,
 		Threshold: c.Proof != "" && c.Proof != config.ProofList,
 		Window:    core.ViewWindow(core.Limits{OrdinalWindow: c.Limits.OrdinalWindow}), Recalls: core.MaxRecalls,
+		Enough: g.OneCorrect(),
 	}
 }
 
@@ -113,7 +114,7 @@ func MaxFrame(c config.Cluster) func(transport.Class) int {
 	}
 	l := wireLimits(c, g)
 	all := 0
-	for k := wire.KindPreorderRequest; k <= wire.KindRecall; k++ {
+	for k := wire.KindPreorderRequest; k <= wire.KindPart; k++ {
 		all = max(all, l.MaxFrame(k))
 	}
 	timely := l.MaxTimely()

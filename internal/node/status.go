@@ -37,6 +37,7 @@ type Status struct {
 	Sessions    int              `json:"sessions"`
 	Blacklist   []int            `json:"blacklist"` // replicas proven faulty
 	Judgement   Judgement        `json:"judgement"`
+	Repair      Repair           `json:"repair"`
 	Queues      Queues           `json:"queues"`
 	Counters    Counters         `json:"counters"`
 }
@@ -107,7 +108,7 @@ func (n *Node) Status() Status {
 		UptimeS: time.Since(n.started).Seconds(), Application: n.application(), Peers: n.Peers(), Lanes: []Lane{},
 		Executed: c.Executed, Ordered: c.Ordered, Proposed: c.Proposed, Sessions: c.Sessions, Blacklist: []int{},
 		Queues: n.queues(), Counters: n.counters(), Installed: c.Installed, ViewChanges: n.outlet.installed.Load(),
-		Judgement: judgement(c.Judgement),
+		Judgement: judgement(c.Judgement), Repair: repaired(&c, p.Count),
 	}
 	s.Queues.SubmitUpdates += c.Pending
 	s.Queues.SubmitBytes += c.Bytes

@@ -56,7 +56,7 @@ func newCluster(tb testing.TB, f, k int, s Scheme, alter func(*Membership)) *clu
 		c.signers = append(c.signers, w)
 	}
 	c.limits = wire.Limits{N: g.N(), UpdateBytes: 4096, RequestBytes: 1 << 16, RequestUpdates: 64, AckParts: 64, Wants: 64,
-		Window: 64, Recalls: 8, SignedUpdates: m.ClientAuth}
+		Window: 64, Recalls: 8, SignedUpdates: m.ClientAuth, Enough: g.OneCorrect()}
 	return c
 }
 

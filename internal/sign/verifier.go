@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/parts"
 	"github.com/primebft/prime/internal/wire"
 )
 
@@ -15,7 +16,8 @@ type Verifier struct {
 	keyring   *Keyring
 	scheme    Scheme
 	quorum    int
-	signers   []signer // by group.ID.Index
+	code      *parts.Code // nil: the group has none
+	signers   []signer    // by group.ID.Index
 	updates   updates
 	proofs    known     // threshold signatures
 	inspector sync.Pool // of *inspection
@@ -32,6 +34,7 @@ type signer struct {
 func NewVerifier(k *Keyring, s Scheme, cache int) *Verifier {
 	n := k.m.Group.N()
 	v := &Verifier{keyring: k, scheme: s, quorum: k.m.Group.Quorum(), signers: make([]signer, n)}
+	v.code, _ = parts.New(k.m.Group)
 	for i := range v.signers {
 		w := &v.signers[i]
 		w.roots.done.L = &w.roots.mu
@@ -149,13 +152,14 @@ func updatesIn(e *wire.Envelope) (introducer group.ID, first, second []wire.Upda
 	case *wire.PreorderRequest:
 		return e.Sender, m.Updates, nil
 	case *wire.Evidence:
+		introducer = m.Second.Sender // of both, unless first is a RECON
 		if r, ok := m.First.Msg.(*wire.PreorderRequest); ok {
 			first = r.Updates
 		}
 		if r, ok := m.Second.Msg.(*wire.PreorderRequest); ok {
 			second = r.Updates
 		}
-		return m.First.Sender, first, second
+		return introducer, first, second
 	}
 	return 0, nil, nil
 }
@@ -302,9 +306,21 @@ func (i *inspection) certificate(m *wire.Certificate) Reason {
 	return 0
 }
 
-// evidence checks that one replica has signed both messages. Whether they convict it is for the core to say.
+// evidence checks that one replica has signed both messages. Whether they convict it is for the core to say. Of a RECON and a
+// request it checks all: cutting the request is too much for the core.
 func (i *inspection) evidence(m *wire.Evidence) Reason {
 	a, b := m.First, m.Second
+	if part, ok := a.Msg.(*wire.Part); ok {
+		switch {
+		case !part.Names(b):
+			return Malformed
+		case i.envelope(a) != 0 || i.proofs(b) != 0:
+			return BadMember
+		case i.v.code == nil || i.v.code.Root(b.Content) == part.Root:
+			return BadMember
+		}
+		return 0
+	}
 	if a.Sender != b.Sender || a.Kind != b.Kind || a.Digest == b.Digest || !convicts(a.Kind) {
 		return Malformed
 	}

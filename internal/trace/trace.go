@@ -30,11 +30,13 @@ const (
 	Preinstalled                 // View: a quorum voted for it; its view change begins
 	Installed                    // View, Ordinal: the view change has ended, normal ordering begins at Ordinal
 	Stalled                      // Seq = milliseconds: this replica stood still
+	PartSent                     // Origin, Seq: this replica sent its part of a request to those who lack it
+	Reconciled                   // Origin, Seq: a request came together from parts
 )
 
 var names = [...]string{"", "request-sent", "preordered", "proposed", "prepared", "ordered", "executed", "waiting",
 	"fetched", "healed", "blacklisted", "dropped", "collected", "out-of-history",
-	"suspected", "preinstalled", "installed", "stalled"}
+	"suspected", "preinstalled", "installed", "stalled", "part-sent", "reconciled"}
 
 // String is the event's name.
 func (k Kind) String() string {

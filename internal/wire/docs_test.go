@@ -10,7 +10,7 @@ import (
 // defaults are the limits that docs/wire.md gives sizes for.
 func defaults(n int) Limits {
 	return Limits{N: n, UpdateBytes: 64 << 10, RequestBytes: 256 << 10, RequestUpdates: 1024, AckParts: 512, Wants: 64,
-		Window: 128, Recalls: 16}
+		Window: 128, Recalls: 16, Enough: (n-1)/3 + 1}
 }
 
 // The page that others implement from has every kind, every domain, and sizes that are true.
@@ -29,7 +29,8 @@ func TestDocumentation(t *testing.T) {
 	shared.Threshold = true
 	want = append(want, fmt.Sprintf("a VC-PARTIAL-SIG has %d bytes, a VC-PROOF and a REPLAY %d", shared.MaxFrame(KindStateShare),
 		shared.MaxFrame(KindReplay)))
-	for _, domain := range []string{domainContent, domainIncarnations, domainUpdate, domainResolution, domainWindow} {
+	for _, domain := range []string{domainContent, domainIncarnations, domainUpdate, domainResolution, domainWindow,
+		domainPart, domainPartNode} {
 		want = append(want, `"`+strings.TrimSuffix(domain, "\x00")+`\0"`)
 	}
 	for k := KindPreorderRequest; topLevel.has(k); k++ {

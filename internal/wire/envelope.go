@@ -146,6 +146,8 @@ func (l *Limits) body(e *Envelope, r *Reader) {
 		e.Msg = l.certificate(r)
 	case KindEvidence:
 		e.Msg = l.evidence(r)
+	case KindPart:
+		e.Msg = l.recon(r, e.Sender)
 	default:
 		l.viewBody(e, r)
 	}

@@ -12,6 +12,7 @@ type Limits struct {
 	Wants          int  // requests that one FETCH asks for
 	Window         int  // ordinals that a view change can bind, and prepare certificates that a REPORT can hold
 	Recalls        int  // messages that one RECALL asks for
+	Enough         int  // parts of a request that give it back, f+1
 	Threshold      bool // what challenges a new leader is a threshold signature; otherwise a list of signatures
 	SignedUpdates  bool // every update carries its client's signature; otherwise none does
 }
@@ -20,8 +21,8 @@ var (
 	topLevel = kindSet(KindPreorderRequest, KindPreorderAck, KindSummary, KindSummaryMatrix, KindPrePrepare, KindPrepare,
 		KindCommit, KindFetch, KindStatus, KindCertificate, KindEvidence, KindPing, KindPong, KindRoundTrip, KindBound,
 		KindTurnaround, KindNewLeader, KindNewLeaderProof, KindReport, KindEcho, KindReady, KindStateList, KindStateShare,
-		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall)
-	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay)
+		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall, KindPart)
+	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay, KindPart)
 	proposal   = kindSet(KindPrePrepare)
 	commit     = kindSet(KindCommit)
 )
@@ -62,7 +63,11 @@ func (l Limits) MaxFrame(k Kind) int {
 		return batchSize + lengthSize + l.MaxFrame(KindPrePrepare) + 1 + l.N*(lengthSize+l.MaxFrame(KindCommit))
 	case KindEvidence:
 		largest := max(l.MaxFrame(KindPreorderRequest), l.MaxFrame(KindSummary), l.MaxFrame(KindPrePrepare))
-		return batchSize + 2*(lengthSize+largest)
+		pair := max(2*largest, l.MaxFrame(KindPart)+l.MaxFrame(KindPreorderRequest))
+		return batchSize + 2*lengthSize + pair
+	case KindPart:
+		content := l.MaxFrame(KindPreorderRequest) - batchSize + headerSize
+		return batchSize + 1 + maxPosition + reconSize + sealRoom + partPathLen(l.N)*digestSize + partSize(content, l.Enough)
 	}
 	return l.maxView(k)
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"math"
 	"runtime"
 	"slices"
 	"testing"
@@ -42,7 +43,7 @@ func TestMaxFrameIsReached(t *testing.T) {
 			}
 			for _, m := range []Message{
 				request, acks, s.summary(), &SummaryMatrix{1, s.rows(0)}, proposal.Msg, &Prepare{vote}, &Commit{vote}, wants,
-				&Status{1, 1, 1, s.vector(), s.vector()}, proof, &Evidence{largest, another},
+				&Status{1, 1, 1, s.vector(), s.vector()}, proof, s.largestPart(request, l), s.largestEvidence(largest, another, request, l),
 			} {
 				reaches(t, l, s, m)
 			}
@@ -54,6 +55,37 @@ func TestMaxFrameIsReached(t *testing.T) {
 	if got := limitsFor(4).MaxFrame(99); got != 0 {
 		t.Errorf("MaxFrame of an unknown kind is %d", got)
 	}
+}
+
+// largestPart is r1's part of a request in the largest batch.
+func (s *sampler) largestPart(request *PreorderRequest, l Limits) *Part {
+	return s.part(s.named(request), l)
+}
+
+// named is a request like this, with the longest name.
+func (s *sampler) named(request *PreorderRequest) *Envelope {
+	m := *request
+	m.Seq = math.MaxUint64
+	e := NewEnvelope(Header{Sender: 1, Epoch: 7, Incarnation: math.MaxUint32}, &m)
+	e.Finish(s.proof(64))
+	return e
+}
+
+func (s *sampler) part(e *Envelope, l Limits) *Part {
+	request := e.Msg.(*PreorderRequest)
+	return &Part{
+		ID: PreorderID{1, Position{e.Incarnation, request.Seq}}, Digest: e.Digest, Length: uint32(len(e.Content)), Origin: e.Proof,
+		Path: make([]Digest, partPathLen(l.N)), Bytes: make([]byte, partSize(len(e.Content), l.Enough)),
+	}
+}
+
+// largestEvidence is two messages of one kind, or a part and its request if these are larger.
+func (s *sampler) largestEvidence(first, second *Envelope, request *PreorderRequest, l Limits) *Evidence {
+	e := s.named(request)
+	if part := s.seal(1, 64, s.part(e, l)); len(part.Raw)+len(e.Raw) > len(first.Raw)+len(second.Raw) {
+		return &Evidence{part, e}
+	}
+	return &Evidence{first, second}
 }
 
 // reaches fails unless m is accepted and as long as MaxFrame says in the largest batch that it can be in.

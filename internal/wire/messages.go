@@ -93,8 +93,22 @@ type Certificate struct {
 	Commits    []*Envelope
 }
 
+// Part is RECON (5.3): the sender's part of a request that it has preordered. A request is cut into n parts, one for each
+// replica, of which any f+1 give it back. The parts are the leaves of a hash tree; its root follows from one part, the place
+// of its sender and the path, so that a part is never without a root, and parts that belong together have the same.
+type Part struct {
+	ID     PreorderID
+	Digest Digest   // of the PO-REQUEST; the sender holds a preorder certificate for it
+	Length uint32   // of the PO-REQUEST's content, which is what was cut
+	Origin Proof    // of the PO-REQUEST, as the sender has it: a correct replica's is good, another's may be anything
+	Path   []Digest // sibling hashes from the part up
+	Bytes  []byte
+	Root   Digest // PartRoot of the above; not on the wire
+}
+
 // Evidence is two envelopes of one signer that no correct replica would both sign. What they prove is found from their
-// kinds: two PO-REQUESTs with one id, two inconsistent PO-SUMMARYs, two PRE-PREPAREs for one view and ordinal.
+// kinds: two PO-REQUESTs with one id, two inconsistent PO-SUMMARYs, two PRE-PREPAREs for one view and ordinal. Or First is a
+// RECON and Second the PO-REQUEST that it claims to be a part of: if it is not, it is the signer of First who is faulty.
 type Evidence struct {
 	First, Second *Envelope
 }
@@ -131,3 +145,6 @@ func (*Certificate) Kind() Kind { return KindCertificate }
 
 // Kind implements Message.
 func (*Evidence) Kind() Kind { return KindEvidence }
+
+// Kind implements Message.
+func (*Part) Kind() Kind { return KindPart }

@@ -54,7 +54,7 @@ func TestRefusesEnvelopes(t *testing.T) {
 		{"version 0", set(0, 0), "version"},
 		{"version 2", set(0, 2), "version"},
 		{"kind 0", set(1, 0), "kind"},
-		{"kind after the last", set(1, byte(KindRecall)+1), "kind"},
+		{"kind after the last", set(1, byte(KindPart)+1), "kind"},
 		{"kind 255", set(1, 255), "kind"},
 		{"kind whose bit would be that of another", set(1, 32+byte(KindCommit)), "kind"},
 		{"sender 0", set(2, 0), "sender is not a member"},

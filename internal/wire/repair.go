@@ -101,6 +101,10 @@ func (l *Limits) evidence(r *Reader) *Evidence {
 	if r.Err() != nil {
 		return m
 	}
+	if part, ok := m.First.Msg.(*Part); ok {
+		r.Check(part.Names(m.Second), "not the request of the part")
+		return m
+	}
 	r.Check(m.First.Sender == m.Second.Sender, "signers differ")
 	r.Check(m.First.Kind == m.Second.Kind, "kinds differ")
 	r.Check(m.First.Digest != m.Second.Digest, "the same message twice")

@@ -11,7 +11,7 @@ import (
 // limitsFor are small limits for a group of n.
 func limitsFor(n int) Limits {
 	return Limits{N: n, UpdateBytes: 300, RequestBytes: 1000, RequestUpdates: 8, AckParts: 6, Wants: 5, Window: 6,
-		Recalls: 3}
+		Recalls: 3, Enough: (n-1)/3 + 1}
 }
 
 // sampler makes valid messages of a group of n whose fields are all different, so that no two can be swapped unnoticed.
@@ -91,6 +91,22 @@ func (s *sampler) request(payloads ...int) *PreorderRequest {
 	return m
 }
 
+// partOf is a request with so many bytes of payload, and r2's part of it: of a tree that it is not, as the sampler cannot code.
+func (s *sampler) partOf(payload int) (*Envelope, *Part) {
+	request := s.seal(3, 3, s.request(payload/3, payload/3, payload-2*(payload/3)))
+	l := limitsFor(s.n)
+	parts := make([][]byte, s.n)
+	for i := range parts {
+		parts[i] = bytes.Repeat([]byte{byte(s.number() >> 8)}, partSize(len(request.Content), l.Enough))
+	}
+	m := &Part{
+		ID:     PreorderID{3, Position{request.Incarnation, request.Msg.(*PreorderRequest).Seq}},
+		Digest: request.Digest, Length: uint32(len(request.Content)), Origin: request.Proof, Bytes: parts[1],
+	}
+	m.Root, m.Path = PartTree(parts, m.Length, 1)
+	return request, m
+}
+
 func (s *sampler) summary() *Summary {
 	return &Summary{Number: s.number(), Time: -int64(s.number()), Vector: s.vector()}
 }
@@ -150,5 +166,7 @@ func samples(n int, signed bool) []sample {
 		{"evidence_summary", s.seal(1, 1, &Evidence{s.seal(2, 1, s.summary()), s.seal(2, 1, s.summary())})},
 		{"evidence_pre_prepare", s.seal(1, 1, &Evidence{s.seal(3, 1, s.prePrepare()), s.seal(3, 1, s.prePrepare())})},
 	}
-	return append(list, viewSamples(s)...)
+	list = append(list, viewSamples(s)...)
+	request, part := s.partOf(700)
+	return append(list, sample{"recon", s.seal(2, 3, part)}, sample{"evidence_recon", s.seal(1, 1, &Evidence{s.seal(2, 1, part), request})})
 }

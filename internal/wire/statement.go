@@ -13,6 +13,8 @@ const (
 	domainUpdate       = "prime-update-v1\x00"
 	domainResolution   = "prime-resolution-v1\x00"
 	domainWindow       = "prime-window-v1\x00"
+	domainPart         = "prime-part-v1\x00"
+	domainPartNode     = "prime-part-node-v1\x00"
 )
 
 // contentDigest is SHA-256 over the domain and content. Short contents, which are most, go through one array on the stack.

@@ -89,6 +89,7 @@ const (
 	KindReplayCommit    Kind = 27 // REPLAY-COMMIT: the sender holds a replay certificate
 	KindWindow          Kind = 28 // a replay-commit certificate: how a view began
 	KindRecall          Kind = 29 // asks for PRE-PREPAREs and REPORTs by digest
+	KindPart            Kind = 30 // RECON: the sender's part of a request, for replicas that lack it
 )
 
 // PreorderID names a preorder request: the origin's Seq-th request of its Incarnation. The pair (Incarnation, Seq) is

@@ -12,6 +12,7 @@ type Output struct {
 	Sends    []Send
 	Deliver  []Delivery
 	Refused  []Refusal
+	Jobs     []Job
 	Evidence []wire.Evidence // new proof that a replica is faulty, for people; the core has already acted on it
 	Events   []trace.Event
 }
@@ -21,9 +22,10 @@ func (o *Output) Reset() {
 	clear(o.Sends)
 	clear(o.Deliver)
 	clear(o.Refused)
+	clear(o.Jobs)
 	clear(o.Evidence)
 	o.Sends, o.Deliver, o.Refused = o.Sends[:0], o.Deliver[:0], o.Refused[:0]
-	o.Evidence, o.Events = o.Evidence[:0], o.Events[:0]
+	o.Jobs, o.Evidence, o.Events = o.Jobs[:0], o.Evidence[:0], o.Events[:0]
 }
 
 // Emit records an event.
@@ -66,3 +68,19 @@ const (
 	Overloaded                // this replica's queue is full
 	Oversized                 // larger than the cluster allows
 )
+
+// Job is work that takes too long for a step and needs nothing of the core's state: erasure coding, hashing, verifying. It is
+// done outside and its result comes back as an input, at any time and in any order. Exactly one of Request and Parts is set.
+type Job struct {
+	ID      wire.PreorderID
+	To      group.Set        // with Request: who is to get the part
+	Request *wire.Envelope   // a PO-REQUEST to be cut into parts
+	Parts   []*wire.Envelope // RECONs of distinct senders, with one root, to be put together
+}
+
+// Done is a job with its result.
+type Done struct {
+	Job
+	Part   *wire.Part     // of Request: this replica's own
+	Joined *wire.Envelope // of Parts: the PO-REQUEST, fully checked; nil if they are not parts of it
+}

@@ -36,6 +36,7 @@ type State struct {
 
 	executed uint64      // last ordinal executed
 	accepted uint64      // proposals 1..accepted have been accepted, in order
+	planned  uint64      // accepted proposals 1..planned have been given out by Fresh
 	chain    wire.Vector // what proposal accepted makes eligible
 	known    uint64      // highest ordinal that some correct replica is ready to order
 	high     uint64      // highest ordinal with a proposal
@@ -158,6 +159,28 @@ func (s *State) Due() wire.Vector {
 
 // Accepted is what the accepted proposals make eligible. The caller must not change it.
 func (s *State) Accepted() wire.Vector { return s.chain }
+
+// Fresh is the next accepted proposal that it has not given out before: its rows, and what was eligible before and after
+// it. It gives each out once, and again after it was taken back. False if there is none.
+func (s *State) Fresh() (rows wire.Rows, before, after wire.Vector, ok bool) {
+	s.planned = max(s.planned, s.executed)
+	for s.planned < s.accepted {
+		before = make(wire.Vector, len(s.chain))
+		if last := s.slots.At(s.planned); last != nil {
+			before = last.eligible
+		}
+		s.planned++
+		at := s.slots.At(s.planned)
+		proposal := at.round.proposal
+		if at.ordered {
+			proposal = at.proposal
+		}
+		if proposal != nil {
+			return proposal.Msg.(*wire.PrePrepare).Rows, before, at.eligible, true
+		}
+	}
+	return nil, nil, nil, false
+}
 
 // Collect forgets everything up to an executed ordinal and returns what that ordinal made eligible.
 func (s *State) Collect(ordinal uint64) wire.Vector {

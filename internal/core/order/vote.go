@@ -96,6 +96,7 @@ func (s *State) retreat(ordinal uint64) {
 		return
 	}
 	s.accepted = ordinal - 1
+	s.planned = min(s.planned, s.accepted)
 	s.chain = make(wire.Vector, s.cfg.Group.N())
 	if at := s.slots.At(s.accepted); at != nil {
 		s.chain = at.eligible

@@ -31,6 +31,7 @@ type Config struct {
 	InFlight       int // own requests under way
 	Ahead          int // requests of a lane that are taken ahead of execution
 	PendingBytes   int
+	Parts          bool // missing requests come in parts (5.3) and are asked for only if those do not come
 	Request        time.Duration
 	Ack            time.Duration
 	Summary        time.Duration
@@ -82,6 +83,7 @@ type slot struct {
 	tallies []tally        // one per digest; nearly always one
 	voted   group.Set      // replicas in any tally
 	twice   group.Set      // replicas in two
+	parted  group.Set      // replicas that sent a part of it
 }
 
 // tally is who acknowledged one digest.
@@ -160,8 +162,12 @@ func (s *State) Ready(want wire.Vector) (wire.PreorderID, bool) {
 	return wire.PreorderID{}, true
 }
 
-// Hurry says that execution waits for what is missing up to the vector: what was not asked for yet is asked for at once.
+// Hurry says that execution waits for what is missing up to the vector: what was not asked for yet is asked for at once, unless
+// parts of it are on their way.
 func (s *State) Hurry(now clock.Instant, vector wire.Vector) {
+	if s.cfg.Parts {
+		return
+	}
 	for i := range vector {
 		l := &s.lanes[i]
 		if vector[i].Seq <= l.preordered {
@@ -193,9 +199,22 @@ func (s *State) expect(now clock.Instant, i int, seq uint64) {
 	for next := max(l.top, l.slots.Base()) + 1; next <= seq; next++ {
 		s.touch(l, next, now)
 	}
+	if s.cfg.Parts { // holders send their parts now: they get one Fetch interval
+		for next := max(l.needed, l.preordered) + 1; next <= seq; next++ {
+			if at := l.slots.At(next); at != nil {
+				if at.asked == 0 {
+					at.askAt = 0
+				}
+				at.askAt = max(at.askAt, now.Add(s.cfg.Fetch))
+			}
+		}
+	}
 	l.needed = max(l.needed, seq)
 	s.fetchAt = min(s.fetchAt, now.Add(s.cfg.Fetch))
 }
+
+// early is after how many Fetch intervals a request is asked for that is not eligible yet, where requests come in parts.
+const early = 4
 
 // horizon is the highest number that a lane accepts.
 func (s *State) horizon(l *lane) uint64 { return l.executed + uint64(s.cfg.Ahead) }
@@ -206,6 +225,9 @@ func (s *State) touch(l *lane, seq uint64, now clock.Instant) *slot {
 	if at != nil && at.seen == 0 {
 		at.seen = max(now, 1)
 		at.askAt = now.Add(s.cfg.Fetch)
+		if s.cfg.Parts { // once it is eligible it comes in parts; but without it, it may not become eligible
+			at.askAt = now.Add(early * s.cfg.Fetch)
+		}
 	}
 	l.top = max(l.top, seq)
 	return at

@@ -1,0 +1,61 @@
+package preorder
+
+import (
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/wire"
+)
+
+// What reconciliation (5.3) asks of preordering, and tells it.
+
+// Preordered is the request of a position that is preordered here; nil if it is not, or no longer held.
+func (s *State) Preordered(origin group.ID, seq uint64) *wire.Envelope {
+	l := &s.lanes[origin.Index()]
+	if at := l.slots.At(seq); at != nil && seq <= l.preordered {
+		return at.request
+	}
+	return nil
+}
+
+// Has reports whether the request with this digest is here, or was executed.
+func (s *State) Has(origin group.ID, seq uint64, digest wire.Digest) bool {
+	l := &s.lanes[origin.Index()]
+	if seq <= l.executed {
+		return true
+	}
+	at := l.slots.At(seq)
+	return at != nil && at.request != nil && at.request.Digest == digest
+}
+
+// Holders is who is known to hold the request that is preordered at a position: they say so in their newest summaries, or
+// acknowledged its digest.
+func (s *State) Holders(origin group.ID, seq uint64) group.Set {
+	l := &s.lanes[origin.Index()]
+	holders := s.covering(origin.Index(), seq)
+	if at := l.slots.At(seq); at != nil && at.bound {
+		for k := range at.tallies {
+			if at.tallies[k].digest == at.digest {
+				holders = holders.Union(at.tallies[k].ackers)
+			}
+		}
+	}
+	return holders
+}
+
+// OnPart takes what a RECON says beside its part: its sender holds a preorder certificate for the digest. While parts come
+// the request is not asked for.
+func (s *State) OnPart(now clock.Instant, env *wire.Envelope, out *effect.Output) {
+	m := env.Msg.(*wire.Part)
+	i := m.ID.Origin.Index()
+	l := &s.lanes[i]
+	if m.ID.Incarnation != s.cfg.Incarnations[i] || m.ID.Seq <= l.executed || m.ID.Seq > s.horizon(l) {
+		return
+	}
+	if at := l.slots.At(m.ID.Seq); at == nil || !at.parted.Has(env.Sender) {
+		at = s.touch(l, m.ID.Seq, now)
+		at.parted = at.parted.With(env.Sender)
+		at.askAt = max(at.askAt, now.Add(s.cfg.Fetch))
+		s.tally(now, i, &wire.AckPart{ID: m.ID, Digest: m.Digest, Certified: true}, env.Sender, out)
+	}
+}
