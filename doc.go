@@ -16,7 +16,8 @@
 // Every ordinal delivers at least one record (a no-op if it orders nothing), so that an application can prove to itself that
 // it missed nothing; Record.Index and Total number the records of an ordinal.
 //
-// A replica that has run does not start again in this version: it would have forgotten what it signed (see ErrFolderUsed).
+// An ephemeral replica that has run does not start again: it would have forgotten what it signed (see ErrFolderUsed). A durable
+// one (config.StorageDurable) keeps a log, and continues after any end.
 //
 // # A replica in a program
 //

@@ -26,12 +26,15 @@ var (
 	ErrSessionExpired = errors.New("session expired")
 	// ErrRecordsGone says that records are no longer held; errors.As finds a RecordsGone with the oldest that is.
 	ErrRecordsGone = node.ErrRecordsGone
-	// ErrFolderUsed says that a replica has run in the folder before, and so cannot run there again in this version.
+	// ErrFolderUsed says that a replica has run in the folder before and did not remember what it signed, so that it cannot run
+	// there again.
 	ErrFolderUsed = marker.ErrUsed
 	// ErrFolderInUse says that another process has the folder.
 	ErrFolderInUse = marker.ErrInUse
 	// ErrCrashed says that the replica found itself to be wrong and stopped. To the others it has crashed.
 	ErrCrashed = node.ErrCrashed
+	// ErrStorage says that a durable replica cannot use its log: it does not start, or stopped, rather than forget what it signs.
+	ErrStorage = node.ErrStorage
 )
 
 // RecordsGone is ErrRecordsGone with the ordinals.

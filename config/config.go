@@ -80,6 +80,7 @@ type Node struct {
 	Network       Network
 	Queues        Queues
 	Crypto        Crypto
+	Storage       Storage
 }
 
 // App says where the application runs.
@@ -146,6 +147,21 @@ type Queues struct {
 	IngressBytes int // messages of one peer waiting to be verified
 	ReplyBytes   int // results remembered for clients that ask again
 	WatchBytes   int // records kept for watchers
+}
+
+// StorageMode is whether a replica remembers across its starts.
+type StorageMode string
+
+// The storage modes.
+const (
+	StorageEphemeral StorageMode = "ephemeral" // nothing is remembered but that it has started: it cannot start again
+	StorageDurable   StorageMode = "durable"   // everything is on disk before anything that follows from it leaves: it can
+)
+
+// Storage is what this replica remembers.
+type Storage struct {
+	Mode     StorageMode
+	MaxBytes int // of the log, when durable; when it is full the replica stops
 }
 
 // Crypto is how this replica spends its processors.

@@ -77,7 +77,8 @@ func LAN() Node {
 			ReplyBytes:   64 * mib,
 			WatchBytes:   64 * mib,
 		},
-		Crypto: Crypto{Cache: 16384},
+		Crypto:  Crypto{Cache: 16384},
+		Storage: Storage{Mode: StorageEphemeral, MaxBytes: 16 << 30},
 	}
 }
 

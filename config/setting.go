@@ -179,4 +179,11 @@ var nodeSettings = []setting[Node]{
 		func(n *Node) value { return integer{&n.Crypto.Workers, 0, 1024} }},
 	{"crypto", "cache", false, "Verified summaries remembered.",
 		func(n *Node) value { return integer{&n.Crypto.Cache, 64, 1 << 22} }},
+
+	{"storage", "mode", false, "\"ephemeral\": the replica can be started once. \"durable\": it keeps a log in its folder, and can be\n" +
+		"killed and started again. The first start fixes it.", func(n *Node) value {
+		return text{(*string)(&n.Storage.Mode), oneOf(string(StorageEphemeral), string(StorageDurable))}
+	}},
+	{"storage", "max_bytes", false, "Largest log; a durable replica whose log is full stops. This version never shortens a log.",
+		func(n *Node) value { return size{&n.Storage.MaxBytes, 16 * mib, 1 << 50} }},
 }

@@ -121,14 +121,14 @@ var sizeUnits = []struct {
 }{{"GiB", 1 << 30}, {"MiB", mib}, {"KiB", kib}, {"B", 1}}
 
 func (v size) set(raw any) *Problem {
-	if i, ok := raw.(int64); ok && i >= 0 && i <= math.MaxInt32 {
+	if i, ok := raw.(int64); ok && i >= 0 && i <= math.MaxInt {
 		*v.p = int(i)
 		return nil
 	}
 	if s, ok := raw.(string); ok {
 		for _, u := range sizeUnits {
 			digits, found := strings.CutSuffix(s, u.name)
-			if n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 31); found && err == nil && int(n) <= math.MaxInt32/u.bytes {
+			if n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 31); found && err == nil && int(n) <= math.MaxInt/u.bytes {
 				*v.p = int(n) * u.bytes
 				return nil
 			}

@@ -31,6 +31,9 @@ type node struct {
 	worker   *work.Worker
 	app      app.Application // nil: none
 	crashed  clock.Instant   // Never while it lives
+	ends     []clock.Instant // of its earlier lives
+	disk     *disk           // nil: it is ephemeral
+	echo     bool            // the message that it is given is its own that came back
 	signFree clock.Instant   // when its signer has time again
 	workFree clock.Instant   // when whoever does its jobs has
 	repair   Repair          // what it sends
@@ -44,7 +47,15 @@ type node struct {
 }
 
 // local is the instant that the node's own clock shows.
-func (n *node) local(now clock.Instant) clock.Instant { return n.plan.local(now) }
+func (n *node) local(now clock.Instant) clock.Instant { return n.plan.local(now) - n.away() }
+
+// away is how long its clock stood still because it was not there.
+func (n *node) away() clock.Instant {
+	if n.disk == nil {
+		return 0
+	}
+	return n.disk.shift
+}
 
 // correct reports whether the node follows the protocol.
 func (n *node) correct() bool { return len(n.plan.attacks) == 0 }
@@ -89,6 +100,11 @@ func (w *world) build() error {
 		}
 		if n.worker, err = work.New(id, p.group, w.wire, w.keys.verifier.Verify); err != nil {
 			return err
+		}
+		if p.durable(id) {
+			if err = w.newDisk(n, p.config(id, incarnations)); err != nil {
+				return err
+			}
 		}
 		w.attach(n, incarnations)
 		if w.options.App != nil && n.correct() {
@@ -193,7 +209,11 @@ func (w *world) step(n *node, in core.Input) {
 	n.machine.Step(n.local(w.now), in, &n.out)
 	w.stepping = 0
 	w.events++
-	w.carryOut(n)
+	if n.disk != nil {
+		w.remember(n, in, n.echo)
+	} else {
+		w.carryOut(n)
+	}
 	w.arm(n)
 }
 
@@ -290,7 +310,7 @@ func (w *world) transmit(n *node, s *effect.Send, env *wire.Envelope, departs cl
 	n.repair.count(s, env, s.To.Without(n.id).Len())
 	for to := range s.To.All() {
 		if to == n.id {
-			w.queue.push(event{at: departs, kind: arrive, node: to, from: n.id, env: env, departs: departs})
+			w.queue.push(event{at: departs, kind: arrive, node: to, from: n.id, env: env, departs: departs, life: len(n.ends)})
 			continue
 		}
 		departs++ // copies leave one after the other, so a crash can come in between
@@ -300,11 +320,12 @@ func (w *world) transmit(n *node, s *effect.Send, env *wire.Envelope, departs cl
 		w.arrivals = w.network.arrivals(w.arrivals[:0], departs, n.id, to, s.Class, w.storm)
 		for _, at := range w.arrivals {
 			if w.links != nil {
-				w.queue.push(event{at: at, kind: depart, node: to, from: n.id, env: env, departs: departs, arg: int(s.Class)})
+				w.queue.push(event{at: at, kind: depart, node: to, from: n.id, env: env, departs: departs, arg: int(s.Class),
+					life: len(n.ends)})
 				continue
 			}
 			at = at.Add(w.nodes[to.Index()].plan.verifyCost)
-			w.queue.push(event{at: at, kind: arrive, node: to, from: n.id, env: env, departs: departs})
+			w.queue.push(event{at: at, kind: arrive, node: to, from: n.id, env: env, departs: departs, life: len(n.ends)})
 		}
 	}
 }
@@ -332,7 +353,7 @@ func (w *world) arm(n *node) {
 	if due == clock.Never {
 		return
 	}
-	if at := max(n.plan.world(due), w.now); at < n.armed {
+	if at := max(n.plan.world(due+n.away()), w.now); at < n.armed {
 		n.armed = at
 		w.queue.push(event{at: n.armed, kind: wake, node: n.id})
 	}

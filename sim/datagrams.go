@@ -197,7 +197,7 @@ func (l *links) land(at clock.Instant, to int, p parcel) {
 // deliver schedules the arrival of a message that a link has delivered.
 func (l *links) deliver(at clock.Instant, e *event) {
 	at = at.Add(l.world.nodes[e.node.Index()].plan.verifyCost)
-	l.world.queue.push(event{at: at, kind: arrive, node: e.node, from: e.from, env: e.env, departs: e.departs})
+	l.world.queue.push(event{at: at, kind: arrive, node: e.node, from: e.from, env: e.env, departs: e.departs, life: e.life})
 }
 
 // traffic is what the datagrams of a world came to.

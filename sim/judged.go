@@ -113,6 +113,9 @@ func (p *plan) limit() time.Duration {
 // message is lost or very late, and whoever freezes does not lead, never with more than f+k others, and for no longer than it
 // may discount.
 func (p *plan) peaceful() bool {
+	if p.disks != nil {
+		return false
+	}
 	if !p.judged || p.leftovers() || p.net.loss > 0 || p.net.hiccup > 0 || len(p.net.cuts) > 0 || len(p.net.targets) > 0 {
 		return false
 	}

@@ -35,7 +35,7 @@ func TestPlantedBugs(t *testing.T) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			start := time.Now()
-			found := hunt(t, buildMutant(t, m))
+			found := hunt(t, buildMutant(t, m), m.flags)
 			t.Logf("%s\nfound after %v: %s", m.why, time.Since(start).Round(time.Millisecond), found)
 			if found == "" {
 				t.Errorf("not found in %s worlds: %s", mutantSeeds, m.why)
@@ -59,6 +59,7 @@ func TestHuntFindsNothingWithoutABug(t *testing.T) {
 // mutant is a planted bug.
 type mutant struct {
 	why   string
+	flags []string // of the hunt
 	fails []string // tests that have to fail because of it: the package, a space, the test's name; see TestDefectiveRules
 	edits []edit
 }
@@ -66,8 +67,8 @@ type mutant struct {
 // edit replaces the only occurrence of the lines old in file by new.
 type edit struct{ file, old, new string }
 
-// readMutant reads a bug: a line "why: …", any number of lines "fails: …", then for each edit "file: …", a line "--- old", the
-// old text, a line "--- new" and the new text.
+// readMutant reads a bug: a line "why: …", perhaps a line "flags: …" for the hunt, any number of lines "fails: …", then for each
+// edit "file: …", a line "--- old", the old text, a line "--- new" and the new text.
 func readMutant(t *testing.T, name string) (m mutant) {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -79,6 +80,8 @@ func readMutant(t *testing.T, name string) (m mutant) {
 		switch trimmed := strings.TrimSpace(line); {
 		case strings.HasPrefix(line, "why: "):
 			m.why = strings.TrimPrefix(trimmed, "why: ")
+		case strings.HasPrefix(line, "flags: "):
+			m.flags = strings.Fields(strings.TrimPrefix(trimmed, "flags: "))
 		case strings.HasPrefix(line, "fails: "):
 			m.fails = append(m.fails, strings.TrimPrefix(trimmed, "fails: "))
 		case strings.HasPrefix(line, "file: "):
@@ -185,11 +188,11 @@ func replaceLines(text, before, after string) (string, int) {
 }
 
 // hunt runs the binary and returns the violation that it found, empty if none.
-func hunt(t *testing.T, binary string) string {
+func hunt(t *testing.T, binary string, flags []string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-to", mutantSeeds)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"-to", mutantSeeds}, flags...)...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

@@ -24,6 +24,9 @@ const (
 	transit                       // something happens at the links of from
 	finish                        // in an experiment: a processor of node has done job number arg
 	complete                      // a job that the core of node handed out has been done
+	synced                        // commit number arg of node's disk ends
+	tumble                        // node ends, its fall number arg
+	rise                          // and starts again
 )
 
 // event is one thing that will happen. Two events at one instant happen in the order in which they were scheduled.
@@ -34,6 +37,7 @@ type event struct {
 	done    *effect.Done
 	departs clock.Instant
 	arg     int
+	life    int // of from, in which env departs
 	kind    eventKind
 	node    group.ID
 	from    group.ID

@@ -37,7 +37,7 @@ func (w *world) work(n *node) {
 		if n.correct() && w.calm.stage != raging {
 			w.calm.working = max(w.calm.working, n.workFree.Sub(w.now))
 		}
-		w.queue.push(event{at: n.workFree, kind: complete, node: n.id, done: &done})
+		w.queue.push(event{at: n.workFree, kind: complete, node: n.id, done: &done, life: len(n.ends)})
 	}
 }
 

@@ -40,6 +40,7 @@ type Report struct {
 	Virtual  time.Duration // how long the world lasted, in its own time
 	Ordinals int           // ordinals executed
 	Updates  int           // updates that took effect
+	Restarts int           // of replicas that fell
 	Views    uint64        // the highest view that a correct replica was in
 	Rebound  int           // ordinals that view changes bound, no-ops included
 	Refused  uint64        // updates that correct replicas refused
@@ -67,7 +68,7 @@ func (w *world) report() Report {
 		Held:      w.calm.held.count, Slowest: w.calm.held.slowest, Bound: w.calm.held.allowed, Closest: w.calm.held.closest,
 		Changes: w.calm.held.replaced, Allowed: 2*w.plan.group.F() + w.plan.group.K(), Nested: w.nested, Peaceful: w.peaceful(), Stalled: len(w.calm.held.frozen), Starved: w.calm.starved,
 		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
-		Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(),
+		Restarts: w.restarts, Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(),
 	}
 }
 
@@ -82,6 +83,9 @@ func (p *plan) String() string {
 		if r.crash != clock.Never {
 			s += fmt.Sprintf(", %s crashes", group.FromIndex(i))
 		}
+	}
+	if p.disks != nil {
+		s += ", durable"
 	}
 	if p.threshold {
 		s += ", threshold proofs"

@@ -14,6 +14,7 @@ package sim
 
 import (
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"github.com/primebft/prime/app"
@@ -37,6 +38,9 @@ type Options struct {
 	// WAN gives the world the links of a profile instead of latencies that the seed draws, and replicas the timers for them. The
 	// storm's troubles stay. The profile must fit any number of replicas. nil: the seed decides.
 	WAN *wan.Profile
+	// Disks makes correct replicas durable, and lets them fall and start again in the storm, some or all of them, in the middle
+	// of anything: processes are killed, machines lose power, writes are torn, disks are full.
+	Disks bool
 	// Attacks are what every attacker of the world does, instead of what the seed draws: names of behaviours, see Attacks. A world
 	// whose seed draws no attacker gets one, if its group tolerates any.
 	Attacks []string
@@ -60,6 +64,9 @@ func newReplica(cfg core.Config) (core.Machine, error) { return core.New(cfg) }
 func run(o *Options, p *plan, machine func(core.Config) (core.Machine, error)) Report {
 	if o.WAN != nil {
 		p.emulate(o.WAN)
+	}
+	if o.Disks {
+		drawDisks(rand.New(rand.NewPCG(o.Seed, 3)), p)
 	}
 	p.work.fill(o.Payload, p.limits.UpdateBytes)
 	w, err := newWorld(o, p, machine)

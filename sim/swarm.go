@@ -21,13 +21,14 @@ type plan struct {
 	work     workPlan
 	serve    servePlan
 	// What the harness itself does in this world, to test more than the protocol core.
-	roundTrip bool // every message is decoded from the bytes that would travel
-	immutable bool // every message is encoded again when it arrives: nobody may have changed it
-	auth      bool // clients sign their updates
-	check     bool // core.Config.Check
-	threshold bool // a threshold signature challenges a new leader; otherwise a list of signatures
-	quiet     bool // nothing happens for which a leader may be replaced, see drawQuiet
-	judged    bool // leaders are judged and replaced; otherwise view 1 is the only one
+	roundTrip bool       // every message is decoded from the bytes that would travel
+	immutable bool       // every message is encoded again when it arrives: nobody may have changed it
+	auth      bool       // clients sign their updates
+	check     bool       // core.Config.Check
+	disks     []diskPlan // by group.ID.Index; nil: replicas are ephemeral
+	threshold bool       // a threshold signature challenges a new leader; otherwise a list of signatures
+	quiet     bool       // nothing happens for which a leader may be replaced, see drawQuiet
+	judged    bool       // leaders are judged and replaced; otherwise view 1 is the only one
 }
 
 // replicaPlan is what one replica is like.

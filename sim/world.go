@@ -40,6 +40,7 @@ type world struct {
 	over          bool
 	events        uint64
 	refusedFrames uint64        // messages of attackers that receivers refuse
+	restarts      int           // of replicas
 	refusals      uint64        // updates that correct replicas refused
 	awake         clock.Instant // until then somebody naps
 	nested        bool          // a view began before the one before it was installed anywhere
@@ -145,10 +146,10 @@ func (w *world) handle(e *event) {
 	var n *node
 	if e.node != 0 {
 		n = w.nodes[e.node.Index()]
-		if n.crashed != clock.Never {
+		if n.crashed != clock.Never && e.kind != rise {
 			return
 		}
-		if until := n.plan.paused(w.now); until > w.now && e.kind != crash {
+		if until := n.plan.paused(w.now); until > w.now && e.kind != crash && e.kind != tumble && e.kind != rise {
 			e.at = until // in its old place among the events of that instant: what came first stays first
 			w.queue.insert(*e)
 			return
@@ -160,7 +161,9 @@ func (w *world) handle(e *event) {
 	case wake:
 		w.wake(n, e)
 	case complete:
-		w.complete(n, e.done)
+		if e.life == len(n.ends) {
+			w.complete(n, e.done)
+		}
 	case submit:
 		w.submit(n, w.plan.work.submissions[e.arg].updates)
 	case crash:
@@ -172,6 +175,8 @@ func (w *world) handle(e *event) {
 		w.calmDown()
 	case inspect:
 		w.inspect()
+	case synced, tumble, rise:
+		w.diskOf(n, e)
 	case probe:
 		w.offer(e.arg)
 	case strike:
@@ -193,8 +198,11 @@ func (r *replicaPlan) paused(now clock.Instant) clock.Instant {
 }
 
 func (w *world) arrive(n *node, e *event) {
-	if w.nodes[e.from.Index()].crashed < e.departs {
+	if w.nodes[e.from.Index()].ended(e.life, e.departs) {
 		return // its sender did not live to send it
+	}
+	if e.from == n.id && e.life != len(n.ends) {
+		return // it was on its way inside a process that is no more
 	}
 	w.hash = scramble(w.hash ^ uint64(e.from) ^ uint64(e.env.Digest[0])<<8 ^ uint64(e.env.Digest[1])<<16)
 	if w.plan.immutable {
@@ -203,7 +211,9 @@ func (w *world) arrive(n *node, e *event) {
 		}
 	}
 	w.note(w.now, "hears", n.id, e.from, e.env)
+	n.echo = e.from == n.id
 	w.step(n, core.Input{Message: e.env})
+	n.echo = false
 }
 
 // mostIdle is how many ticks in a row may leave a machine's deadline where it is.

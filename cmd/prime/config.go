@@ -148,5 +148,5 @@ func (c *configImportCmd) Run(g *globals) error {
 	if err := c.apply(&cluster, preset); err != nil {
 		return err
 	}
-	return create(g, c.Dir, cluster, preset, c.JSON, notes)
+	return create(g, c.Dir, cluster, c.node(preset), c.JSON, notes)
 }

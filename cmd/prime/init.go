@@ -12,6 +12,7 @@ import (
 // clusterFlags is what a new cluster is made with, however it is made.
 type clusterFlags struct {
 	Auth    string `enum:"replica,client" default:"replica" help:"Who vouches for updates: the replica that introduces them, or each client by signature."`
+	Storage string `enum:"ephemeral,durable" default:"ephemeral" help:"Whether replicas keep a log, so that they can be killed and started again."`
 	Proof   string `enum:"list,bls" default:"list" help:"What challenges a new leader: a list of signatures, or one threshold signature (bls) for which every replica has a key share."`
 	Clients string `placeholder:"FILE|any|none" help:"Who may be a client: a file with one public key a line, any, or none but the replicas. By default any with the preset local, else none."`
 }
@@ -31,6 +32,13 @@ func (f clusterFlags) apply(c *config.Cluster, preset config.Preset) error {
 		return err
 	}
 	return nil
+}
+
+// node is what a replica's own settings begin with.
+func (f clusterFlags) node(preset config.Preset) config.Node {
+	node, _ := preset.Node()
+	node.Storage.Mode = config.StorageMode(f.Storage)
+	return node
 }
 
 // initCmd is prime init.
@@ -83,12 +91,11 @@ func (c *initCmd) Run(g *globals) error {
 	if err := c.apply(&cluster, preset); err != nil {
 		return err
 	}
-	return create(g, c.Dir, cluster, preset, c.JSON, nil)
+	return create(g, c.Dir, cluster, c.node(preset), c.JSON, nil)
 }
 
 // create makes a cluster folder and tells what it made; notes are shown in text.
-func create(g *globals, dir string, cluster config.Cluster, preset config.Preset, asJSON bool, notes []string) error {
-	node, _ := preset.Node()
+func create(g *globals, dir string, cluster config.Cluster, node config.Node, asJSON bool, notes []string) error {
 	secrets, err := dealtHere(&cluster)
 	if err != nil {
 		return err
@@ -108,7 +115,7 @@ func create(g *globals, dir string, cluster config.Cluster, preset config.Preset
 		fmt.Fprintln(g.out, note)
 	}
 	fmt.Fprintf(g.out, "made %s: cluster %s, %d replicas (f=%d, k=%d), preset %s\n",
-		dir, cluster.Name, len(cluster.Replicas), cluster.F, cluster.K, preset)
+		dir, cluster.Name, len(cluster.Replicas), cluster.F, cluster.K, node.Preset)
 	if cluster.AnyClient {
 		fmt.Fprintln(g.out, "any client may submit: clients = \"any\"")
 	}

@@ -39,12 +39,11 @@ func (c *joinCmd) Run(g *globals) error {
 	if err := c.apply(&cluster, preset); err != nil {
 		return err
 	}
-	node, _ := preset.Node()
 	public, dealt := dealings(c.Files)
 	if cluster.Proof != config.ProofBLS && len(dealt) > 0 {
 		return usageError(fmt.Errorf("%s: dealings are for --proof bls: add that, on every machine, or leave them out", dealt[0]))
 	}
-	joined, err := config.JoinWith(c.Dir, cluster, node, public, finishing(dealt))
+	joined, err := config.JoinWith(c.Dir, cluster, c.node(preset), public, finishing(dealt))
 	if err != nil {
 		return err
 	}

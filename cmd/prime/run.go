@@ -84,7 +84,11 @@ func (c *runCmd) Run(g *globals) error {
 
 // inspect finds what would stop the start later, when the folder is marked as used already. It changes nothing.
 func (c *runCmd) inspect(cfg config.Config) error {
-	folder, err := marker.Lock(cfg.Dir)
+	lock := marker.Lock
+	if cfg.Node.Storage.Mode == config.StorageDurable {
+		lock = marker.LockDurable
+	}
+	folder, err := lock(cfg.Dir)
 	if err != nil {
 		return err
 	}
@@ -133,7 +137,8 @@ func (c *runCmd) serve(g *globals, cfg config.Config, r *prime.Replica) error {
 func application(cfg config.Config, log *slog.Logger) (app.Application, *appsocket.Server) {
 	switch cfg.Node.App.Kind {
 	case "socket":
-		s := appsocket.New(appsocket.Info{Replica: cfg.Node.ID, Cluster: cfg.Cluster.ID, Epoch: cfg.Cluster.Epoch}, log)
+		s := appsocket.New(appsocket.Info{Replica: cfg.Node.ID, Cluster: cfg.Cluster.ID, Epoch: cfg.Cluster.Epoch,
+			Replays: cfg.Node.Storage.Mode == config.StorageDurable}, log)
 		return s, s
 	case "digest":
 		return new(digest), nil

@@ -26,6 +26,7 @@ import (
 type simCmd struct {
 	Seeds          string        `placeholder:"A-B" help:"Which worlds to run: a range of seeds, both ends included, or one seed."`
 	RealSignatures bool          `help:"Sign everything with Ed25519, and threshold proofs with BLS, instead of checksums: slower, and nothing else should change."`
+	Disks          bool          `help:"Make correct replicas durable, and let them fall and start again: kills, losses of power, torn writes, full disks."`
 	SeedTimeout    time.Duration `default:"10m" help:"How long one world may take, in real time, before that is a violation; 0: for ever."`
 	For            time.Duration `help:"Begin no further world after this long; 0: run all."`
 	Trace          bool          `help:"Print everything that happens on standard error, one world after the other."`
@@ -227,7 +228,7 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 		running.Go(func() {
 			for seed := range seeds {
 				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links, Attacks: c.Attack,
-					Threshold: simulatedShares}
+					Threshold: simulatedShares, Disks: c.Disks}
 				if c.Trace {
 					o.Trace = g.err
 				}
@@ -281,6 +282,9 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 			replay := sim.Replay(r.Seed, c.RealSignatures)
 			for _, name := range c.Attack {
 				replay += " --attack " + name
+			}
+			if c.Disks {
+				replay += " --disks"
 			}
 			if c.WAN != "" {
 				replay += " --wan " + c.WAN

@@ -28,6 +28,7 @@ type Info struct {
 	Replica int // 1..n
 	Cluster [32]byte
 	Epoch   uint32
+	Replays bool // a replica that starts again delivers everything again, from the first record on
 }
 
 // Server is the application as its replica sees it. It is made before the replica and listens once the replica has locked its
@@ -49,6 +50,7 @@ type Server struct {
 	results  [][]byte      // of the records of batch that have been acknowledged
 	last     Position      // last record that was acknowledged
 	count    uint64        // records acknowledged since the start
+	skip     Position      // the application has the records up to here, where this replica, which has started again, is still to come
 }
 
 // New makes the application of one replica.
@@ -130,6 +132,7 @@ func (s *Server) Deliver(batch []app.Record) [][]byte {
 	}
 	s.mu.Lock()
 	s.batch, s.results = batch, make([][]byte, 0, len(batch))
+	s.skipKnown()
 	s.wake()
 	for len(s.results) < len(batch) && s.wait(s.closed) {
 	}
@@ -245,6 +248,7 @@ func (s *Server) attach(o *owner, a Attach) error {
 	if s.owner != nil {
 		return &Refused{Code: Busy, Text: "another process is this replica's application: stop it first"}
 	}
+	s.skip = Position{}
 	if a.Resume {
 		if err := s.resume(a.After); err != nil {
 			return err
@@ -252,6 +256,9 @@ func (s *Server) attach(o *owner, a Attach) error {
 	}
 	o.start, o.sent = s.last, s.count
 	w := Welcome{Version: Version, Replica: s.info.Replica, Cluster: s.info.Cluster, Epoch: s.info.Epoch, After: s.last}
+	if s.last.Less(s.skip) {
+		w.After = s.skip
+	}
 	if _, err := o.sock.Write(w.Append(nil)); err != nil {
 		return err
 	}
@@ -272,7 +279,16 @@ func (s *Server) resume(after Position) error {
 	for end < len(rest) && !after.Less(PositionOf(&rest[end])) {
 		end++
 	}
-	if found := after == s.last || end > 0 && PositionOf(&rest[end-1]) == after; !found {
+	found := after == s.last || end > 0 && PositionOf(&rest[end-1]) == after
+	if !found && s.info.Replays && end == len(rest) {
+		s.skip = after
+		s.log.Info("the application has more records than this replica has delivered since its start: it gets those after them",
+			"application", after.String(), "replica", s.last.String())
+		s.skipKnown()
+		s.wake()
+		return nil
+	}
+	if !found {
 		return &Refused{Code: Ahead, At: s.last, Text: fmt.Sprintf(
 			"the application says that it has the records up to %s, but this replica delivered none after %s: "+
 				"attach it to the replica that its state is of", after, s.last)}
@@ -282,6 +298,14 @@ func (s *Server) resume(after Position) error {
 	}
 	s.wake()
 	return nil
+}
+
+// skipKnown acknowledges records in hand that the application has had from this replica before that started again; nobody knows
+// their results any more. The caller holds the lock.
+func (s *Server) skipKnown() {
+	for len(s.rest()) > 0 && !s.skip.Less(PositionOf(&s.rest()[0])) {
+		s.acknowledge([]byte{})
+	}
 }
 
 // rest is the records in hand that have not been acknowledged. The caller holds the lock.

@@ -353,6 +353,51 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// TestReplicaStartsAgain: a replica that delivers everything again after its start skips what the application says it has, and
+// goes on after that, wherever the replica is when the application attaches.
+func TestReplicaStartsAgain(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"application", "replica"} {
+		dir := t.TempDir()
+		s := New(Info{Replica: 2, Cluster: cluster, Epoch: 1, Replays: true}, slog.New(slog.DiscardHandler))
+		if err := s.Listen(dir, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		var done <-chan [][]byte
+		if first == "replica" {
+			done = deliver(s, batch(1, 3))
+			s.mu.Lock()
+			for s.batch == nil {
+				s.wait(s.closed)
+			}
+			s.mu.Unlock()
+		}
+		p := connect(t, dir)
+		if w := p.attach(Attach{Resume: true, After: Position{5, 1}}); w.After != (Position{5, 1}) {
+			t.Errorf("records follow after %v", w.After)
+		}
+		if first == "application" {
+			done = deliver(s, batch(1, 3))
+		}
+		if results := <-done; len(results) != 6 || len(results[5]) != 0 {
+			t.Fatalf("skipped: %q", results)
+		}
+		done = deliver(s, batch(4, 6))
+		records := p.records()
+		if len(records) != 3 || PositionOf(&records[0]) != (Position{5, 2}) {
+			t.Fatalf("%d records, the first %v", len(records), PositionOf(&records[0]))
+		}
+		p.answer(records)
+		if results := <-done; len(results) != 6 || len(results[0]) != 0 || len(results[3]) == 0 {
+			t.Fatalf("%q", results)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestClose(t *testing.T) {
 	t.Parallel()
 	s, dir := start(t)

@@ -39,6 +39,9 @@ type Real struct{ start time.Time }
 // NewReal starts a clock at Instant 0.
 func NewReal() *Real { return &Real{start: time.Now()} }
 
+// NewRealAt starts a clock at an instant, as if it had run since Instant 0.
+func NewRealAt(i Instant) *Real { return &Real{start: time.Now().Add(-time.Duration(i))} }
+
 // Now is the time since the clock started.
 func (r *Real) Now() Instant { return Instant(time.Since(r.start)) }
 

@@ -19,8 +19,20 @@ type Machine interface {
 type Input struct {
 	Message *wire.Envelope // a message whose proofs have been checked; from a peer, or our own signed copy
 	Submit  []wire.Update  // updates of this replica's clients, to be introduced
+	Resumed *Resumed       // the replica was away, and has been given again all that it had been given before
 	Done    *effect.Done   // a job of this replica that has been done
 }
+
+// Resumed says that the replica was away until now. Its clock stood still meanwhile, so nothing that others did or left undone
+// in that time is held against them.
+type Resumed struct {
+	Wall   int64  // calendar time at Instant 0 from now on, Unix nanoseconds: the time away is part of it
+	Timing Timing // from now on
+}
+
+// Behaviour is the number of what a Replica does: it rises with every change that lets the same inputs have other outputs. What
+// was recorded under another number cannot be given to this Replica again, because it might not remember what it said.
+const Behaviour = 1
 
 // Tick is the input that only lets time pass.
 var Tick = Input{}

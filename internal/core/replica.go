@@ -94,11 +94,7 @@ func New(cfg Config) (*Replica, error) {
 		sessions: session.New(cfg.Limits.Sessions, cfg.Limits.SessionWindow),
 		random:   rand.New(rand.NewChaCha8(cfg.Seed)),
 		vector:   make(wire.Vector, n),
-		suspect: suspect.New(suspect.Config{
-			Self: cfg.Self, Group: cfg.Group, KLat: cfg.Timing.Suspect.KLat, Delta: cfg.Timing.Suspect.Delta,
-			Floor: cfg.Timing.Suspect.Floor, Ping: cfg.Timing.Suspect.Ping, Check: cfg.Timing.Suspect.Check,
-			Window: cfg.Timing.Suspect.Window, MaxStall: cfg.Timing.Suspect.MaxStall,
-		}),
+		suspect:  suspect.New(suspectConfig(&cfg)),
 		election: election.New(cfg.Self, cfg.Group),
 		reports:  rbcast.New(cfg.Self, cfg.Group),
 		change: viewchange.New(viewchange.Config{
@@ -116,6 +112,14 @@ func New(cfg Config) (*Replica, error) {
 	r.suspect.Start(0, 1, true)
 	r.due = r.deadline()
 	return r, nil
+}
+
+func suspectConfig(cfg *Config) suspect.Config {
+	s := &cfg.Timing.Suspect
+	return suspect.Config{
+		Self: cfg.Self, Group: cfg.Group, KLat: s.KLat, Delta: s.Delta, Floor: s.Floor, Ping: s.Ping, Check: s.Check,
+		Window: s.Window, MaxStall: s.MaxStall,
+	}
 }
 
 // ahead is how many things a replica takes ahead of what it has executed, if a correct one sends window of them ahead of what that

@@ -11,11 +11,14 @@ import (
 func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 	proofs := len(out.Evidence)
 	r.notice(now, out)
+	out.Known = false
 	switch {
 	case in.Message != nil:
 		r.receive(now, in.Message, out)
 	case len(in.Submit) > 0:
 		r.submit(in.Submit, out)
+	case in.Resumed != nil:
+		r.resume(now, in.Resumed)
 	case in.Done != nil:
 		r.finish(now, in.Done, out)
 	}
@@ -33,6 +36,19 @@ func (r *Replica) notice(now clock.Instant, out *effect.Output) {
 			out.Emit(trace.Event{Kind: trace.Stalled, Seq: uint64(taken.Milliseconds())})
 		}
 	}
+}
+
+// resume goes on after an absence.
+func (r *Replica) resume(now clock.Instant, m *Resumed) {
+	t := m.Timing
+	r.cfg.Timing, r.cfg.Wall = t, m.Wall
+	r.preorder.Resume(m.Wall, t.Request, t.Ack, t.Summary, t.Fetch)
+	r.order.Resume(t.Matrix, t.Propose)
+	if r.recon != nil {
+		r.recon.Resume(t.Recon)
+	}
+	r.suspect.Resume(now, suspectConfig(&r.cfg))
+	r.repeatAt = now
 }
 
 // receive is the protocol's table of contents: which rule handles which message.

@@ -120,6 +120,7 @@ func (r *Replica) keepEarly(env *wire.Envelope) bool {
 // takeEarly looks at the messages that came early. Those of a view that was left out are dropped, those of a later one stay.
 func (r *Replica) takeEarly(now clock.Instant, view uint64, out *effect.Output) {
 	early := r.early
+	defer func() { out.Known = false }() // whatever brought us here was new
 	r.early, r.earlyBytes = make([][]*wire.Envelope, r.cfg.Group.N()), make([]int, r.cfg.Group.N())
 	for _, list := range early {
 		for _, env := range list {

@@ -2,7 +2,8 @@
 // holds while it runs, and a start marker that is durable before the replica's first signature.
 //
 // A replica that starts again without remembering what it signed would reuse sequence numbers, and its peers would convict
-// it of equivocation, rightly. So a folder with a marker is not started again.
+// it of equivocation, rightly. So a folder with a marker is not started again, unless the marker says that the replica has
+// remembered everything since its first start.
 package marker
 
 import (
@@ -41,17 +42,27 @@ type Info struct {
 	Replica     int       `json:"replica"`
 	Incarnation uint32    `json:"incarnation"`
 	Started     time.Time `json:"started"`
+	Durable     bool      `json:"durable,omitempty"` // everything has been remembered since then
 }
 
 // Folder is a replica's folder that this process has locked.
 type Folder struct {
 	dir  string
 	lock *os.File
+	used bool
 }
+
+// Used reports whether a replica that remembers everything has run in the folder before.
+func (f *Folder) Used() bool { return f.used }
 
 // Lock takes the folder for this process until Release. It returns ErrInUse, with the holder's process id, if another
 // process (or another replica of this one) has it, and ErrUsed, with the remedy, if the folder has a marker.
-func Lock(dir string) (*Folder, error) {
+func Lock(dir string) (*Folder, error) { return lockFor(dir, false) }
+
+// LockDurable is Lock for a replica that remembers everything: it may have run in the folder before, if it always did so.
+func LockDurable(dir string) (*Folder, error) { return lockFor(dir, true) }
+
+func lockFor(dir string, durable bool) (*Folder, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, LockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the replica's folder: %w; give --dir a folder that exists and is writable", err)
@@ -64,7 +75,7 @@ func Lock(dir string) (*Folder, error) {
 		}
 		return nil, fmt.Errorf("cannot lock %s: %w; the folder must be on a file system that can lock files", lock.Name(), err)
 	}
-	if err := f.check(); err != nil {
+	if err := f.check(durable); err != nil {
 		f.Release()
 		return nil, err
 	}
@@ -75,8 +86,9 @@ func Lock(dir string) (*Folder, error) {
 	return f, nil
 }
 
-// check refuses a folder that has a marker, readable or not: an unreadable one may stand for signatures too.
-func (f *Folder) check() error {
+// check refuses a folder that has a marker, readable or not: an unreadable one may stand for signatures too. Only a replica that
+// has remembered everything since its first start, and still does, may start again.
+func (f *Folder) check(durable bool) error {
 	path := filepath.Join(f.dir, MarkerFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -87,9 +99,21 @@ func (f *Folder) check() error {
 	if err == nil && json.Unmarshal(b, &info) == nil && !info.Started.IsZero() {
 		when = "on " + info.Started.UTC().Format(time.RFC3339)
 	}
-	return fmt.Errorf("%w: a replica was started in %s %s, and this version cannot remember what it signed then; if it "+
-		"started again its peers would convict it of equivocation. Make a new cluster with `prime init`, or wait for the "+
-		"version that can recover. Do not delete %s", ErrUsed, f.dir, when, path)
+	switch {
+	case durable && info.Durable:
+		f.used = true
+		return nil
+	case info.Durable:
+		return fmt.Errorf("%w: a replica was started in %s %s and has remembered everything since; let it: set storage.mode to "+
+			"\"durable\" in node.toml", ErrUsed, f.dir, when)
+	case durable:
+		return fmt.Errorf("%w: a replica was started in %s %s and did not remember what it signed, so it cannot begin to do so now: its "+
+			"peers would convict it of equivocation. Make a new cluster with `prime init`, or wait for the version that can "+
+			"recover. Do not delete %s", ErrUsed, f.dir, when, path)
+	}
+	return fmt.Errorf("%w: a replica was started in %s %s, and it did not remember what it signed then; if it started "+
+		"again its peers would convict it of equivocation. Make a new cluster with `prime init` (with storage.mode = \"durable\" in "+
+		"node.toml replicas can start again), or wait for the version that can recover. Do not delete %s", ErrUsed, f.dir, when, path)
 }
 
 // Mark records durably that a replica has started here. It must return before the replica signs anything.

@@ -19,12 +19,13 @@ const (
 	StateApplicationBehind = "application-behind"
 	StateApplicationFailed = "application-failed"
 	StateDraining          = "draining"
+	StateRestoring         = "restoring" // what a durable replica was given before its start is being given to it again
 	StateCrashed           = "crashed"
 	StateClosed            = "closed"
 )
 
 // State is what the replica is doing, in a word and perhaps details: running, application-behind, application-failed,
-// draining, crashed, closed.
+// restoring, draining, crashed, closed.
 func (n *Node) State() string {
 	if what := n.crash.Load(); what != nil {
 		return StateCrashed + ": " + *what
@@ -42,6 +43,9 @@ func (n *Node) State() string {
 	}
 	if n.closing.Load() {
 		return StateDraining
+	}
+	if n.loop.restoring.Load() {
+		return StateRestoring
 	}
 	return StateRunning
 }

@@ -17,6 +17,8 @@ type recorder struct {
 	in      *mailbox[effect.Delivery]
 	records *Records
 	done    func() // something has been recorded
+	// journal says when what was executed can be executed again after a restart: the application sees nothing before.
+	journal *journal
 }
 
 // run records until stop, then what is left.
@@ -25,6 +27,9 @@ func (r *recorder) run(stop <-chan struct{}) {
 	var spare []effect.Delivery
 	for {
 		batch, _ := r.in.take(spare)
+		if len(batch) > 0 && !r.journal.wait(r.journal.mark(), stop) {
+			return
+		}
 		for i := range batch {
 			r.records.append(&batch[i])
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/record"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/transport"
 )
@@ -26,6 +27,9 @@ type egress struct {
 	rest     *mailbox[effect.Send]
 	repair   *mailbox[effect.Send] // RECON and BULK: signed when nothing else waits
 	eased    func()                // a batch has left
+	// journal says when what a message follows from is durable: no promise leaves before.
+	journal    *journal
+	departures *mailbox[departure] // signed, and waiting for that
 
 	queued  atomic.Int64  // messages that have been asked for and have not left
 	batches atomic.Uint64 // batches signed
@@ -35,6 +39,7 @@ type egress struct {
 	sends []effect.Send
 	envs  []*wire.Envelope
 	own   []*wire.Envelope
+	later []departure
 	size  int // bytes of content
 }
 
@@ -108,25 +113,82 @@ func (e *egress) gather(t *taken) {
 	}
 }
 
-// flush signs the batch in hand and sends it, to this replica too.
+// flush signs the batch in hand and sends it, to this replica too: at once what promises nothing, and the rest, on another
+// goroutine, when all that it follows from is durable. Meanwhile the next batch is signed, while the disk works.
 func (e *egress) flush() {
+	mark := e.journal.mark()
 	e.sign(e.envs)
-	for i, s := range e.sends {
-		transmit(e.net, s.To.Without(e.self), s.Class, e.envs[i])
-		if s.To.Has(e.self) {
-			e.own = append(e.own, e.envs[i])
-		}
-	}
-	if len(e.own) > 0 {
-		e.back.put(len(e.own), e.own...)
-	}
 	e.batches.Add(1)
 	e.signed.Add(uint64(len(e.envs)))
-	e.queued.Add(-int64(len(e.envs)))
+	for i, s := range e.sends {
+		if e.journal != nil && record.Binding(e.envs[i].Kind) {
+			e.later = append(e.later, departure{mark, s, e.envs[i]})
+		} else {
+			e.own = e.leave(e.own, s, e.envs[i])
+		}
+	}
+	if len(e.later) > 0 {
+		e.departures.put(len(e.later), e.later...)
+	}
+	e.left(len(e.envs)-len(e.later), e.own)
 	clear(e.sends)
 	clear(e.envs)
 	clear(e.own)
-	e.sends, e.envs, e.own, e.size = e.sends[:0], e.envs[:0], e.own[:0], 0
+	clear(e.later)
+	e.sends, e.envs, e.own, e.later, e.size = e.sends[:0], e.envs[:0], e.own[:0], e.later[:0], 0
+}
+
+// departure is a signed message that leaves when the inputs up to mark are durable.
+type departure struct {
+	mark uint64
+	send effect.Send
+	env  *wire.Envelope
+}
+
+// depart lets leave what waits for the disk, in order, until stop or until the disk fails for good.
+func (e *egress) depart(stop <-chan struct{}) {
+	var waiting []departure
+	var own []*wire.Envelope
+	for {
+		waiting, _ = e.departures.take(waiting)
+		for at := 0; at < len(waiting); {
+			mark, first := waiting[at].mark, at
+			if !e.journal.wait(mark, stop) {
+				return
+			}
+			for ; at < len(waiting) && waiting[at].mark == mark; at++ {
+				own = e.leave(own, waiting[at].send, waiting[at].env)
+			}
+			e.left(at-first, own)
+			clear(own)
+			own = own[:0]
+		}
+		if len(waiting) > 0 {
+			continue
+		}
+		select {
+		case <-e.departures.ready:
+		case <-stop:
+			return
+		}
+	}
+}
+
+// leave sends a signed message, and adds it to own if it is for this replica too.
+func (e *egress) leave(own []*wire.Envelope, s effect.Send, env *wire.Envelope) []*wire.Envelope {
+	transmit(e.net, s.To.Without(e.self), s.Class, env)
+	if s.To.Has(e.self) {
+		own = append(own, env)
+	}
+	return own
+}
+
+// left gives this replica its own copies, and lets go on who waits for the egress.
+func (e *egress) left(messages int, own []*wire.Envelope) {
+	if len(own) > 0 {
+		e.back.put(len(own), own...)
+	}
+	e.queued.Add(-int64(messages))
 	e.eased()
 }
 

@@ -45,6 +45,10 @@ type loop struct {
 	done    *mailbox[effect.Done]    // jobs of the machine that have been done
 	submits *mailbox[wire.Update]    // of own clients
 	outlet  *outlet
+	journal *journal // nil: nothing is remembered
+	// restoration is what was remembered before this start; nil if nothing was.
+	restoration *restoration
+	broke       func(error) // the log cannot be used: called once
 
 	now     clock.Instant
 	out     effect.Output
@@ -58,13 +62,14 @@ type loop struct {
 	results []effect.Done
 
 	// Shared with other goroutines.
-	poke     chan struct{}             // something that the loop may be waiting for has happened
-	ask      chan chan<- core.Status   // somebody wants to know where the machine is
-	drain    chan chan<- struct{}      // somebody wants to know when own clients' updates are done
-	watchful atomic.Bool               // pokes are of use
-	pending  atomic.Int64              // bytes of own clients' updates inside the machine
-	steps    histogram                 // how long steps took
-	inputs   [inputKinds]atomic.Uint64 // steps by kind of input
+	poke      chan struct{}             // something that the loop may be waiting for has happened
+	ask       chan chan<- core.Status   // somebody wants to know where the machine is
+	drain     chan chan<- struct{}      // somebody wants to know when own clients' updates are done
+	watchful  atomic.Bool               // pokes are of use
+	restoring atomic.Bool               // what was remembered is being given to the machine again
+	pending   atomic.Int64              // bytes of own clients' updates inside the machine
+	steps     histogram                 // how long steps took
+	inputs    [inputKinds]atomic.Uint64 // steps by kind of input
 
 	drains   []chan<- struct{}
 	answered func(executed uint64) bool // what is up to that ordinal of this replica's updates has been answered
@@ -96,6 +101,9 @@ func (l *loop) run(stop <-chan struct{}) {
 	l.now, l.armed = l.clock.Now(), clock.Never
 	l.timer = time.NewTimer(time.Hour)
 	defer l.timer.Stop()
+	if !l.restored(stop) {
+		return
+	}
 	for {
 		for l.round() {
 			select {
@@ -183,11 +191,17 @@ func (l *loop) submit() bool {
 // step is one step of the machine.
 func (l *loop) step(in core.Input, kind int) {
 	l.inputs[kind].Add(1)
-	l.current = in
-	l.machine.Step(l.now, in, &l.out)
+	l.journaled(in, kind == inputOwn)
 	after := l.clock.Now()
 	l.steps.add(after.Sub(l.now))
 	l.now = after
+}
+
+// journaled gives the machine an input and remembers that.
+func (l *loop) journaled(in core.Input, own bool) {
+	l.current = in
+	l.machine.Step(l.now, in, &l.out)
+	l.journal.input(l.now, in, l.out.Known, own)
 }
 
 // flush lets the effects of the last steps happen.

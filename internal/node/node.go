@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ import (
 	"github.com/primebft/prime/internal/trace"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/internal/work"
+	"github.com/primebft/prime/storage/file"
 	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/transport"
 )
@@ -57,6 +59,7 @@ type Options struct {
 	Threshold threshold.Scheme                       // of a cluster whose proofs are threshold signatures; nil in others
 	Observe   func(now clock.Instant, e trace.Event) // sees every event of the core on its goroutine; must be quick; may be nil
 	Check     bool                                   // verify costly invariants
+	Disk      file.Disk                              // where a durable replica keeps its log; nil is the machine's
 }
 
 // Node is a running replica.
@@ -68,6 +71,7 @@ type Node struct {
 	started time.Time
 
 	folder   *marker.Folder
+	journal  *journal // nil: the replica is ephemeral
 	net      transport.Transport
 	keyring  *sign.Keyring
 	verifier *sign.Verifier
@@ -93,6 +97,7 @@ type Node struct {
 	closeOnce sync.Once
 	closeErr  error
 	crash     atomic.Pointer[string]
+	unusable  atomic.Bool   // the log is: that is why it crashed
 	done      chan struct{} // closed when everything has ended
 }
 
@@ -152,37 +157,54 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 		return nil, err
 	}
 	signer.UseThreshold(shares)
-	real := clock.NewReal()
-	coreConfig := newCoreConfig(cfg, g, incarnations, real.Wall(), o.Check)
-	replica, err := core.New(coreConfig)
-	if err != nil {
-		return nil, err
-	}
 	n.verifier = sign.NewVerifier(n.keyring, scheme, cfg.Node.Crypto.Cache)
 	worker, err := work.New(n.self, g, wireLimits(cfg.Cluster, g), n.verifier.Verify)
 	if err != nil {
 		return nil, err
 	}
 	n.jobs = newJobs(worker.Do)
-	n.assembleLoop(replica, real, signer, o)
+	real := clock.NewReal()
+	coreConfig := newCoreConfig(cfg, g, incarnations, real.Wall(), o.Check)
+	lock := marker.Lock
+	if n.durable() {
+		lock = marker.LockDurable
+	}
+	if n.folder, err = lock(cfg.Dir); err != nil {
+		return nil, err
+	}
+	if err := n.assembleRest(a, coreConfig, real, signer, o); err != nil {
+		return nil, errors.Join(err, n.folder.Release())
+	}
 	if o.Wrap != nil {
 		own, err := sign.NewSigner(n.keyring, scheme, n.self, cfg.Key) // a signer is used by one goroutine only
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, n.journal.close(), n.folder.Release())
 		}
 		own.UseThreshold(shares)
-		n.loop.machine = o.Wrap(n.seat(coreConfig, own), replica)
-	}
-	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge}
-	n.deliver = &deliverer{
-		app: a, records: n.records, replies: n.replies, log: o.Log, done: n.loop.nudge, ended: make(chan struct{}),
-	}
-	if n.folder, err = marker.Lock(cfg.Dir); err != nil {
-		return nil, err
+		n.loop.machine = o.Wrap(n.seat(coreConfig, own), n.loop.machine)
 	}
 	n.pool = sign.NewPool(n.verifier, wireLimits(cfg.Cluster, g), g.N(), cfg.Node.Crypto.Workers, q.IngressBytes)
 	n.loop.inbox = n.pool
 	return n, nil
+}
+
+// assembleRest makes what needs the folder, which is locked.
+func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, signer *sign.Signer, o Options) error {
+	c, past, err := n.openLog(c, signer, o)
+	if err != nil {
+		return err
+	}
+	replica, err := core.New(c)
+	if err != nil {
+		return errors.Join(err, n.journal.close())
+	}
+	n.assembleLoop(replica, real, signer, o)
+	n.loop.restoration = past
+	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge, journal: n.journal}
+	n.deliver = &deliverer{
+		app: a, records: n.records, replies: n.replies, log: o.Log, done: n.loop.nudge, ended: make(chan struct{}),
+	}
+	return nil
 }
 
 // assembleLoop makes the loop and what it sends to.
@@ -191,15 +213,16 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 		machine: replica, status: replica.Status, waiting: replica.Pending, progress: replica.Progress, clock: real, self: n.self,
 		back: newMailbox[*wire.Envelope](), done: n.jobs.back, submits: newMailbox[wire.Update](),
 		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
-		answered: n.answered,
+		answered: n.answered, journal: n.journal, broke: n.broke,
 	}
 	n.egress = &egress{
 		self: n.self, header: n.keyring.Header(n.self), complete: signer.Complete, sign: n.signing(signer), net: n.net,
 		back: n.loop.back, urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
-		eased: n.loop.nudge,
+		eased: n.loop.nudge, journal: n.journal, departures: newMailbox[departure](),
 	}
 	n.outlet = &outlet{
 		net: n.net, egress: n.egress, jobs: n.jobs.in, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
+		journal: n.journal, backlog: n.records.waiting,
 		log: o.Log, observe: o.Observe, drops: map[dropKey]uint64{}, views: newViewLog(o.Log, n.keyring.Group()),
 	}
 	n.loop.outlet = n.outlet
@@ -228,12 +251,12 @@ func (n *Node) begin() error {
 	if err != nil {
 		return err
 	}
-	id := n.cfg.Cluster.ID
-	err = n.folder.Mark(marker.Info{
-		Cluster: fmt.Sprintf("%x", id[:]), Replica: int(n.self), Incarnation: n.keyring.Header(n.self).Incarnation, Started: n.started,
-	})
-	if err != nil {
+	if err := n.mark(); err != nil {
 		return err
+	}
+	if n.journal != nil {
+		n.workers.Go(func() { n.journal.run(n.loopDone) })
+		n.workers.Go(func() { n.egress.depart(n.stop) })
 	}
 	n.workers.Go(func() { n.recorder.run(n.loopDone) })
 	n.workers.Go(func() { n.egress.run(n.stop) })
@@ -243,10 +266,22 @@ func (n *Node) begin() error {
 	return nil
 }
 
+// mark marks the folder, unless a replica that remembers everything has done so before.
+func (n *Node) mark() error {
+	if n.folder.Used() {
+		return nil
+	}
+	id := n.cfg.Cluster.ID
+	return n.folder.Mark(marker.Info{
+		Cluster: fmt.Sprintf("%x", id[:]), Replica: int(n.self), Incarnation: n.keyring.Header(n.self).Incarnation, Started: n.started,
+		Durable: n.durable(),
+	})
+}
+
 // abandon undoes a start that failed before anything was signed.
 func (n *Node) abandon() error {
 	n.pool.Close()
-	return errors.Join(n.net.Close(), n.folder.Release())
+	return errors.Join(n.net.Close(), n.journal.close(), n.folder.Release())
 }
 
 // runLoop runs the core. What it finds wrong with itself ends this replica and nobody else's: to its peers it has crashed.
@@ -329,10 +364,14 @@ func (n *Node) Stopped() <-chan struct{} { return n.stop }
 // replica ends: updates that it has not answered will not be answered here.
 func (n *Node) AppDone() <-chan struct{} { return n.deliver.ended }
 
-// Err is ErrCrashed with what happened if the replica has crashed.
+// Err is ErrCrashed with what happened if the replica has crashed, and ErrStorage if it stopped because of its log.
 func (n *Node) Err() error {
-	if what := n.crash.Load(); what != nil {
-		return fmt.Errorf("%w: %s", ErrCrashed, *what)
+	what := n.crash.Load()
+	switch {
+	case what == nil:
+		return nil
+	case n.unusable.Load():
+		return fmt.Errorf("%w%s", ErrStorage, strings.TrimPrefix(*what, ErrStorage.Error()))
 	}
-	return nil
+	return fmt.Errorf("%w: %s", ErrCrashed, *what)
 }

@@ -20,7 +20,9 @@ type outlet struct {
 	egress   *egress
 	jobs     *mailbox[effect.Job]
 	executed *mailbox[effect.Delivery]
-	limit    int // bytes of executed updates that may wait to be recorded before the loop holds back
+	journal  *journal
+	backlog  func() int // bytes of records that the application has not taken and will be given
+	limit    int        // bytes of executed updates that may wait to be recorded before the loop holds back
 	replies  *reply.Store
 	log      *slog.Logger
 	observe  func(clock.Instant, trace.Event) // may be nil
@@ -48,7 +50,7 @@ type dropKey struct {
 
 // congested reports whether whoever follows the loop is so far behind that it should take nothing new.
 func (o *outlet) congested() bool {
-	if o.egress.load() > egressLimit {
+	if o.egress.load() > egressLimit || o.journal.congested() {
 		return true
 	}
 	_, bytes := o.executed.load()
@@ -61,13 +63,7 @@ func (o *outlet) flush(now clock.Instant, out *effect.Output) {
 	if len(out.Jobs) > 0 {
 		o.jobs.put(len(out.Jobs), out.Jobs...)
 	}
-	if len(out.Deliver) > 0 {
-		weight := 0
-		for i := range out.Deliver {
-			weight += weigh(&out.Deliver[i])
-		}
-		o.executed.put(weight, out.Deliver...)
-	}
+	o.deliver(out.Deliver)
 	if len(out.Refused) > 0 {
 		o.replies.Refuse(out.Refused)
 	}
@@ -77,6 +73,18 @@ func (o *outlet) flush(now clock.Instant, out *effect.Output) {
 	for i := range out.Events {
 		o.event(now, &out.Events[i])
 	}
+}
+
+// deliver hands on what was executed.
+func (o *outlet) deliver(executed []effect.Delivery) {
+	if len(executed) == 0 {
+		return
+	}
+	weight := 0
+	for i := range executed {
+		weight += weigh(&executed[i])
+	}
+	o.executed.put(weight, executed...)
 }
 
 // send gives new messages to the egress. What was signed before leaves at once: the transport's budgets bound it.

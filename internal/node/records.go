@@ -356,6 +356,15 @@ func (r *Records) DigestAt(ordinal uint64) ([32]byte, bool) {
 	return r.entries[r.head+int(ordinal-r.oldest())].sum, true
 }
 
+// waiting is how many bytes of records the application has not taken and will be given.
+func (r *Records) waiting() int {
+	b := r.app()
+	if b.behind {
+		return 0
+	}
+	return b.bytes
+}
+
 // app is how far the application is.
 func (r *Records) app() backlog {
 	r.mu.Lock()

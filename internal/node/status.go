@@ -37,6 +37,7 @@ type Status struct {
 	Sessions    int              `json:"sessions"`
 	Blacklist   []int            `json:"blacklist"` // replicas proven faulty
 	Judgement   Judgement        `json:"judgement"`
+	Storage     Storage          `json:"storage"`
 	Repair      Repair           `json:"repair"`
 	Queues      Queues           `json:"queues"`
 	Counters    Counters         `json:"counters"`
@@ -65,6 +66,13 @@ type Lane struct {
 	Held       uint64 `json:"held"`
 	Preordered uint64 `json:"preordered"`
 	Executed   uint64 `json:"executed"`
+}
+
+// Storage is what the replica remembers.
+type Storage struct {
+	Mode     string `json:"mode"`      // ephemeral or durable
+	LogBytes int64  `json:"log_bytes"` // 0 if it is ephemeral
+	MaxBytes int64  `json:"max_bytes"` // at which it stops; 0 if it is ephemeral
 }
 
 // Queues is what waits inside the replica.
@@ -107,7 +115,7 @@ func (n *Node) Status() Status {
 		Ordinal: p.Ordinal, Delivered: p.Count, StreamDigest: hex.EncodeToString(p.Digest[:]), Oldest: n.records.Oldest(),
 		UptimeS: time.Since(n.started).Seconds(), Application: n.application(), Peers: n.Peers(), Lanes: []Lane{},
 		Executed: c.Executed, Ordered: c.Ordered, Proposed: c.Proposed, Sessions: c.Sessions, Blacklist: []int{},
-		Queues: n.queues(), Counters: n.counters(), Installed: c.Installed, ViewChanges: n.outlet.installed.Load(),
+		Storage: n.storage(), Queues: n.queues(), Counters: n.counters(), Installed: c.Installed, ViewChanges: n.outlet.installed.Load(),
 		Judgement: judgement(c.Judgement), Repair: repaired(&c, p.Count),
 	}
 	s.Queues.SubmitUpdates += c.Pending

@@ -268,7 +268,11 @@ type status struct {
 	Delivered uint64          `json:"delivered"`
 	Digest    string          `json:"stream_digest"`
 	Peers     json.RawMessage `json:"peers"`
-	Counters  struct {
+	Blacklist []int           `json:"blacklist"`
+	Storage   struct {
+		Bytes int64 `json:"log_bytes"`
+	} `json:"storage"`
+	Counters struct {
 		Submitted uint64 `json:"submitted"`
 	} `json:"counters"`
 }

@@ -15,6 +15,10 @@ type Output struct {
 	Jobs     []Job
 	Evidence []wire.Evidence // new proof that a replica is faulty, for people; the core has already acted on it
 	Events   []trace.Event
+
+	// Known says that the message of the last step was known already and changed nothing, so that it need not be remembered:
+	// only the instant of the step counts.
+	Known bool
 }
 
 // Reset empties o and keeps its memory.

@@ -13,6 +13,7 @@ import (
 func (s *State) reach(now clock.Instant, env *wire.Envelope, ordinal uint64, out *effect.Output) *slot {
 	switch {
 	case ordinal <= s.executed:
+		out.Known = true
 		return nil // late, and nothing is left to decide
 	case ordinal > s.farthest():
 		drop(out, env.Sender, ordinal, "ordinal beyond the window")
@@ -63,6 +64,8 @@ func (s *State) OnPrePrepare(now clock.Instant, env *wire.Envelope, out *effect.
 			}
 			if p.Digest != env.Digest { // found out even when the ordinal is already executed
 				out.Evidence = append(out.Evidence, wire.Evidence{First: p, Second: env})
+			} else {
+				out.Known = true
 			}
 			return false
 		}

@@ -94,6 +94,12 @@ func New(cfg Config) *State {
 	}
 }
 
+// Resume goes on with other intervals, after this replica was away.
+func (s *State) Resume(matrix, propose time.Duration) {
+	s.cfg.Matrix, s.cfg.Propose = matrix, propose
+	s.propose = clock.Pacer{Interval: propose}
+}
+
 // View is the current view.
 func (s *State) View() uint64 { return s.view }
 

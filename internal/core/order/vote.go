@@ -46,7 +46,11 @@ func (s *State) vote(now clock.Instant, env *wire.Envelope, m *wire.Vote, place 
 		return nil
 	}
 	at := s.admit(now, env, m.View, m.Ordinal, out)
-	if at == nil || at.round.votes[place] != nil {
+	if at == nil {
+		return nil
+	}
+	if at.round.votes[place] != nil {
+		out.Known = true
 		return nil
 	}
 	r := &at.round
@@ -80,7 +84,11 @@ func (s *State) OnCertificate(now clock.Instant, env *wire.Envelope, out *effect
 		}
 	}
 	at := s.reach(now, env, m.Ordinal, out)
-	if at == nil || at.ordered {
+	if at == nil {
+		return false
+	}
+	if at.ordered {
+		out.Known = true
 		return false
 	}
 	if p := at.round.proposal; p != nil && p.Digest != cert.PrePrepare.Digest && p.Msg.(*wire.PrePrepare).View == m.View {

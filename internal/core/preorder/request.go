@@ -87,6 +87,7 @@ func (s *State) OnRequest(now clock.Instant, env *wire.Envelope, out *effect.Out
 	l := &s.lanes[i]
 	switch {
 	case m.Seq <= l.slots.Base():
+		out.Known = true
 		drop(out, env.Sender, "request already collected")
 		return
 	case m.Seq > s.horizon(l):
@@ -102,6 +103,7 @@ func (s *State) OnRequest(now clock.Instant, env *wire.Envelope, out *effect.Out
 		}
 		at.request = env
 	case at.request.Digest == env.Digest:
+		out.Known = true
 		return
 	default:
 		out.Evidence = append(out.Evidence, wire.Evidence{First: at.request, Second: env})

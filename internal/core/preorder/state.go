@@ -110,6 +110,12 @@ func New(cfg Config) *State {
 	}
 }
 
+// Resume goes on with other intervals, and a calendar that knows how long this replica was away.
+func (s *State) Resume(wall int64, request, ack, summary, fetch time.Duration) {
+	s.cfg.Wall, s.cfg.Fetch = wall, fetch
+	s.request, s.ack, s.summary = clock.Pacer{Interval: request}, clock.Pacer{Interval: ack}, clock.Pacer{Interval: summary}
+}
+
 // Rows is the newest summary of each replica. The caller must not change it.
 func (s *State) Rows() wire.Rows { return s.rows }
 

@@ -61,6 +61,7 @@ func (s *State) OnReport(env *wire.Envelope, out *effect.Output) *wire.Envelope 
 	i := &s.instances[env.Sender.Index()]
 	for _, h := range i.held {
 		if h.Digest == env.Digest {
+			out.Known = true
 			return nil
 		}
 	}

@@ -72,6 +72,9 @@ type planned struct {
 	request *wire.Envelope
 }
 
+// Resume goes on with another wait, after this replica was away.
+func (s *State) Resume(wait time.Duration) { s.cfg.Wait = wait }
+
 // New returns the state of a replica that has seen nothing.
 func New(cfg Config) *State {
 	s := &State{cfg: cfg, lanes: make([]lane, cfg.Group.N())}

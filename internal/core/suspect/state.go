@@ -97,6 +97,24 @@ func (s *State) Start(now clock.Instant, view uint64, normal bool) {
 	}
 }
 
+// Resume goes on with other settings, because this replica was away. What the leader was asked for before it owes from now on:
+// nobody will ask again. Pings are begun anew.
+func (s *State) Resume(now clock.Instant, cfg Config) {
+	s.cfg = cfg
+	for k := range s.challenges {
+		s.challenges[k].since = now
+	}
+	if s.proof != clock.Never {
+		s.proof = now
+	}
+	s.pinged += forgotten
+	s.answered, s.unanswered, s.pings = s.pinged, clock.Never, [len(s.pings)]ping{}
+	s.pingAt, s.checkAt = now, now.Add(s.cfg.Check)
+}
+
+// forgotten is more pings than a replica can have sent without remembering it, as it may.
+const forgotten = 1 << 20
+
 // Normal says that ordering is on. Pings of before do not count: the leader may not have been in the view yet.
 func (s *State) Normal() { s.normal, s.proof, s.answered = true, clock.Never, s.pinged }
 

@@ -17,21 +17,23 @@ func main() {
 	timeout := flag.Duration("timeout", time.Minute, "how long one world may take")
 	all := flag.Bool("all", false, "go on after a violation")
 	trace := flag.Bool("trace", false, "print what happens")
+	disks := flag.Bool("disks", false, "replicas are durable, and fall and start again")
 	flag.Parse()
 	found := false
-	var worlds, changed, views, bound, updates uint64
+	var worlds, changed, views, bound, updates, restarts uint64
 	var held, heldWorlds, changes, nested, peaceful, stalled, starved int
 	var most float64
 	var ratios [4]float64
 	var where [4]uint64
 	var closest sim.Report
 	for seed := *from; seed <= *to; seed++ {
-		o := sim.Options{Seed: seed, Timeout: *timeout}
+		o := sim.Options{Seed: seed, Timeout: *timeout, Disks: *disks}
 		if *trace {
 			o.Trace = os.Stdout
 		}
 		r := sim.Run(o)
 		worlds, views, bound, updates = worlds+1, views+r.Views-1, bound+uint64(r.Rebound), updates+uint64(r.Updates)
+		restarts += uint64(r.Restarts)
 		if r.Views > 1 {
 			changed++
 		}
@@ -64,7 +66,7 @@ func main() {
 		}
 	}
 	if *all {
-		fmt.Printf("%d worlds, %d with %d view changes, which bound %d ordinals; %d updates\n", worlds, changed, views, bound, updates)
+		fmt.Printf("%d worlds, %d with %d view changes, which bound %d ordinals; %d updates; %d restarts\n", worlds, changed, views, bound, updates, restarts)
 		fmt.Printf("%d updates of %d worlds held to the bound, the closest in seed %d: %v of %v; %d view changes at most; %d worlds with nested ones, %d peaceful, %d starved; %d standstills\n",
 			held, heldWorlds, closest.Seed, closest.Slowest, closest.Bound, changes, nested, peaceful, starved, stalled)
 		fmt.Printf("closest under correct leaders %.3f (seed %d), under others %.3f (seed %d), across views %.3f (seed %d); changes %.3f (seed %d)\n",

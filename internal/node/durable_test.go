@@ -1,0 +1,264 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/marker"
+	"github.com/primebft/prime/storage"
+	"github.com/primebft/prime/storage/fault"
+	"github.com/primebft/prime/storage/file"
+)
+
+// durableCluster is a cluster of durable replicas. Its tests run one after the other: together with those of other clusters they are
+// more than a small machine under the race detector can do in time.
+func durableCluster(t *testing.T) *cluster {
+	return newCluster(t, 1, 0, func(_ *config.Cluster, n *config.Node) { n.Storage.Mode = config.StorageDurable })
+}
+
+// reopen starts a replica again.
+func (c *cluster) reopen(id int) *Node {
+	c.tb.Helper()
+	return c.open(id, echo, Options{Check: true})
+}
+
+// settle waits until these replicas are at one place of one stream, with at least so many updates.
+func (c *cluster) settle(least uint64, ids ...int) Position {
+	c.tb.Helper()
+	var place Position
+	await(c.tb, func() string {
+		place = c.nodes[ids[0]-1].records.Position()
+		for _, id := range ids {
+			if p := c.nodes[id-1].records.Position(); p != place || p.Count < least {
+				return fmt.Sprintf("r%d is at %+v, r%d at %+v", id, p, ids[0], place)
+			}
+		}
+		return ""
+	})
+	return place
+}
+
+// TestRestartOne: a replica that ends at any time, and starts again, takes part as before, and its stream is whole.
+func TestRestartOne(t *testing.T) {
+	c := durableCluster(t)
+	c.openAll()
+	total := 0
+	for round := range 6 {
+		c.runAll(40, 1, 2, 3, 4)
+		total += 160
+		id := 1 + round%4
+		if round%2 == 0 {
+			c.settle(1, 1, 2, 3, 4)
+		}
+		c.nodes[id-1].CloseNow()
+		others := []int{1 + id%4, 1 + (id+1)%4, 1 + (id+2)%4}
+		c.runAll(20, others...)
+		total += 60
+		c.reopen(id)
+		c.runAll(10, id) // it introduces, acknowledges and answers again
+		total += 10
+	}
+	place := c.settle(1, 1, 2, 3, 4)
+	count := map[string]int{}
+	for id := 1; id <= 4; id++ {
+		if n := c.nodes[id-1]; n.Err() != nil || len(n.Status().Blacklist) > 0 {
+			t.Errorf("r%d: %v, %v", id, n.Err(), n.Status().Blacklist)
+		}
+	}
+	records, err := c.nodes[0].Records().Next(t.Context(), 1)
+	for from := uint64(1); err == nil; {
+		for _, r := range records {
+			if !r.NoOp() {
+				count[fmt.Sprintf("%x %d", r.Client, r.Seq)]++
+			}
+		}
+		if from = records[len(records)-1].Ordinal + 1; from > place.Ordinal {
+			break
+		}
+		records, err = c.nodes[0].Records().Next(t.Context(), from)
+	}
+	if err != nil || len(count) != total {
+		t.Errorf("%v; %d updates took effect, want %d", err, len(count), total)
+	}
+}
+
+// TestRestartAll: all replicas end and start again, several times; every update that was answered is there.
+func TestRestartAll(t *testing.T) {
+	c := durableCluster(t)
+	for round := range 3 {
+		for id := 1; id <= 4; id++ {
+			c.reopen(id)
+		}
+		c.runAll(50, 1, 2, 3, 4)
+		if p := c.settle(1, 1, 2, 3, 4); p.Ordinal < uint64(round+1) {
+			t.Errorf("round %d: %+v", round, p)
+		}
+		for _, n := range c.nodes {
+			n.CloseNow()
+		}
+	}
+	place := c.nodes[0].records.Position()
+	for id := 1; id <= 4; id++ {
+		c.reopen(id)
+	}
+	if p := c.settle(place.Count, 1, 2, 3, 4); p.Ordinal < place.Ordinal {
+		t.Errorf("after the last start %+v, before %+v", p, place)
+	}
+}
+
+// TestModesAreFixed: a folder that was used in one mode is refused in the other, and so is one whose log is gone.
+func TestModesAreFixed(t *testing.T) {
+	c := durableCluster(t)
+	c.reopen(1).CloseNow()
+	open := func(cfg config.Config) error {
+		n, err := Open(cfg, echo, Options{Transport: c.net.Endpoint(cfg.Node.ID)})
+		if err == nil {
+			n.CloseNow()
+		}
+		return err
+	}
+	cfg := c.config(1)
+	cfg.Node.Storage.Mode = config.StorageEphemeral
+	if err := open(cfg); !errors.Is(err, marker.ErrUsed) || !strings.Contains(err.Error(), "storage.mode") {
+		t.Errorf("ephemeral after durable: %v", err)
+	}
+	cfg = c.config(2)
+	cfg.Node.Storage.Mode = config.StorageEphemeral
+	if err := open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(c.config(2)); !errors.Is(err, marker.ErrUsed) {
+		t.Errorf("durable after ephemeral: %v", err)
+	}
+	logs := filepath.Join(c.config(1).Dir, LogFolder)
+	if err := os.RemoveAll(logs); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // and the refusal must not have made one
+		if err := open(c.config(1)); !errors.Is(err, ErrStorage) || !strings.Contains(err.Error(), LogFolder) {
+			t.Errorf("without its log: %v", err)
+		}
+	}
+}
+
+// TestDiskFull: a replica whose disk is full says so and stops; the others go on, and it continues when there is room.
+func TestDiskFull(t *testing.T) {
+	c := durableCluster(t)
+	disk := &lockedDisk{disk: fault.New(rand.New(rand.NewPCG(1, 1)))}
+	for id := 1; id <= 3; id++ {
+		c.reopen(id)
+	}
+	n := c.open(4, echo, Options{Disk: disk, Check: true})
+	c.runAll(50, 1, 2, 3, 4)
+	disk.room(20_000)
+	for n.Err() == nil {
+		c.runAll(20, 1, 2, 3)
+	}
+	<-n.Done()
+	if err := n.Err(); !errors.Is(err, ErrStorage) || !strings.Contains(err.Error(), storage.ErrFull.Error()) {
+		t.Errorf("%v", err)
+	}
+	if !strings.Contains(c.logs[3].String(), "storage.max_bytes") {
+		t.Errorf("it logged %s", c.logs[3])
+	}
+	disk.room(-1)
+	n = c.open(4, echo, Options{Disk: disk, Check: true})
+	c.runAll(20, 1, 2, 3, 4)
+	c.settle(1, 1, 2, 3, 4)
+	if n.Err() != nil {
+		t.Error(n.Err())
+	}
+}
+
+// lockedDisk is a fault.Disk for several goroutines.
+type lockedDisk struct {
+	mu   sync.Mutex
+	disk *fault.Disk
+}
+
+type lockedFile struct {
+	disk *lockedDisk
+	file file.File
+}
+
+func (d *lockedDisk) room(bytes int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.disk.Room = bytes
+}
+
+func (d *lockedDisk) wrap(f file.File, err error) (file.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &lockedFile{d, f}, nil
+}
+
+func (d *lockedDisk) MakeDir(dir string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.disk.MakeDir(dir)
+}
+
+func (d *lockedDisk) List(dir string) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.disk.List(dir)
+}
+
+func (d *lockedDisk) Create(path string) (file.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.wrap(d.disk.Create(path))
+}
+
+func (d *lockedDisk) Open(path string) (file.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.wrap(d.disk.Open(path))
+}
+
+func (d *lockedDisk) Read(path string) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.disk.Read(path)
+}
+
+func (d *lockedDisk) Cut(path string, size int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.disk.Cut(path, size)
+}
+
+func (d *lockedDisk) Remove(path string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.disk.Remove(path)
+}
+
+func (d *lockedDisk) SyncDir(dir string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.disk.SyncDir(dir)
+}
+
+func (f *lockedFile) Write(b []byte) (int, error) {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	return f.file.Write(b)
+}
+
+func (f *lockedFile) Sync() error {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	return f.file.Sync()
+}
+
+func (f *lockedFile) Close() error { return f.file.Close() }

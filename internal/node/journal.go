@@ -1,0 +1,195 @@
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/record"
+	"github.com/primebft/prime/storage"
+)
+
+const (
+	// journalEager is how many bytes of inputs wait for the disk before they are written although nobody waits for them.
+	journalEager = 256 << 10
+	// journalLimit is how many may wait before the loop takes nothing new.
+	journalLimit = 16 << 20
+)
+
+// journal makes durable what the core is given. Whatever leaves this replica waits until all that the core had been given before
+// is on disk; meanwhile more gathers, so that one sync covers what many wait for, and signing goes on beside it. A nil journal
+// remembers nothing and holds up nobody.
+type journal struct {
+	log   storage.Log
+	limit int64 // of the log, in bytes; 0 is none
+	say   *slog.Logger
+	broke func(error) // the log cannot be written any more: called once
+
+	mu      sync.Mutex
+	writer  record.Writer
+	given   uint64 // inputs recorded
+	wanted  uint64 // somebody waits for these
+	durable uint64
+	err     error
+	changed chan struct{} // closed when durable or err changes
+	ready   chan struct{} // has a token when there may be something to commit
+	warned  bool
+}
+
+func newJournal(log storage.Log, limit int64, say *slog.Logger, broke func(error)) *journal {
+	return &journal{log: log, limit: limit, say: say, broke: broke, changed: make(chan struct{}), ready: make(chan struct{}, 1)}
+}
+
+// input takes what the core has just been given. Only the loop calls it.
+func (j *journal) input(now clock.Instant, in core.Input, known, own bool) {
+	if j == nil {
+		return
+	}
+	j.mu.Lock()
+	j.given++
+	j.writer.Input(now, in, known, own)
+	full := j.writer.Bytes() >= journalEager
+	if full {
+		j.wanted = j.given
+	}
+	j.mu.Unlock()
+	if full {
+		wake(j.ready)
+	}
+}
+
+// mark is what has been given so far, and asks for it to be made durable.
+func (j *journal) mark() uint64 {
+	if j == nil {
+		return 0
+	}
+	j.mu.Lock()
+	j.wanted = j.given
+	mark := j.given
+	j.mu.Unlock()
+	wake(j.ready)
+	return mark
+}
+
+// wait returns true once everything up to a mark is durable, and false if that will never be, or at stop.
+func (j *journal) wait(mark uint64, stop <-chan struct{}) bool {
+	if j == nil {
+		return true
+	}
+	for {
+		j.mu.Lock()
+		durable, err, changed := j.durable, j.err, j.changed
+		j.mu.Unlock()
+		switch {
+		case durable >= mark:
+			return true
+		case err != nil:
+			return false
+		}
+		select {
+		case <-changed:
+		case <-stop:
+			return false
+		}
+	}
+}
+
+// congested reports whether the disk is so far behind that nothing new should be taken.
+func (j *journal) congested() bool {
+	if j == nil {
+		return false
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.writer.Bytes() > journalLimit
+}
+
+// run commits until stop, and then what is left.
+func (j *journal) run(stop <-chan struct{}) {
+	for {
+		select {
+		case <-j.ready:
+			j.commit()
+		case <-stop:
+			j.mark()
+			j.commit()
+			if err := j.log.Close(); err != nil {
+				j.say.Error("the log could not be closed", "error", err)
+			}
+			return
+		}
+	}
+}
+
+// commit makes durable all that was given, if anybody waits for any of it.
+func (j *journal) commit() {
+	j.mu.Lock()
+	if j.err != nil || j.wanted <= j.durable {
+		j.mu.Unlock()
+		return
+	}
+	records, mark := j.writer.Take(), j.given
+	j.mu.Unlock()
+	err := j.log.Commit(records)
+	j.mu.Lock()
+	if j.err = err; err == nil {
+		j.durable = mark
+	}
+	close(j.changed)
+	j.changed = make(chan struct{})
+	j.mu.Unlock()
+	if err != nil {
+		j.broke(err)
+		return
+	}
+	j.warn()
+}
+
+// warn tells people, once, that the log is nearly full.
+func (j *journal) warn() {
+	if bytes := j.log.Extent().Bytes; !j.warned && j.limit > 0 && bytes > j.limit/5*4 {
+		j.warned = true
+		j.say.Warn("the log has reached four fifths of storage.max_bytes; when it is full this replica stops. Raise the limit, if the disk "+
+			"has the room", "bytes", bytes, "max_bytes", j.limit)
+	}
+}
+
+// size is how many bytes the log has; 0 if there is none.
+func (j *journal) size() int64 {
+	if j == nil {
+		return 0
+	}
+	return j.log.Extent().Bytes
+}
+
+// begin makes durable what a core is made with, if the log is new, and returns what it was made with. used says that the log
+// cannot be new.
+func begin(log storage.Log, cfg core.Config, used bool) (core.Config, bool, error) {
+	b, begun, err := record.First(log)
+	if err != nil {
+		return cfg, false, err
+	}
+	if begun {
+		cfg.Wall, cfg.Seed, cfg.Limits, cfg.Timing = b.Wall, b.Seed, b.Limits, b.Timing
+		return cfg, true, nil
+	}
+	if used {
+		return cfg, false, fmt.Errorf("its log is not in folder %q, although a replica has run here: without it nobody knows what that has "+
+			"signed", LogFolder)
+	}
+	b = record.Began{Behaviour: core.Behaviour, Wall: cfg.Wall, Seed: cfg.Seed, Limits: cfg.Limits, Timing: cfg.Timing}
+	if err := log.Commit([]storage.Record{b.Record()}); err != nil {
+		return cfg, false, fmt.Errorf("the log cannot be begun: %w", err)
+	}
+	return cfg, false, nil
+}
+
+// close closes a log that nothing was committed to by run.
+func (j *journal) close() error {
+	if j == nil {
+		return nil
+	}
+	return j.log.Close()
+}
