@@ -17,6 +17,7 @@ func main() {
 	timeout := flag.Duration("timeout", time.Minute, "how long one world may take")
 	all := flag.Bool("all", false, "go on after a violation")
 	trace := flag.Bool("trace", false, "print what happens")
+	attack := flag.String("attack", "", "what attackers do, instead of what seeds draw")
 	disks := flag.Bool("disks", false, "replicas are durable, and fall and start again")
 	flag.Parse()
 	found := false
@@ -28,6 +29,9 @@ func main() {
 	var closest sim.Report
 	for seed := *from; seed <= *to; seed++ {
 		o := sim.Options{Seed: seed, Timeout: *timeout, Disks: *disks}
+		if *attack != "" {
+			o.Attacks = []string{*attack}
+		}
 		if *trace {
 			o.Trace = os.Stdout
 		}
