@@ -19,6 +19,7 @@ type bite struct {
 	dead    group.ID // who crashes during the load, so that there is a view change; 0: nobody
 	has     []string // patterns that have to be in the trace; ME is the attacker
 	lacks   []string // and that must not be
+	parts   bool     // what replicas lack comes to them in parts
 	refused bool     // receivers refuse some of its messages before the core sees them
 	check   func(trace string) string
 }
@@ -65,6 +66,10 @@ var bites = map[string]bite{
 	"two-reports":       {dead: 1, has: []string{"reports blacklisted peer=ME"}},
 	"false-measures":    {has: []string{"hears TAT-MEASURE of ME"}},
 	"absurd-time":       {has: []string{"hears PO-SUMMARY of ME"}},
+	"wrong-parts":       {attacks: []string{"hide", "wrong-parts"}, parts: true, has: []string{"hears RECON of ME", "reports blacklisted peer=ME"}},
+	"flood-parts":       {parts: true, has: []string{"hears RECON of ME"}},
+	"needy":             {parts: true, has: []string{"r3 hears RECON of r[12456]"}},
+	"frame-parts":       {parts: true, refused: true, lacks: []string{"reports blacklisted"}},
 }
 
 // TestAttacksBite runs each behaviour in worlds of its own until one shows that it does what it says, and expects that all these
@@ -86,6 +91,7 @@ func TestAttacksBite(t *testing.T) {
 			why := ""
 			for seed := uint64(1); seed <= 12; seed++ {
 				p := quietPlan(1, 1)
+				p.limits.Recon = want.parts
 				if p.replicas[me.Index()].attacks = want.attacks; want.attacks == nil {
 					p.replicas[me.Index()].attacks = []string{b.Name}
 				}
