@@ -197,3 +197,20 @@ func TestAddendumA12ExecutedBeforeInstalling(t *testing.T) {
 	c.expect(c.do("advance 500ms"), "r4: installed ordinal=1 view=2", "not", "deliver")
 	c.expect(c.do("submit r4 b")+c.do("advance 20ms"), "r4: deliver 2: b(r4)", "r2: deliver 2: b(r4)")
 }
+
+// Receivers take more ahead than a small window lets a correct origin send: others may go through several windows while a message
+// is on its way here, and what is refused then comes again only when it is repeated.
+func TestSmallWindowsLeaveRoom(t *testing.T) {
+	t.Parallel()
+	c := &claim{script: &script{group: group.MustNew(1, 0)}, t: t}
+	r := lonely(t, 1, c.group)
+	const most = 8 + 16 // the window in flight, and what is taken ahead of it
+	for seq := uint64(1); seq <= most; seq++ {
+		u := wire.Update{Client: wire.ClientID{1}, Seq: seq, Payload: []byte("x")}
+		var out effect.Output
+		r.Step(0, core.Input{Message: c.sign(4, &wire.PreorderRequest{Seq: seq, Updates: []wire.Update{u}})}, &out)
+	}
+	if held := r.Status().Lanes[3].Held; held != most {
+		t.Errorf("%d requests of r4 are held, want %d", held, most)
+	}
+}
