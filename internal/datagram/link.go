@@ -246,6 +246,7 @@ func (l *Link) Next(now clock.Instant, dst []byte, loaded bool) []byte {
 		dst = append(dst, recordPong)
 		dst = binary.LittleEndian.AppendUint64(dst, l.live.owed)
 		l.live.owing = false
+		room -= pingSize
 	}
 	if g != nil {
 		dst = append(dst, recordSegment)
