@@ -10,10 +10,10 @@ import (
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/heavy"
 	"github.com/primebft/prime/internal/invariant"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
-	"github.com/primebft/prime/internal/work"
 )
 
 // epoch is the number of the configuration of every world; calendar is the calendar time at which every world starts.
@@ -28,7 +28,7 @@ type node struct {
 	plan     *replicaPlan
 	machine  core.Machine
 	signer   *sign.Signer
-	worker   *work.Worker
+	worker   *heavy.Worker
 	app      app.Application // nil: none
 	crashed  clock.Instant   // Never while it lives
 	ends     []clock.Instant // of its earlier lives
@@ -98,7 +98,7 @@ func (w *world) build() error {
 		if n.machine, err = w.machine(p.config(id, incarnations)); err != nil {
 			return err
 		}
-		if n.worker, err = work.New(id, p.group, w.wire, w.keys.verifier.Verify); err != nil {
+		if n.worker, err = heavy.New(id, p.group, w.wire, w.keys.verifier.Verify); err != nil {
 			return err
 		}
 		if p.durable(id) {

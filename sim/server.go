@@ -9,9 +9,9 @@ import (
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/heavy"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
-	"github.com/primebft/prime/internal/work"
 )
 
 // server is one replica of an experiment and its processors. Like a real replica it takes the most urgent message first, signs
@@ -33,7 +33,7 @@ type server struct {
 	rest   []effect.Send
 	repair []effect.Send       // RECON
 	heavy  backlog[effect.Job] // of its machine
-	worker *work.Worker
+	worker *heavy.Worker
 	ticked bool // its machine wants to be woken
 
 	cores, busy int

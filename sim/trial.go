@@ -12,9 +12,9 @@ import (
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/heavy"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
-	"github.com/primebft/prime/internal/work"
 	"github.com/primebft/prime/transport/emulate/wan"
 )
 
@@ -118,7 +118,7 @@ func (t *trial) server(id group.ID, incarnations []uint32) (*server, error) {
 	l := t.plan.Limits
 	limits := wire.Limits{N: t.group.N(), UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
 		SignedUpdates: t.plan.ClientAuth, Enough: t.group.OneCorrect()}
-	if s.worker, err = work.New(id, t.group, limits, s.verifier.Verify); err != nil {
+	if s.worker, err = heavy.New(id, t.group, limits, s.verifier.Verify); err != nil {
 		return nil, err
 	}
 	replica, err := core.New(cfg)

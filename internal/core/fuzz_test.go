@@ -9,8 +9,8 @@ import (
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/heavy"
 	"github.com/primebft/prime/internal/wire"
-	"github.com/primebft/prime/internal/work"
 )
 
 // FuzzStep drives one replica with whatever the other three could sign, all of them liars at once. No input may break an
@@ -43,7 +43,7 @@ type liars struct {
 	data     []byte
 	now      clock.Instant
 	machine  *core.Replica
-	worker   *work.Worker
+	worker   *heavy.Worker
 	rows     [4]*wire.Envelope
 	seen     []*wire.Envelope
 	acked    map[wire.PreorderID][]wire.AckPart
@@ -167,7 +167,7 @@ func (l *liars) part(from int) wire.Message {
 	m := &wire.Part{ID: l.id(), Digest: l.digest(), Length: 80, Path: make([]wire.Digest, 2), Bytes: make([]byte, 40), Origin: wire.Proof{Count: 1}}
 	if len(l.seen) > 0 {
 		if e := l.seen[l.pick(len(l.seen))]; e.Kind == wire.KindPreorderRequest {
-			self, err := work.New(group.FromIndex(from), group.MustNew(1, 0), wire.Limits{}, nil)
+			self, err := heavy.New(group.FromIndex(from), group.MustNew(1, 0), wire.Limits{}, nil)
 			if err != nil {
 				l.t.Fatal(err)
 			}

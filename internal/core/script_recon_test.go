@@ -9,16 +9,16 @@ import (
 
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/heavy"
 	"github.com/primebft/prime/internal/parts"
 	"github.com/primebft/prime/internal/wire"
-	"github.com/primebft/prime/internal/work"
 )
 
 // newWorker does the jobs of a replica in a world without signatures.
-func newWorker(t testing.TB, self group.ID, g group.Group) *work.Worker {
+func newWorker(t testing.TB, self group.ID, g group.Group) *heavy.Worker {
 	t.Helper()
 	limits := wire.Limits{N: g.N(), UpdateBytes: 1000, RequestBytes: 1000, RequestUpdates: 10, Enough: g.OneCorrect()}
-	w, err := work.New(self, g, limits, func(*wire.Envelope) error { return nil })
+	w, err := heavy.New(self, g, limits, func(*wire.Envelope) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

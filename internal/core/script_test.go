@@ -14,9 +14,9 @@ import (
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/heavy"
 	"github.com/primebft/prime/internal/trace"
 	"github.com/primebft/prime/internal/wire"
-	"github.com/primebft/prime/internal/work"
 )
 
 // TestScripts runs the golden scripts of testdata: what happens, in order, at every replica of a small group whose messages
@@ -44,7 +44,7 @@ type script struct {
 	now       clock.Instant
 	machines  []*core.Replica
 	attackers []core.Machine // of replicas that attack, around their machines; nil: nobody does
-	workers   []*work.Worker
+	workers   []*heavy.Worker
 	queue     []packet // sent, by due time: all messages take the same time
 	rules     []rule
 	muted     map[trace.Kind]bool

@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"internal/trace":         {"internal/wire", "internal/group", "internal/clock"},
 	"internal/sign":          {"internal/wire", "internal/group", "config", "threshold", "internal/parts"},
 	"internal/parts":         {"internal/wire", "internal/group"},
-	"internal/work":          {"internal/core/effect", "internal/parts", "internal/wire", "internal/group"},
+	"internal/heavy":         {"internal/core/effect", "internal/parts", "internal/wire", "internal/group"},
 	"threshold":              {},
 	"threshold/bls":          {"threshold"},
 	"transport/emulate/wan":  {"internal/wire", "internal/group", "internal/clock", "config"},

@@ -28,12 +28,12 @@ import (
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/heavy"
 	"github.com/primebft/prime/internal/marker"
 	"github.com/primebft/prime/internal/reply"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/trace"
 	"github.com/primebft/prime/internal/wire"
-	"github.com/primebft/prime/internal/work"
 	"github.com/primebft/prime/storage/file"
 	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/transport"
@@ -158,7 +158,7 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 	}
 	signer.UseThreshold(shares)
 	n.verifier = sign.NewVerifier(n.keyring, scheme, cfg.Node.Crypto.Cache)
-	worker, err := work.New(n.self, g, wireLimits(cfg.Cluster, g), n.verifier.Verify)
+	worker, err := heavy.New(n.self, g, wireLimits(cfg.Cluster, g), n.verifier.Verify)
 	if err != nil {
 		return nil, err
 	}

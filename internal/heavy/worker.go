@@ -1,6 +1,6 @@
-// Package work does the jobs that the protocol core hands out (effect.Job): what takes too long for a step. It is pure: where
+// Package heavy does the jobs that the protocol core hands out (effect.Job): what takes too long for a step. It is pure: where
 // and when a job is done is up to whoever owns the core, a node or the simulator.
-package work
+package heavy
 
 import (
 	"github.com/primebft/prime/internal/core/effect"
