@@ -1,34 +1,13 @@
 package sim
 
 import (
-	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
-	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/threshold/bls"
 )
-
-// realShares are key shares of BLS.
-func realShares(random io.Reader, n, quorum int) ([]threshold.Group, error) {
-	keys, err := bls.DealFrom(random, n, quorum)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]threshold.Group, n+1)
-	for id := range all {
-		setup := threshold.Setup{Quorum: quorum, Keys: keys.Public, Self: id}
-		if id > 0 {
-			setup.Secret = keys.Secrets[id-1]
-		}
-		if all[id], err = (bls.Scheme{}).Open(setup); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
 
 // deadLeaderPlan is a world of six whose first leader stops, and in which the given replica forges shares; 0: none does.
 func deadLeaderPlan(forger int, thresholds bool) *plan {
@@ -57,8 +36,8 @@ func TestThresholdProofs(t *testing.T) {
 			if !thresholds || underRace {
 				continue
 			}
-			real := run(&Options{Seed: 1, RealSignatures: true, Threshold: realShares}, deadLeaderPlan(forger, true), newReplica)
-			again := run(&Options{Seed: 1, RealSignatures: true, Threshold: realShares}, deadLeaderPlan(forger, true), newReplica)
+			real := run(&Options{Seed: 1, RealSignatures: true, Threshold: bls.Groups}, deadLeaderPlan(forger, true), newReplica)
+			again := run(&Options{Seed: 1, RealSignatures: true, Threshold: bls.Groups}, deadLeaderPlan(forger, true), newReplica)
 			if real.Hash != again.Hash {
 				t.Errorf("forger r%d: one seed makes two worlds with BLS", forger)
 			}

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/primebft/prime/sim"
-	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/threshold/bls"
 	"github.com/primebft/prime/transport/emulate/wan"
 )
@@ -228,7 +227,7 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 		running.Go(func() {
 			for seed := range seeds {
 				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links, Attacks: c.Attack,
-					Threshold: simulatedShares, Disks: c.Disks}
+					Threshold: bls.Groups, Disks: c.Disks}
 				if c.Trace {
 					o.Trace = g.err
 				}
@@ -241,25 +240,6 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 		close(reports)
 	}()
 	return c.gather(g.err, reports, last-first+1)
-}
-
-// simulatedShares are the real key shares of a world.
-func simulatedShares(random io.Reader, n, quorum int) ([]threshold.Group, error) {
-	keys, err := bls.DealFrom(random, n, quorum)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]threshold.Group, n+1)
-	for id := range all {
-		setup := threshold.Setup{Quorum: quorum, Keys: keys.Public, Self: id}
-		if id > 0 {
-			setup.Secret = keys.Secrets[id-1]
-		}
-		if all[id], err = (bls.Scheme{}).Open(setup); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
 }
 
 // gather sums reports up, shows progress on a terminal, and prints violations as they come.

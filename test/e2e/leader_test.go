@@ -71,19 +71,7 @@ func TestDeadLeader(t *testing.T) {
 	for _, s := range streams {
 		s.send(20) // under way when it happens
 	}
-	c.run[leader].signal(syscall.SIGKILL)
-	c.run[leader].exit()
-	sent := uint64(0)
-	for _, s := range streams {
-		s.send(50) // ordered only if there is a leader again
-		s.end()
-		sent += uint64(s.sent)
-	}
-	after := c.agree(sent, left...)
-	if after.View <= before.View || after.Leader != leaderOf(after.View) || after.Leader == leader || !after.Installed ||
-		after.Changes == 0 {
-		t.Errorf("before %+v, after %+v", before, after)
-	}
+	after := c.killLeader(before, streams, left)
 	var texts []string
 	for _, i := range left {
 		text := must(t, "watch", "--dir", c.folder(i), "--from", "1", "--count", fmt.Sprint(after.Delivered))
@@ -119,4 +107,24 @@ func (c *cluster) secondLeader(place status, left []int) {
 		t.Errorf("without a quorum: %s", said)
 	}
 	c.agree(place.Delivered, left...)
+}
+
+// killLeader kills the leader while streams are under way, and expects that those who are left replace it and order everything.
+func (c *cluster) killLeader(before status, streams []*stream, left []int) (after status) {
+	c.t.Helper()
+	leader := before.Leader
+	c.run[leader].signal(syscall.SIGKILL)
+	c.run[leader].exit()
+	sent := uint64(0)
+	for _, s := range streams {
+		s.send(50) // ordered only if there is a leader again
+		s.end()
+		sent += uint64(s.sent)
+	}
+	after = c.agree(sent, left...)
+	if after.View <= before.View || after.Leader != leaderOf(after.View) || after.Leader == leader || !after.Installed ||
+		after.Changes == 0 {
+		c.t.Errorf("before %+v, after %+v", before, after)
+	}
+	return after
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 )
 
@@ -51,19 +50,7 @@ func (c *cluster) losesLeader() {
 		s.send(50)
 		streams = append(streams, s)
 	}
-	c.run[leader].signal(syscall.SIGKILL)
-	c.run[leader].exit()
-	sent := uint64(0)
-	for _, s := range streams {
-		s.send(50) // ordered only if there is a leader again
-		s.end()
-		sent += uint64(s.sent)
-	}
-	after := c.agree(sent, left...)
-	if after.View <= before.View || after.Leader != leaderOf(after.View) || after.Leader == leader || !after.Installed ||
-		after.Changes == 0 {
-		t.Errorf("before %+v, after %+v", before, after)
-	}
+	c.killLeader(before, streams, left)
 }
 
 // TestWrongShare: a replica with another's key share does not start, and its folder is as it was.

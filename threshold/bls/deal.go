@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+
+	"github.com/primebft/prime/threshold"
 )
 
 // Keys is the key shares of a cluster, r1's first.
@@ -41,4 +43,24 @@ func DealFrom(random io.Reader, n, quorum int) (Keys, error) {
 	}
 	clear(f)
 	return k, nil
+}
+
+// Groups deals with random bytes of one's own and opens the cluster as every replica sees it, for simulations and tests: by id,
+// and as one without a share at 0.
+func Groups(random io.Reader, n, quorum int) ([]threshold.Group, error) {
+	keys, err := DealFrom(random, n, quorum)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]threshold.Group, n+1)
+	for id := range all {
+		setup := threshold.Setup{Quorum: quorum, Keys: keys.Public, Self: id}
+		if id > 0 {
+			setup.Secret = keys.Secrets[id-1]
+		}
+		if all[id], err = (Scheme{}).Open(setup); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
