@@ -1,5 +1,6 @@
 # The targets that people and CI use. `make test` is the README's test command.
 GO ?= go
+# How much each fuzz target runs: a time, or, as in CI, where nothing may depend on speed, a number of inputs (10000x).
 FUZZTIME ?= 60s
 SIMTIME ?= 300
 SIMSEEDS ?= 1-2000
