@@ -22,18 +22,21 @@ type Config struct {
 
 // Limits bounds everything that a peer or a client can grow.
 type Limits struct {
-	UpdateBytes    int  // payload of one update
-	RequestBytes   int  // payloads of one request together
-	RequestUpdates int  // updates of one request
-	EagerBytes     int  // payloads of one of the first requests in flight; 0 is RequestBytes; need not be equal at all replicas
-	InFlight       int  // own requests introduced and not yet executed; receivers take more ahead, see LaneWindow
-	PendingBytes   int  // payloads of own clients that wait to be introduced
-	Sessions       int  // client sessions remembered
-	SessionWindow  int  // sequence numbers a session remembers
-	OrdinalWindow  int  // ordinals proposed and not executed; receivers take more ahead, see ViewWindow
-	History        int  // executed ordinals kept for peers that are behind, at least 1
-	HistoryBytes   int  // and their bytes; 0 is 64 MiB; need not be equal at all replicas
-	Recon          bool // holders send those who lack a request their parts of it (5.3); otherwise it is fetched whole
+	UpdateBytes    int // payload of one update
+	RequestBytes   int // payloads of one request together
+	RequestUpdates int // updates of one request
+	EagerBytes     int // payloads of one of the first requests in flight; 0 is RequestBytes; need not be equal at all replicas
+	InFlight       int // own requests introduced and not yet executed; receivers take more ahead, see LaneWindow
+	PendingBytes   int // payloads of own clients that wait to be introduced
+	Sessions       int // client sessions remembered
+	SessionWindow  int // sequence numbers a session remembers
+	OrdinalWindow  int // ordinals proposed and not executed; receivers take more ahead, see ViewWindow
+	History        int // executed ordinals kept for peers that are behind, at least 1
+	HistoryBytes   int // and their bytes; 0 is 64 MiB; need not be equal at all replicas
+	// A checkpoint is due after so many ordinals, or after so many bytes of requests, whichever comes first; 0 is never for that reason.
+	CheckpointOrdinals int
+	CheckpointBytes    int
+	Recon              bool // holders send those who lack a request their parts of it (5.3); otherwise it is fetched whole
 }
 
 // Timing is how long this replica aggregates, and when it repeats itself. A message goes out at once if the last of its

@@ -34,7 +34,10 @@ func (r *Replica) execute(now clock.Instant, out *effect.Output) bool {
 			r.unsliced = true
 			return true
 		}
-		r.deliver(proposal, eligible, out)
+		if r.deliver(proposal, eligible, out); r.since == (progress{}) {
+			r.unsliced = true // the checkpoint is of the state after this step
+			return true
+		}
 	}
 }
 
@@ -48,10 +51,13 @@ func (r *Replica) deliver(proposal *wire.Envelope, eligible wire.Vector, out *ef
 		bytes += len(proposal.Raw)
 	}
 	d := effect.Delivery{Ordinal: ordinal, Time: r.time}
+	var requests []wire.Digest
 	for i := range eligible {
 		for seq := r.vector[i].Seq + 1; seq <= eligible[i].Seq; seq++ {
 			request := r.preorder.Request(group.FromIndex(i), seq)
 			bytes += len(request.Raw) + 512
+			requests = append(requests, request.Digest)
+			r.since.bytes += len(request.Content)
 			r.take(request, &d)
 		}
 	}
@@ -63,9 +69,29 @@ func (r *Replica) deliver(proposal *wire.Envelope, eligible wire.Vector, out *ef
 	r.order.MarkExecuted()
 	*r.held.Make(ordinal) = bytes
 	r.heldBytes += bytes
+	r.link = effect.Link(r.link, ordinal, r.time, eligible, requests)
+	r.since.ordinals++
+	d.State = r.checkpoint()
 	r.collect(out)
 	out.Deliver = append(out.Deliver, d)
 	out.Emit(trace.Event{Kind: trace.Executed, Ordinal: ordinal, Seq: uint64(len(d.Updates))})
+}
+
+// progress is what was executed since a checkpoint was due.
+type progress struct{ ordinals, bytes int }
+
+// checkpoint is the state to be kept if a checkpoint is due now. What was executed decides that, so it is due at the same ordinals
+// everywhere.
+func (r *Replica) checkpoint() *effect.State {
+	l := &r.cfg.Limits
+	if (l.CheckpointOrdinals == 0 || r.since.ordinals < l.CheckpointOrdinals) &&
+		(l.CheckpointBytes == 0 || r.since.bytes < l.CheckpointBytes) {
+		return nil
+	}
+	r.since = progress{}
+	return &effect.State{
+		Ordinal: r.executed(), Time: r.time, Vector: r.vector, Chain: r.link, Sessions: r.sessions.AppendState(nil),
+	}
 }
 
 // take adds the updates of a request that take effect to a delivery.

@@ -21,6 +21,10 @@ type Input struct {
 	Submit  []wire.Update  // updates of this replica's clients, to be introduced
 	Resumed *Resumed       // the replica was away, and has been given again all that it had been given before
 	Done    *effect.Done   // a job of this replica that has been done
+	// Checkpointed says that the checkpoint that was due after an ordinal has been made.
+	Checkpointed *Checkpointed
+	// Restored goes on after the ordinal of a stable checkpoint, whose digest the state has been checked against.
+	Restored *effect.State
 }
 
 // Resumed says that the replica was away until now. Its clock stood still meanwhile, so nothing that others did or left undone
@@ -30,9 +34,15 @@ type Resumed struct {
 	Timing Timing // from now on
 }
 
+// Checkpointed is a checkpoint that this replica has made.
+type Checkpointed struct {
+	Ordinal uint64
+	Digest  wire.Digest // of the whole checkpoint
+}
+
 // Behaviour is the number of what a Replica does: it rises with every change that lets the same inputs have other outputs. What
 // was recorded under another number cannot be given to this Replica again, because it might not remember what it said.
-const Behaviour = 1
+const Behaviour = 2
 
 // Tick is the input that only lets time pass.
 var Tick = Input{}

@@ -37,6 +37,8 @@ type Replica struct {
 
 	vector    wire.Vector // execution vector: what the executed ordinals made eligible
 	time      int64       // ordered time of the last executed ordinal
+	link      wire.Digest // effect.Link of the last executed ordinal
+	since     progress    // executed since the last checkpoint was due
 	waiting   uint64      // ordinal that lacks a request and was reported so
 	unsliced  bool        // execution stopped only because a step must not be long
 	held      window.Ring[int]

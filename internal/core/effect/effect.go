@@ -15,6 +15,8 @@ type Output struct {
 	Jobs     []Job
 	Evidence []wire.Evidence // new proof that a replica is faulty, for people; the core has already acted on it
 	Events   []trace.Event
+	Stable   *Stable // the newest checkpoint that became stable
+	Lacks    *Stable // what this replica lacks is held by nobody that it can ask: it needs the state of this checkpoint, as core.Input.Restored
 
 	// Known says that the message of the last step was known already and changed nothing, so that it need not be remembered:
 	// only the instant of the step counts.
@@ -30,6 +32,7 @@ func (o *Output) Reset() {
 	clear(o.Evidence)
 	o.Sends, o.Deliver, o.Refused = o.Sends[:0], o.Deliver[:0], o.Refused[:0]
 	o.Jobs, o.Evidence, o.Events = o.Jobs[:0], o.Evidence[:0], o.Events[:0]
+	o.Stable, o.Lacks = nil, nil
 }
 
 // Emit records an event.
@@ -53,6 +56,7 @@ type Delivery struct {
 	Updates []wire.Update
 	Origins []group.ID
 	Dropped []Refusal // updates that were ordered but do not take effect: duplicates and expired sessions
+	State   *State    // set if a checkpoint is due after this ordinal, which is the last that its step executed
 }
 
 // Refusal is an update that will have no record of its own, and why.
