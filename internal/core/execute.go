@@ -109,12 +109,13 @@ func (r *Replica) take(request *wire.Envelope, d *effect.Delivery) {
 }
 
 // collect forgets the oldest executed ordinals, and their requests, beyond what is kept for peers that are behind. The last
-// one always stays: later ones build on what it made eligible.
+// one always stays: later ones build on what it made eligible. What was executed after the stable checkpoint stays too, for whoever
+// goes on from there, unless a new one does not become stable for far too long.
 func (r *Replica) collect(out *effect.Output) {
 	last := r.order.Collected()
 	executed := r.executed()
 	first := last
-	for last+1 < executed && (executed-last > uint64(r.cfg.Limits.History) || r.heldBytes > r.cfg.Limits.HistoryBytes) {
+	for last+1 < executed && r.excess(last, executed) {
 		last++
 		r.heldBytes -= *r.held.At(last)
 	}
@@ -124,4 +125,32 @@ func (r *Replica) collect(out *effect.Output) {
 	r.held.Advance(last)
 	r.preorder.Collect(r.order.Collect(last))
 	out.Emit(trace.Event{Kind: trace.Collected, Ordinal: last})
+}
+
+// excess reports whether the ordinal after last is more than has to be kept.
+func (r *Replica) excess(last, executed uint64) bool {
+	ordinals, bytes := r.cfg.Limits.History, r.cfg.Limits.HistoryBytes
+	if stable := r.checkpoints.Stable(); r.checkpointing() && last+1 > stable.Ordinal {
+		ordinals, bytes = r.cfg.Limits.retained()
+	}
+	return executed-last > uint64(ordinals) || r.heldBytes > bytes
+}
+
+// checkpointing reports whether checkpoints are made at all.
+func (r *Replica) checkpointing() bool {
+	return r.cfg.Limits.CheckpointOrdinals+r.cfg.Limits.CheckpointBytes > 0
+}
+
+// retained is how many ordinals, and bytes of them, are kept at most: what a checkpoint takes twice, and as much again until
+// it is stable, beyond the history.
+func (l Limits) retained() (ordinals, bytes int) {
+	const most = 1 << 40
+	ordinals, bytes = most, most
+	if l.CheckpointOrdinals > 0 {
+		ordinals = l.History + 4*l.CheckpointOrdinals
+	}
+	if l.CheckpointBytes > 0 {
+		bytes = l.HistoryBytes + 4*l.CheckpointBytes
+	}
+	return ordinals, bytes
 }

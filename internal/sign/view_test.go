@@ -44,6 +44,15 @@ func (c *cluster) window(view uint64, by ...group.ID) *wire.Window {
 	return m
 }
 
+// checkpoint is a proof by these replicas, whatever their number and order.
+func (c *cluster) checkpoint(ordinal uint64, by ...group.ID) *wire.CheckpointProof {
+	m := &wire.CheckpointProof{Checkpoint: wire.Checkpoint{Ordinal: ordinal, Digest: wire.Digest{byte(ordinal)}}}
+	for _, id := range by {
+		m.Votes = append(m.Votes, c.one(id, &wire.Checkpoint{Ordinal: ordinal, Digest: m.Digest}))
+	}
+	return m
+}
+
 // prepared is a prepare certificate of view 2, which r2 leads, every signature in a batch of its own.
 func (c *cluster) prepared(ordinal uint64, by ...group.ID) wire.Prepared {
 	p := wire.Prepared{Vote: wire.Vote{View: 2, Ordinal: ordinal, Proposal: wire.Digest{byte(ordinal)}}}
@@ -90,6 +99,11 @@ func TestElectionAndViewChange(t *testing.T) {
 		f(m)
 		return c.sealed(3, m)
 	}
+	checkpoint := func(f func(m *wire.CheckpointProof)) *wire.Envelope {
+		m := c.checkpoint(9, 1, 2, 4)
+		f(m)
+		return c.sealed(3, m)
+	}
 	repeat := func(list []*wire.Envelope) { list[1] = list[0] }
 	steal := func(list []*wire.Envelope) { list[2] = stolen(list[2], list[1]) }
 	old := func(list []*wire.Envelope) { // of an earlier incarnation
@@ -100,25 +114,33 @@ func TestElectionAndViewChange(t *testing.T) {
 		list[0] = e
 	}
 	all := map[string]verdict{
-		"votes":                {votes(func(*wire.NewLeaderProof) {}), nil},
-		"two votes":            {votes(func(m *wire.NewLeaderProof) { m.Votes = m.Votes[:2] }), NoQuorum},
-		"no votes":             {votes(func(m *wire.NewLeaderProof) { m.Votes = nil }), NoQuorum},
-		"vote repeated":        {votes(func(m *wire.NewLeaderProof) { repeat(m.Votes) }), Malformed},
-		"vote forged":          {votes(func(m *wire.NewLeaderProof) { steal(m.Votes) }), BadMember},
-		"vote of an old life":  {votes(func(m *wire.NewLeaderProof) { old(m.Votes) }), BadMember},
-		"ping among votes":     {votes(func(m *wire.NewLeaderProof) { m.Votes[0] = c.one(1, &wire.Ping{View: 2}) }), Malformed},
-		"proof":                {proof(func(*wire.StateProof) {}), nil},
-		"two shares":           {proof(func(m *wire.StateProof) { m.Shares = m.Shares[1:] }), NoQuorum},
-		"share repeated":       {proof(func(m *wire.StateProof) { repeat(m.Shares) }), Malformed},
-		"share forged":         {proof(func(m *wire.StateProof) { steal(m.Shares) }), BadMember},
-		"replay":               {replay(4, func(*wire.StateProof) {}), nil},
-		"replay of no leader":  {replay(3, func(*wire.StateProof) {}), WrongLeader},
-		"replay of too few":    {replay(4, func(m *wire.StateProof) { m.Shares = m.Shares[1:] }), NoQuorum},
-		"replay, share forged": {replay(4, func(m *wire.StateProof) { steal(m.Shares) }), BadMember},
-		"window":               {window(func(*wire.Window) {}), nil},
-		"window of too few":    {window(func(m *wire.Window) { m.Commits = m.Commits[1:] }), NoQuorum},
-		"window, repeated":     {window(func(m *wire.Window) { repeat(m.Commits) }), Malformed},
-		"window, forged":       {window(func(m *wire.Window) { steal(m.Commits) }), BadMember},
+		"votes":                 {votes(func(*wire.NewLeaderProof) {}), nil},
+		"two votes":             {votes(func(m *wire.NewLeaderProof) { m.Votes = m.Votes[:2] }), NoQuorum},
+		"no votes":              {votes(func(m *wire.NewLeaderProof) { m.Votes = nil }), NoQuorum},
+		"vote repeated":         {votes(func(m *wire.NewLeaderProof) { repeat(m.Votes) }), Malformed},
+		"vote forged":           {votes(func(m *wire.NewLeaderProof) { steal(m.Votes) }), BadMember},
+		"vote of an old life":   {votes(func(m *wire.NewLeaderProof) { old(m.Votes) }), BadMember},
+		"ping among votes":      {votes(func(m *wire.NewLeaderProof) { m.Votes[0] = c.one(1, &wire.Ping{View: 2}) }), Malformed},
+		"proof":                 {proof(func(*wire.StateProof) {}), nil},
+		"two shares":            {proof(func(m *wire.StateProof) { m.Shares = m.Shares[1:] }), NoQuorum},
+		"share repeated":        {proof(func(m *wire.StateProof) { repeat(m.Shares) }), Malformed},
+		"share forged":          {proof(func(m *wire.StateProof) { steal(m.Shares) }), BadMember},
+		"replay":                {replay(4, func(*wire.StateProof) {}), nil},
+		"replay of no leader":   {replay(3, func(*wire.StateProof) {}), WrongLeader},
+		"replay of too few":     {replay(4, func(m *wire.StateProof) { m.Shares = m.Shares[1:] }), NoQuorum},
+		"replay, share forged":  {replay(4, func(m *wire.StateProof) { steal(m.Shares) }), BadMember},
+		"window":                {window(func(*wire.Window) {}), nil},
+		"window of too few":     {window(func(m *wire.Window) { m.Commits = m.Commits[1:] }), NoQuorum},
+		"window, repeated":      {window(func(m *wire.Window) { repeat(m.Commits) }), Malformed},
+		"window, forged":        {window(func(m *wire.Window) { steal(m.Commits) }), BadMember},
+		"checkpoint":            {checkpoint(func(*wire.CheckpointProof) {}), nil},
+		"checkpoint of two":     {checkpoint(func(m *wire.CheckpointProof) { m.Votes = m.Votes[1:] }), NoQuorum},
+		"checkpoint, repeated":  {checkpoint(func(m *wire.CheckpointProof) { repeat(m.Votes) }), Malformed},
+		"checkpoint, forged":    {checkpoint(func(m *wire.CheckpointProof) { steal(m.Votes) }), BadMember},
+		"checkpoint, old life":  {checkpoint(func(m *wire.CheckpointProof) { old(m.Votes) }), BadMember},
+		"checkpoint, by a ping": {checkpoint(func(m *wire.CheckpointProof) { m.Votes[0] = c.one(1, &wire.Ping{View: 2}) }), Malformed},
+		"two checkpoints": {c.sealed(1, &wire.Evidence{First: c.one(4, &wire.Checkpoint{Ordinal: 9}),
+			Second: c.one(4, &wire.Checkpoint{Ordinal: 9, Digest: wire.Digest{1}})}), nil},
 		"two replays": {c.sealed(1, &wire.Evidence{First: c.one(4, c.replay(4)),
 			Second: c.one(4, &wire.Replay{Proof: c.proof(4, 1, 2, 3)})}), nil},
 		"two replays of no leader": {c.sealed(1, &wire.Evidence{First: c.one(3, c.replay(4)),
