@@ -99,11 +99,6 @@ func TestElectionAndViewChange(t *testing.T) {
 		f(m)
 		return c.sealed(3, m)
 	}
-	checkpoint := func(f func(m *wire.CheckpointProof)) *wire.Envelope {
-		m := c.checkpoint(9, 1, 2, 4)
-		f(m)
-		return c.sealed(3, m)
-	}
 	repeat := func(list []*wire.Envelope) { list[1] = list[0] }
 	steal := func(list []*wire.Envelope) { list[2] = stolen(list[2], list[1]) }
 	old := func(list []*wire.Envelope) { // of an earlier incarnation
@@ -133,14 +128,6 @@ func TestElectionAndViewChange(t *testing.T) {
 		"window of too few":     {window(func(m *wire.Window) { m.Commits = m.Commits[1:] }), NoQuorum},
 		"window, repeated":      {window(func(m *wire.Window) { repeat(m.Commits) }), Malformed},
 		"window, forged":        {window(func(m *wire.Window) { steal(m.Commits) }), BadMember},
-		"checkpoint":            {checkpoint(func(*wire.CheckpointProof) {}), nil},
-		"checkpoint of two":     {checkpoint(func(m *wire.CheckpointProof) { m.Votes = m.Votes[1:] }), NoQuorum},
-		"checkpoint, repeated":  {checkpoint(func(m *wire.CheckpointProof) { repeat(m.Votes) }), Malformed},
-		"checkpoint, forged":    {checkpoint(func(m *wire.CheckpointProof) { steal(m.Votes) }), BadMember},
-		"checkpoint, old life":  {checkpoint(func(m *wire.CheckpointProof) { old(m.Votes) }), BadMember},
-		"checkpoint, by a ping": {checkpoint(func(m *wire.CheckpointProof) { m.Votes[0] = c.one(1, &wire.Ping{View: 2}) }), Malformed},
-		"two checkpoints": {c.sealed(1, &wire.Evidence{First: c.one(4, &wire.Checkpoint{Ordinal: 9}),
-			Second: c.one(4, &wire.Checkpoint{Ordinal: 9, Digest: wire.Digest{1}})}), nil},
 		"two replays": {c.sealed(1, &wire.Evidence{First: c.one(4, c.replay(4)),
 			Second: c.one(4, &wire.Replay{Proof: c.proof(4, 1, 2, 3)})}), nil},
 		"two replays of no leader": {c.sealed(1, &wire.Evidence{First: c.one(3, c.replay(4)),
@@ -152,6 +139,33 @@ func TestElectionAndViewChange(t *testing.T) {
 	m := *altered.Msg.(*wire.StateProof)
 	all["shares of another resolution"] = verdict{c.decode(c.sealed(3, &m).Raw), BadMember}
 	c.checkVerdicts(t, all)
+}
+
+func TestCheckpoints(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, 0, Ed25519{}, nil)
+	proof := func(f func(m *wire.CheckpointProof)) *wire.Envelope {
+		m := c.checkpoint(9, 1, 2, 4)
+		f(m)
+		return c.sealed(3, m)
+	}
+	two := func(first, second uint64) *wire.Envelope {
+		return c.sealed(1, &wire.Evidence{First: c.one(4, &wire.Checkpoint{Ordinal: first}),
+			Second: c.one(4, &wire.Checkpoint{Ordinal: second, Digest: wire.Digest{1}})})
+	}
+	forged := two(9, 9)
+	evidence := forged.Msg.(*wire.Evidence)
+	c.checkVerdicts(t, map[string]verdict{
+		"proof":             {proof(func(*wire.CheckpointProof) {}), nil},
+		"of two":            {proof(func(m *wire.CheckpointProof) { m.Votes = m.Votes[1:] }), NoQuorum},
+		"one vote twice":    {proof(func(m *wire.CheckpointProof) { m.Votes[1] = m.Votes[0] }), Malformed},
+		"one vote forged":   {proof(func(m *wire.CheckpointProof) { m.Votes[2] = stolen(m.Votes[2], m.Votes[1]) }), BadMember},
+		"a ping among them": {proof(func(m *wire.CheckpointProof) { m.Votes[0] = c.one(1, &wire.Ping{View: 2}) }), Malformed},
+		"two votes":         {two(9, 9), nil},
+		"two honest votes":  {two(9, 10), nil}, // signed by one replica; that they prove nothing is for the core to say
+		"a vote and a forged one": {c.sealed(1, &wire.Evidence{First: evidence.First,
+			Second: stolen(evidence.Second, evidence.First)}), BadMember},
+	})
 }
 
 func TestReports(t *testing.T) {
