@@ -79,6 +79,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{ClusterFile, "session_window = 1024", "session_window = 64", "limits.session_window", "write a value from 1024 to 1024"},
 		{ClusterFile, "history = 1024", "history = 3", "limits.history", "make it at least ordinal_window"},
 		{ClusterFile, "checkpoint_ordinals = 10000", "checkpoint_ordinals = 3", "limits.checkpoint_ordinals", "make it at least ordinal_window, or 0"},
+		{ClusterFile, "checkpoint_ordinals = 10000", "checkpoint_ordinals = 0", "limits.checkpoint_ordinals", "or checkpoint_bytes = 0"},
 		{ClusterFile, "checkpoint_bytes = \"64MiB\"", "checkpoint_bytes = 5", "limits.checkpoint_bytes", "make it at least 1MiB, or 0"},
 		{ClusterFile, "127.0.0.1:7104", "127.0.0.1:7102", "replica[3].peers", "it is the same as replica[2].peers; use another port"},
 		{ClusterFile, "127.0.0.1:7104", "127.0.0.1", "replica[3].peers", "is not an address; write \"host:port\""},

@@ -186,6 +186,9 @@ func (c Cluster) Validate() error {
 	}
 	if b := c.Limits.CheckpointBytes; b != 0 && b < mib {
 		problems = append(problems, fault("limits.checkpoint_bytes", "make it at least 1MiB, or 0", "%s is less than 1MiB", sizeText(b)))
+	} else if b != 0 && c.Limits.CheckpointOrdinals == 0 {
+		problems = append(problems, fault("limits.checkpoint_ordinals", "write a number of ordinals, or checkpoint_bytes = 0",
+			"checkpoints by bytes alone can be too many ordinals apart to be kept in memory"))
 	}
 	problems = append(problems, c.checkClients()...)
 	problems = append(problems, c.checkShares()...)

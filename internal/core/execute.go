@@ -129,28 +129,21 @@ func (r *Replica) collect(out *effect.Output) {
 
 // excess reports whether the ordinal after last is more than has to be kept.
 func (r *Replica) excess(last, executed uint64) bool {
-	ordinals, bytes := r.cfg.Limits.History, r.cfg.Limits.HistoryBytes
-	if stable := r.checkpoints.Stable(); r.checkpointing() && last+1 > stable.Ordinal {
-		ordinals, bytes = r.cfg.Limits.retained()
+	l := &r.cfg.Limits
+	if last < r.checkpoints.Stable().Ordinal || l.CheckpointOrdinals+l.CheckpointBytes == 0 {
+		return executed-last > uint64(l.History) || r.heldBytes > l.HistoryBytes
 	}
-	return executed-last > uint64(ordinals) || r.heldBytes > bytes
+	return executed-last > uint64(Kept(*l)) || r.heldBytes > l.HistoryBytes+4*max(l.CheckpointBytes, l.HistoryBytes)
 }
 
-// checkpointing reports whether checkpoints are made at all.
-func (r *Replica) checkpointing() bool {
-	return r.cfg.Limits.CheckpointOrdinals+r.cfg.Limits.CheckpointBytes > 0
-}
-
-// retained is how many ordinals, and bytes of them, are kept at most: what a checkpoint takes twice, and as much again until
-// it is stable, beyond the history.
-func (l Limits) retained() (ordinals, bytes int) {
-	const most = 1 << 40
-	ordinals, bytes = most, most
-	if l.CheckpointOrdinals > 0 {
-		ordinals = l.History + 4*l.CheckpointOrdinals
+// Kept is how many executed ordinals are kept at most: the history, and what was executed since the stable checkpoint, which is as
+// much as four checkpoints are apart or, where their distance is only one of bytes, four times the history.
+func Kept(l Limits) int {
+	switch {
+	case l.CheckpointOrdinals > 0:
+		return l.History + 4*l.CheckpointOrdinals
+	case l.CheckpointBytes > 0:
+		return 5 * l.History
 	}
-	if l.CheckpointBytes > 0 {
-		bytes = l.HistoryBytes + 4*l.CheckpointBytes
-	}
-	return ordinals, bytes
+	return l.History
 }
