@@ -200,7 +200,7 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 	}
 	n.assembleLoop(replica, real, signer, o)
 	n.loop.restoration = past
-	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge, journal: n.journal}
+	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge}
 	n.deliver = &deliverer{
 		app: a, records: n.records, replies: n.replies, log: o.Log, done: n.loop.nudge, ended: make(chan struct{}),
 	}
