@@ -8,6 +8,7 @@ import (
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/record"
 	"github.com/primebft/prime/storage"
 )
@@ -64,13 +65,16 @@ func (j *journal) input(now clock.Instant, in core.Input, known, own bool) {
 		return
 	}
 	bytes := inputOverhead
-	switch {
+	switch { // the loop uses its memory again
+	case in.Done != nil:
+		done := effect.Done{Job: in.Done.Job}
+		in.Done = &done
 	case in.Message != nil && !own && (known || record.Inert(in.Message.Kind)):
 		in.Message = nil // only its instant is remembered
 	case in.Message != nil:
 		bytes += len(in.Message.Raw)
 	case len(in.Submit) > 0:
-		in.Submit = slices.Clone(in.Submit) // the loop uses its memory again
+		in.Submit = slices.Clone(in.Submit)
 		for i := range in.Submit {
 			bytes += updateOverhead + len(in.Submit[i].Payload)
 		}
@@ -123,6 +127,13 @@ func (j *journal) wait(mark uint64, stop <-chan struct{}) bool {
 			return false
 		}
 	}
+}
+
+// reached is up to where everything is durable.
+func (j *journal) reached() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.durable
 }
 
 // congested reports whether the disk is so far behind that nothing new should be taken.
