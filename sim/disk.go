@@ -50,6 +50,7 @@ const segmentBytes = 20_000
 // diskPlan is what a seed fixes of a durable replica.
 type diskPlan struct {
 	write time.Duration // longest that a commit takes in the storm
+	ready bool          // segments are made ready before they are needed
 	falls []fall
 }
 
@@ -71,7 +72,7 @@ func drawDisks(rng *rand.Rand, p *plan) {
 	}
 	for i := range p.disks {
 		d := &p.disks[i]
-		d.write = span(rng, 0, write)
+		d.write, d.ready = span(rng, 0, write), i%2 == 0
 		at := clock.Instant(0)
 		for range rng.IntN(often + 1) {
 			at = at.Add(span(rng, time.Millisecond, time.Duration(p.stormEnd)/2))
@@ -103,9 +104,13 @@ func (w *world) newDisk(n *node, cfg core.Config) error {
 
 // open opens the log, and begins it if it is new.
 func (d *disk) open(w *world, n *node) (err error) {
-	d.log, err = file.Open(n.id.String(), file.Options{SegmentBytes: segmentBytes, Disk: d.fault, Note: func(c file.Cut) {
+	o := file.Options{SegmentBytes: segmentBytes, Disk: d.fault, Note: func(c file.Cut) {
 		w.note(w.now, fmt.Sprintf("loses the end of its log: %d bytes", c.Bytes), n.id, 0, nil)
-	}})
+	}}
+	if w.plan.disks[n.id.Index()].ready {
+		o.Prepare = func(work func()) { work() }
+	}
+	d.log, err = file.Open(n.id.String(), o)
 	if err != nil {
 		return err
 	}
