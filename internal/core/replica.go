@@ -24,16 +24,17 @@ import (
 // Replica is one correct replica of the protocol: the sum of its sub-protocols' states. It is a Machine. It has one owner and
 // is not safe for concurrent use.
 type Replica struct {
-	cfg      Config
-	preorder *preorder.State
-	order    *order.State
-	recon    *recon.State // nil: missing requests are only fetched
-	sessions *session.Table
-	suspect  *suspect.State
-	election *election.State
-	reports  *rbcast.State
-	change   *viewchange.State
-	random   *rand.Rand // jitter only
+	cfg       Config
+	preorder  *preorder.State
+	order     *order.State
+	recon     *recon.State // nil: missing requests are only fetched
+	sessions  *session.Table
+	suspect   *suspect.State
+	election  *election.State
+	reports   *rbcast.State
+	change    *viewchange.State
+	transfers transfers
+	random    *rand.Rand // jitter only
 
 	vector    wire.Vector // execution vector: what the executed ordinals made eligible
 	time      int64       // ordered time of the last executed ordinal
@@ -103,6 +104,7 @@ func New(cfg Config) (*Replica, error) {
 			Self: cfg.Self, Group: cfg.Group, Epoch: cfg.Epoch, Membership: membership,
 			Window: uint64(ViewWindow(cfg.Limits)),
 		}),
+		transfers:    transfers{last: make([]int64, n)},
 		behindAt:     clock.Never,
 		recallAt:     clock.Never,
 		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),
@@ -176,7 +178,7 @@ func (r *Replica) deadline() clock.Instant {
 	if r.unsliced {
 		return r.now
 	}
-	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.repeatAt, r.behindAt, r.recallAt)
+	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.repeatAt, r.behindAt, r.recallAt, r.transfers.deadline())
 	if r.recon != nil {
 		first = min(first, r.recon.Deadline())
 	}

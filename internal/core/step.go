@@ -21,6 +21,8 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 		r.resume(now, in.Resumed)
 	case in.Done != nil:
 		r.finish(now, in.Done, out)
+	case in.Transfer:
+		r.transfers.want(now, r.cfg.Self, r.cfg.Wall)
 	}
 	r.advance(now, out)
 	r.convict(proofs, out)

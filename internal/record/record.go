@@ -36,11 +36,12 @@ const (
 // The kinds of inputs in a record of inputs. Each is followed by how many nanoseconds it is later than the one before it, as an
 // unsigned varint; a message by its length as a varint and its bytes; updates by their number as a varint and themselves.
 const (
-	inputTick    = 1
-	inputMessage = 2
-	inputOwn     = 3 // a message of the replica's own that it has signed and sent
-	inputSubmit  = 4
-	inputDone    = 5 // a job; the input has its name, and its result is computed again
+	inputTick     = 1
+	inputMessage  = 2
+	inputOwn      = 3 // a message of the replica's own that it has signed and sent
+	inputSubmit   = 4
+	inputDone     = 5 // a job; the input has its name, and its result is computed again
+	inputTransfer = 8 // the application asks for a transfer point
 )
 
 // Began is what a core was made with, as far as the identity of its replica does not say it.
@@ -110,6 +111,8 @@ func (w *Writer) Input(now clock.Instant, in core.Input, known, own bool) {
 		w.begin(now, inputDone)
 		name := nameOf(&in.Done.Job)
 		w.buf = append(w.buf, name[:]...)
+	case in.Transfer:
+		w.begin(now, inputTransfer)
 	case len(in.Submit) > 0:
 		w.begin(now, inputSubmit)
 		w.buf = binary.AppendUvarint(w.buf, uint64(len(in.Submit)))
@@ -205,6 +208,8 @@ func parseInputs(b []byte, decode func([]byte) (*wire.Envelope, error), each fun
 		e := Entry{Now: clock.Instant(now)}
 		switch kind[0] {
 		case inputTick:
+		case inputTransfer:
+			e.Input.Transfer = true
 		case inputMessage, inputOwn:
 			raw := bytes.Clone(r.bytes(r.varint())) // it stays, and the record does not
 			if r.err != nil {

@@ -10,11 +10,13 @@ import (
 // State is everything that executing ordinals 1..Ordinal leaves behind in the core, and that executing the next ones needs: equal at
 // all correct replicas. It is the core's part of a checkpoint (SRDS 2014; protocol-recovery.md 5.3).
 type State struct {
-	Ordinal  uint64
-	Time     int64       // ordered time, Unix nanoseconds
-	Vector   wire.Vector // execution vector
-	Chain    wire.Digest // see Link
-	Sessions []byte      // canonical encoding of the session table
+	Ordinal uint64
+	Time    int64       // ordered time, Unix nanoseconds
+	Vector  wire.Vector // execution vector
+	Chain   wire.Digest // see Link
+	// Transfers is, by group.ID.Index, when the last transfer point of each origin was ordered, Unix nanoseconds; 0 if there was none.
+	Transfers []int64
+	Sessions  []byte // canonical encoding of the session table
 }
 
 // Link extends the digest of what was executed by one ordinal: when it was ordered, what it made eligible, and the digests of the

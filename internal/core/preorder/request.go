@@ -1,6 +1,8 @@
 package preorder
 
 import (
+	"slices"
+
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
@@ -21,6 +23,12 @@ func (s *State) Submit(updates []wire.Update, out *effect.Output) {
 			s.pendingBytes += cost(u)
 		}
 	}
+}
+
+// First queues an update of this replica's own before all that wait, whatever room there is: there is one at a time.
+func (s *State) First(u wire.Update) {
+	s.pending = slices.Insert(s.pending, 0, u)
+	s.pendingBytes += cost(u)
 }
 
 // cost is what an update counts against budgets: an empty one is not free.
