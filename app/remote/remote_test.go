@@ -46,7 +46,7 @@ func start(t *testing.T) (*appsocket.Server, string) {
 func batch(from, to uint64) []app.Record {
 	var b []app.Record
 	for o := from; o <= to; o++ {
-		b = append(b, app.Record{Epoch: 1, Ordinal: o, Index: 1, Total: 1, Origin: 1, Seq: o, Payload: fmt.Append(nil, o)})
+		b = append(b, app.Record{Epoch: 1, Ordinal: o, Index: 1, Total: 1, Origin: 1, Client: [32]byte{9}, Seq: o, Payload: fmt.Append(nil, o)})
 	}
 	return b
 }

@@ -31,8 +31,13 @@ func (s *State) First(u wire.Update) {
 	s.pendingBytes += cost(u)
 }
 
-// cost is what an update counts against budgets: an empty one is not free.
-func cost(u wire.Update) int { return len(u.Payload) + 128 }
+// cost is what an update counts against budgets: an empty one is not free. Only a transfer point is, of which one waits at most.
+func cost(u wire.Update) int {
+	if u.TransferPoint() {
+		return 0
+	}
+	return len(u.Payload) + 128
+}
 
 // roomToIntroduce reports whether there is something to introduce and the in-flight window is open.
 func (s *State) roomToIntroduce() bool {
