@@ -61,7 +61,7 @@ func (r Record) TransferPoint() bool { return r.Origin != 0 && r.Client == [32]b
 func (r Record) Update() bool { return r.Origin != 0 && r.Client != [32]byte{} }
 
 // Position is where the record is.
-func (r Record) Position() Position { return Position{r.Ordinal, r.Index} }
+func (r Record) Position() Position { return Position{Ordinal: r.Ordinal, Index: r.Index} }
 
 // AppendCanonical appends the one canonical encoding of r, which the stream digest is computed over: little-endian, fields in
 // the order of the struct, the payload last with its length before it.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -89,6 +90,9 @@ type Transferrer interface {
 	// everything else, and then either record 1.1 or a Gap.
 	Reset(epoch uint32)
 }
+
+// ErrNoSnapshot is what Snapshot may return if the state cannot be had just now: the replica makes no checkpoint this time.
+var ErrNoSnapshot = errors.New("no snapshot this time")
 
 // Position names a record: the Index-th of Ordinal, both from 1. The zero Position is before every record; an Index of 0 is after all
 // records of the ordinal before.

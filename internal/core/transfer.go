@@ -1,12 +1,10 @@
 package core
 
 import (
-	"slices"
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/group"
-	"github.com/primebft/prime/internal/invariant"
 	"github.com/primebft/prime/internal/wire"
 )
 
@@ -69,8 +67,9 @@ func (t *transfers) execute(now clock.Instant, origin, self group.ID, ordered in
 
 // restored goes on after a jump. An own one that was ordered in what the jump left out is of no use, so another follows.
 func (t *transfers) restored(last []int64) {
-	invariant.Assert(len(last) == len(t.last), "a state has the transfer points of %d origins", len(last))
-	t.last, t.underway = slices.Clone(last), false
+	clear(t.last) // none is as good as zeros
+	copy(t.last, last)
+	t.underway = false
 }
 
 // introduceTransfer introduces a transfer point if the own application waits for one. It goes before clients' updates that wait.

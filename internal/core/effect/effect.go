@@ -57,6 +57,9 @@ type Delivery struct {
 	Origins []group.ID
 	Dropped []Refusal // updates that were ordered but do not take effect: duplicates and expired sessions
 	State   *State    // set if a checkpoint is due after this ordinal, which is the last that its step executed
+	// Jump is set if nothing was executed: the replica went on after a checkpoint that it was given. Ordinal and Time are the
+	// checkpoint's, and those between the last delivery and Ordinal, Ordinal included, are never delivered here.
+	Jump *State
 }
 
 // Refusal is an update that will have no record of its own, and why.
