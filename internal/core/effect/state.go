@@ -10,10 +10,10 @@ import (
 // State is everything that executing ordinals 1..Ordinal leaves behind in the core, and that executing the next ones needs: equal at
 // all correct replicas. It is the core's part of a checkpoint (SRDS 2014; protocol-recovery.md 5.3).
 type State struct {
-	Ordinal  uint64
-	Time     int64       // ordered time, Unix nanoseconds
-	Vector   wire.Vector // execution vector
-	Chain    wire.Digest // see Link
+	Ordinal uint64
+	Time    int64       // ordered time, Unix nanoseconds
+	Vector  wire.Vector // execution vector
+	Chain   wire.Digest // see Link
 	// Transfers is the ordered time of the last transfer point of each origin, Unix nanoseconds, 0 for none; nil is as many zeros as
 	// there are origins.
 	Transfers []int64
