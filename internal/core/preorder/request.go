@@ -31,12 +31,15 @@ func (s *State) First(u wire.Update) {
 	s.pendingBytes += cost(u)
 }
 
-// cost is what an update counts against budgets: an empty one is not free. Only a transfer point is, of which one waits at most.
+// UpdateCost is what an update counts against budgets besides its payload: an empty one is not free.
+const UpdateCost = 128
+
+// cost is what an update counts. Only a transfer point is free, of which one waits at most.
 func cost(u wire.Update) int {
 	if u.TransferPoint() {
 		return 0
 	}
-	return len(u.Payload) + 128
+	return len(u.Payload) + UpdateCost
 }
 
 // roomToIntroduce reports whether there is something to introduce and the in-flight window is open.
