@@ -38,9 +38,9 @@ var growths = map[string]func(sizes) int{
 	"change.commits": perReplica, "change.shares[].list": perReplica, "suspect.answers": perReplica, "suspect.bounds": perReplica,
 	"suspect.numbers": perReplica, "suspect.reported": perReplica, "suspect.trips": perReplica, "rounds": perReplica,
 	"helpAt": perReplica, "helped": perReplica, "recallCredit": perReplica, "recallRefill": perReplica, "early": perReplica,
-	"earlyBytes": perReplica,
+	"earlyBytes": perReplica, "transfers.last": perReplica,
 
-	"preorder.pending":                 func(s sizes) int { return s.PendingBytes / preorder.UpdateCost },
+	"preorder.pending":                 func(s sizes) int { return s.PendingBytes/preorder.UpdateCost + 1 }, // a transfer point
 	"preorder.lanes[].slots":           func(s sizes) int { return ringLimit((s.History + 2) * s.lane()) },
 	"preorder.lanes[].slots[].tallies": func(s sizes) int { return 2 * s.group.N() }, // of each replica two
 	"recon.lanes[].slots":              func(s sizes) int { return ringLimit(s.lane()) },
