@@ -42,9 +42,9 @@ var growths = map[string]func(sizes) int{
 	"change.commits": perReplica, "change.shares[].list": perReplica, "suspect.answers": perReplica, "suspect.bounds": perReplica,
 	"suspect.numbers": perReplica, "suspect.reported": perReplica, "suspect.trips": perReplica, "rounds": perReplica,
 	"helpAt": perReplica, "helped": perReplica, "recallCredit": perReplica, "recallRefill": perReplica, "early": perReplica,
-	"earlyBytes": perReplica, "checkpoints.votes": perReplica, "checkpoints.passed": perReplica, "checkpoints.answerAt": perReplica,
+	"earlyBytes": perReplica, "checkpoints.votes": perReplica, "checkpoints.passed": perReplica, "checkpoints.answerAt": perReplica, "transfers.last": perReplica,
 
-	"preorder.pending":                 func(s sizes) int { return s.PendingBytes / preorder.UpdateCost },
+	"preorder.pending":                 func(s sizes) int { return s.PendingBytes/preorder.UpdateCost + 1 },
 	"preorder.lanes[].slots":           func(s sizes) int { return ringLimit((s.kept() + 2) * s.lane()) },
 	"preorder.lanes[].slots[].tallies": func(s sizes) int { return 2 * s.group.N() }, // of each replica two
 	"recon.lanes[].slots":              func(s sizes) int { return ringLimit(s.lane()) },

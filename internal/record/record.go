@@ -45,6 +45,7 @@ const (
 	inputCheckpointed = 6
 	// A state that the core went on with: its length as a varint and its canonical encoding.
 	inputRestored = 7
+	inputTransfer = 8 // the application asks for a transfer point
 )
 
 // Began is what a core was made with, as far as the identity of its replica does not say it.
@@ -92,6 +93,7 @@ type Writer struct {
 	buf   []byte        // of the record in hand
 	last  clock.Instant // of the last input in it
 	bytes int           // of ready
+	spare [][]byte      // memory of records that have been committed
 }
 
 // mostRecord is how large a record of inputs becomes before another begins.
@@ -114,6 +116,8 @@ func (w *Writer) Input(now clock.Instant, in core.Input, known, own bool) {
 		w.begin(now, inputDone)
 		name := nameOf(&in.Done.Job)
 		w.buf = append(w.buf, name[:]...)
+	case in.Transfer:
+		w.begin(now, inputTransfer)
 	case len(in.Submit) > 0:
 		w.begin(now, inputSubmit)
 		w.buf = binary.AppendUvarint(w.buf, uint64(len(in.Submit)))
@@ -146,6 +150,9 @@ func (w *Writer) message(now clock.Instant, kind byte, env *wire.Envelope) {
 // begin writes what every input begins with.
 func (w *Writer) begin(now clock.Instant, kind byte) {
 	if len(w.buf) == 0 {
+		if n := len(w.spare); n > 0 {
+			w.buf, w.spare = w.spare[n-1][:0], w.spare[:n-1]
+		}
 		w.buf = binary.LittleEndian.AppendUint64(w.buf, uint64(now))
 		w.last = now
 	}
@@ -172,6 +179,15 @@ func (w *Writer) Take() []storage.Record {
 	all := w.ready
 	w.ready, w.bytes = nil, 0
 	return all
+}
+
+// Reuse gives back the memory of records that Take has returned, once nobody reads them any more.
+func (w *Writer) Reuse(records []storage.Record) {
+	for i := range records {
+		if b := records[i].Data; records[i].Kind == kindInputs && len(w.spare) < 2 && cap(b) <= 2*mostRecord {
+			w.spare = append(w.spare, b)
+		}
+	}
 }
 
 // nameOf names a job by everything that it works on.
@@ -218,6 +234,8 @@ func parseInputs(b []byte, decode func([]byte) (*wire.Envelope, error), each fun
 		e := Entry{Now: clock.Instant(now)}
 		switch kind[0] {
 		case inputTick:
+		case inputTransfer:
+			e.Input.Transfer = true
 		case inputMessage, inputOwn:
 			raw := bytes.Clone(r.bytes(r.varint())) // it stays, and the record does not
 			if r.err != nil {
