@@ -110,8 +110,8 @@ func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status
 		return
 	}
 	r.helpView(env.Sender, m, out)
-	if m.Executed < r.order.Collected() && m.Executed < r.checkpoints.Stable().Ordinal {
-		r.checkpoints.Help(now, env.Sender, out) // the rest of what it lacks is no longer here
+	if collected := r.order.Collected(); m.Executed < collected { // what it lacks is no longer here
+		r.checkpoints.Lift(now, env.Sender, m.Executed, collected, out)
 	}
 	r.preorder.Help(env.Sender, m.Preorders, out)
 	if m.Executed < r.executed() || m.Executed < r.order.Known() {

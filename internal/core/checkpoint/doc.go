@@ -10,7 +10,8 @@
 //
 // Counting: f+1 equal votes hold a correct replica's, so that is what executing gives; who made another has diverged, by a fault
 // of its machine or because its application is not deterministic. Q equal votes make a checkpoint stable: f+1 correct replicas
-// have its state, so it can be had from them whatever f+k others do. Votes for one ordinal and two digests convict their signer.
+// have its state, so it can be had from them whatever f+k others do, and what led there need not be kept. To go on from a checkpoint
+// f+1 votes are enough: liars that order with the others but vote for no checkpoint cannot keep a correct replica out. Votes for one ordinal and two digests convict their signer.
 //
 // Lacking: a peer that sends a proof in answer to our STATUS, or says where its history begins, tells that it cannot help us on.
 // One may lie; once f+1 tell, a correct one does, and if nothing comes from others in the meantime the owner is told. So it is

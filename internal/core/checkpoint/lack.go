@@ -51,18 +51,20 @@ func (s *State) Deadline() clock.Instant { return s.lack.at }
 // Advance tells the owner that this replica lacks what only a checkpoint has: again for every newer one, and when nothing came of it
 // for long.
 func (s *State) Advance(now clock.Instant, executed uint64, out *effect.Output) {
-	l := &s.lack
-	if executed != l.executed || s.stable.Ordinal <= executed || l.told == 0 {
+	l, target := &s.lack, s.stable
+	if s.offered.Ordinal > target.Ordinal {
+		target = s.offered
+	}
+	if executed != l.executed || target.Ordinal <= executed || l.told == 0 {
 		if l.at != clock.Never {
 			*l = lack{executed: executed, at: clock.Never}
 		}
 		return
 	}
-	if newer := l.ordinal != 0 && s.stable.Ordinal > l.ordinal; now < l.at && !newer {
+	if newer := l.ordinal != 0 && target.Ordinal > l.ordinal; now < l.at && !newer {
 		return
 	}
-	l.at, l.ordinal = now.Add(patience*s.cfg.Interval), s.stable.Ordinal
-	stable := s.stable
-	out.Lacks = &stable
-	out.Emit(trace.Event{Kind: trace.Lacking, Ordinal: s.stable.Ordinal})
+	l.at, l.ordinal = now.Add(patience*s.cfg.Interval), target.Ordinal
+	out.Lacks = &target
+	out.Emit(trace.Event{Kind: trace.Lacking, Ordinal: target.Ordinal})
 }
