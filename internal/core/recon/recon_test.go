@@ -285,6 +285,30 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestLimitOfMessages: a part keeps the whole RECON in memory that it came in, so those are bounded too.
+func TestLimitOfMessages(t *testing.T) {
+	t.Parallel()
+	g := group.MustNew(1, 0)
+	s, known := newState(4, g, 1<<14), &holdings{}
+	var out effect.Output
+	for seq := range uint64(19) {
+		e := part(1, 2, seq+1, 1, 1)
+		stale := wire.Part{ID: name(3, 1), Bytes: make([]byte, 15<<10)}
+		stale.ID.Incarnation = 2
+		e = say(1, &wire.Parts{List: []wire.Part{*only(e), stale}})
+		s.OnParts(e, known, &out)
+		s.Check()
+	}
+	if s.pinned[0] > 4<<14 || s.pinned[0] < 3<<14 || s.Stored(1) > 5*(34+512) {
+		t.Errorf("%d bytes of parts keep %d bytes of messages", s.Stored(1), s.pinned[0])
+	}
+	executed := make(wire.Vector, 4)
+	executed[1] = wire.Position{Incarnation: 1, Seq: 20}
+	if s.Executed(executed); s.pinned[0] != 0 {
+		t.Errorf("%d bytes are kept of what is executed", s.pinned[0])
+	}
+}
+
 // TestWrongRootsAreEvidence: once a request came together, parts of it with another root convict their senders, early or late;
 // parts of other digests do not, and right ones never.
 func TestWrongRootsAreEvidence(t *testing.T) {
