@@ -57,6 +57,10 @@ type simReport struct {
 	Updates    int            `json:"updates"`   // that took effect
 	Bound      simBound       `json:"bound"`
 	Repair     simRepair      `json:"repair"`
+	// Checkpoints is how many ordinals correct replicas made one after, and Transfers how many states were given to those that lacked what
+	// nobody kept.
+	Checkpoints int `json:"checkpoints"`
+	Transfers   int `json:"transfers"`
 }
 
 // simBound says how much was held to the bound on delay, so that a run that holds nothing to it shows.
@@ -170,6 +174,7 @@ func (c *simCmd) Run(g *globals) error {
 		fmt.Fprintf(g.out, "at most %d view changes once settled, of %d; %d worlds with nested ones, %d peaceful, %d standstills, %d starved\n", b.Changes,
 			b.Allowed, b.Nested, b.Peaceful, b.Stalled, b.Starved)
 		fmt.Fprintf(g.out, "repair: %s\n", report.Repair.describe(report.Updates))
+		fmt.Fprintf(g.out, "%d checkpoints; %d states transferred\n", report.Checkpoints, report.Transfers)
 	}
 	if g.ctx.Err() != nil {
 		return fmt.Errorf("interrupted after %d worlds", report.Seeds)
@@ -253,6 +258,7 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		sum.Events += r.Events
 		sum.VirtualS += r.Virtual.Seconds()
 		sum.Updates += r.Updates
+		sum.Checkpoints, sum.Transfers = sum.Checkpoints+r.Checkpoints, sum.Transfers+r.Transfers
 		repair.Add(r.Repair)
 		sum.Bound.add(&r)
 		if r.Converged {
