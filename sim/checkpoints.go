@@ -41,10 +41,10 @@ func drawCheckpoints(rng *rand.Rand, p *plan) {
 		return
 	}
 	l := &p.limits
-	l.CheckpointOrdinals = choose(rng, 1, 2, 3, 5, 20, 50)
+	l.CheckpointOrdinals = choose(rng, 1, 1, 1, 2, 2, 3, 5, 20, 50)
 	l.CheckpointBytes = choose(rng, 0, 0, 200, 3000, 50_000)
 	if rng.IntN(4) > 0 {
-		l.History = choose(rng, 1, 1, l.OrdinalWindow, 2*l.OrdinalWindow)
+		l.History = choose(rng, 1, 1, 2, l.OrdinalWindow)
 	}
 	for i := range p.replicas {
 		if r := &p.replicas[i]; len(r.attacks) > 0 && rng.IntN(2) == 0 {
