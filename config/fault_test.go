@@ -104,7 +104,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{NodeFile, "#rate_bits = 0", "rate_bits = -1", "network.rate_bits", "write 0 for no limit"},
 		{NodeFile, "#dscp = false", "dscp = \"yes\"", "network.dscp", "write true or false"},
 		{NodeFile, "#budget_bytes = \"16MiB\"", "budget_bytes = \"64KiB\"", "network.budget_bytes", "has no room for the largest message"},
-		{NodeFile, "#kind = \"echo\"", "kind = \"chat\"", "app.kind", "write one of echo, digest, socket"},
+		{NodeFile, "#kind = \"echo\"", "kind = \"chat\"", "app.kind", "write one of echo, digest, store, socket"},
 		{NodeFile, "#socket = \"\"", "socket = \"a\\u0007b\"", "app.socket", "characters that do not print"},
 		{NodeFile, "#listen_clients = \"\"", "listen_clients = \"127.0.0.1:7100\"", "listen_clients", "both to be served at 127.0.0.1:7100"},
 		{NodeFile, "[crypto]", "[[crypto]]", "crypto", "write [crypto] on a line of its own"},

@@ -37,7 +37,7 @@ const (
 func LAN() Node {
 	return Node{
 		Preset: PresetLAN,
-		App:    App{Kind: "echo"},
+		App:    App{Kind: "echo", StoreBytes: 64 * mib},
 		Timing: Timing{
 			Request:    500 * time.Microsecond,
 			Ack:        time.Millisecond,
@@ -77,8 +77,9 @@ func LAN() Node {
 			ReplyBytes:   64 * mib,
 			WatchBytes:   64 * mib,
 		},
-		Crypto:  Crypto{Cache: 16384},
-		Storage: Storage{Mode: StorageEphemeral, MaxBytes: 16 << 30},
+		Crypto:   Crypto{Cache: 16384},
+		Storage:  Storage{Mode: StorageEphemeral, MaxBytes: 16 << 30},
+		Transfer: Transfer{Strategy: StrategyBandwidth, Variant: 1},
 	}
 }
 

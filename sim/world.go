@@ -239,6 +239,11 @@ func (w *world) wake(n *node, e *event) {
 
 // submit hands updates of clients to a replica.
 func (w *world) submit(n *node, updates []wire.Update) {
+	if len(updates) == 0 { // no client, but the application
+		w.history.asked = w.history.asked.With(n.id)
+		w.step(n, core.Input{Transfer: true})
+		return
+	}
 	for i := range updates {
 		w.history.submitted(n.id, &updates[i])
 		if len(updates[i].Payload) <= w.plan.limits.UpdateBytes {

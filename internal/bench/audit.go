@@ -94,7 +94,7 @@ func (s *stream) take(records []app.Record) error {
 	defer s.mu.Unlock()
 	for i := range records {
 		r := &records[i]
-		if !r.NoOp() {
+		if r.Update() {
 			s.delivered.add(r.Client, r.Seq)
 		}
 		s.ordinal = r.Ordinal

@@ -18,6 +18,7 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 		r.install(now, w, out)
 		r.proceed(now, out)
 	}
+	r.introduceTransfer(now)
 	r.preorder.Advance(now, out)
 	r.judge(now, out)
 	r.recall(now, out)

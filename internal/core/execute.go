@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/core/order"
@@ -90,15 +92,22 @@ func (r *Replica) checkpoint() *effect.State {
 	}
 	r.since = progress{}
 	return &effect.State{
-		Ordinal: r.executed(), Time: r.time, Vector: r.vector, Chain: r.link, Sessions: r.sessions.AppendState(nil),
+		Ordinal: r.executed(), Time: r.time, Vector: r.vector, Chain: r.link, Transfers: slices.Clone(r.transfers.last),
+		Sessions: r.sessions.AppendState(nil),
 	}
 }
 
-// take adds the updates of a request that take effect to a delivery.
+// take adds the updates of a request that take effect to a delivery. Transfer points that do not leave no trace.
 func (r *Replica) take(request *wire.Envelope, d *effect.Delivery) {
 	updates := request.Msg.(*wire.PreorderRequest).Updates
 	for k := range updates {
 		u := &updates[k]
+		if u.TransferPoint() {
+			if r.transfers.execute(r.now, request.Sender, r.cfg.Self, r.time) {
+				d.Updates, d.Origins = append(d.Updates, *u), append(d.Origins, request.Sender)
+			}
+			continue
+		}
 		if why := r.sessions.Execute(u.Client, u.Seq, r.time); why != 0 {
 			d.Dropped = append(d.Dropped, effect.Refusal{Client: u.Client, Seq: u.Seq, Why: why})
 			continue

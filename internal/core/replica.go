@@ -36,6 +36,7 @@ type Replica struct {
 	change   *viewchange.State
 	// checkpoints is what is known of the states that replicas have made of what they executed.
 	checkpoints *checkpoint.State
+	transfers   transfers
 	random      *rand.Rand // jitter only
 
 	vector    wire.Vector // execution vector: what the executed ordinals made eligible
@@ -109,6 +110,7 @@ func New(cfg Config) (*Replica, error) {
 		checkpoints: checkpoint.New(checkpoint.Config{
 			Self: cfg.Self, Group: cfg.Group, Interval: cfg.Timing.Retransmit,
 		}),
+		transfers:    transfers{last: make([]int64, n)},
 		behindAt:     clock.Never,
 		recallAt:     clock.Never,
 		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),
@@ -183,7 +185,7 @@ func (r *Replica) deadline() clock.Instant {
 		return r.now
 	}
 	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.repeatAt, r.behindAt, r.recallAt,
-		r.checkpoints.Deadline())
+		r.checkpoints.Deadline(), r.transfers.deadline())
 	if r.recon != nil {
 		first = min(first, r.recon.Deadline())
 	}

@@ -88,6 +88,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		s.start(t, d)
 	case "submit":
 		s.submit(t, d)
+	case "transfer-point": // rI: the application of replica I asks for a transfer point
+		for id := range parseSet(t, []string{d.CmdArgs[0].Key}).All() {
+			s.step(id, core.Input{Transfer: true})
+		}
 	case "equivocate":
 		s.equivocate(t, d)
 	case "propose":
@@ -265,7 +269,11 @@ func (s *script) step(id group.ID, in core.Input) {
 		}
 		texts := []string{}
 		for i, u := range d.Updates {
-			texts = append(texts, fmt.Sprintf("%s(%s)", u.Payload, d.Origins[i]))
+			text := string(u.Payload)
+			if u.TransferPoint() {
+				text = "transfer-point"
+			}
+			texts = append(texts, fmt.Sprintf("%s(%s)", text, d.Origins[i]))
 		}
 		fmt.Fprintf(&s.log, "%s %s: deliver %d: %s\n", time.Duration(s.now), id, d.Ordinal, strings.Join(texts, " "))
 	}

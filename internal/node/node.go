@@ -98,6 +98,7 @@ type Node struct {
 	closeOnce sync.Once
 	closeErr  error
 	crash     atomic.Pointer[string]
+	onMissed  atomic.Pointer[func()]
 	unusable  atomic.Bool   // the log is: that is why it crashed
 	done      chan struct{} // closed when everything has ended
 }
@@ -208,7 +209,8 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 	n.loop.restoration = past
 	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge}
 	n.deliver = &deliverer{
-		app: a, records: n.records, replies: n.replies, log: o.Log, done: n.loop.nudge, ended: make(chan struct{}),
+		app: a, calls: newApplication(a, n.self, n.epoch, n.RequestTransfer), records: n.records, replies: n.replies, log: o.Log,
+		done: n.loop.nudge, missed: n.missed, ended: make(chan struct{}),
 	}
 	return nil
 }
@@ -217,7 +219,7 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sign.Signer, o Options) {
 	n.loop = &loop{
 		machine: replica, status: replica.Status, waiting: replica.Pending, progress: replica.Progress, clock: real, self: n.self,
-		back: newMailbox[*wire.Envelope](), done: n.jobs.back, submits: newMailbox[wire.Update](),
+		back: newMailbox[*wire.Envelope](), done: n.jobs.back, submits: newMailbox[wire.Update](), events: newMailbox[core.Input](),
 		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
 		answered: n.answered, journal: n.journal, broke: n.broke,
 	}
@@ -325,7 +327,7 @@ func (n *Node) Submit(u wire.Update) error {
 		return fmt.Errorf("%w: it has %d bytes and the cluster's update_bytes is %d", ErrOversized, len(u.Payload), limit)
 	}
 	b := n.records.app()
-	if n.deliver.failure.Load() != nil || b.behind {
+	if n.deliver.failure.Load() != nil || b.behind || n.deliver.calls.lost() {
 		return fmt.Errorf("%w: %s; submit to another replica", ErrApplication, n.State())
 	}
 	if b.bytes > n.cfg.Node.Queues.DeliverBytes {
@@ -344,6 +346,20 @@ func (n *Node) Submit(u wire.Update) error {
 	}
 	n.overloaded.Add(1)
 	return fmt.Errorf("%w: %d bytes of updates wait to be introduced at most", ErrOverloaded, limit)
+}
+
+// RequestTransfer has a transfer point of this replica ordered: its application waits for one. It does not wait itself. See
+// app.Transferrer.
+func (n *Node) RequestTransfer() { n.loop.events.put(1, core.Input{Transfer: true}) }
+
+// OnMissed sets what is called when the application goes on after records that it was not given: the results of updates that were
+// under way may never be known here.
+func (n *Node) OnMissed(f func()) { n.onMissed.Store(&f) }
+
+func (n *Node) missed() {
+	if f := n.onMissed.Load(); f != nil {
+		(*f)()
+	}
 }
 
 // updateOverhead is what an update is charged besides its payload, so that empty ones are bounded too.

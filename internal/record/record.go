@@ -45,6 +45,7 @@ const (
 	inputCheckpointed = 6
 	// A state that the core went on with: its length as a varint and its canonical encoding.
 	inputRestored = 7
+	inputTransfer = 8 // the application asks for a transfer point
 )
 
 // Began is what a core was made with, as far as the identity of its replica does not say it.
@@ -115,6 +116,8 @@ func (w *Writer) Input(now clock.Instant, in core.Input, known, own bool) {
 		w.begin(now, inputDone)
 		name := nameOf(&in.Done.Job)
 		w.buf = append(w.buf, name[:]...)
+	case in.Transfer:
+		w.begin(now, inputTransfer)
 	case len(in.Submit) > 0:
 		w.begin(now, inputSubmit)
 		w.buf = binary.AppendUvarint(w.buf, uint64(len(in.Submit)))
@@ -231,6 +234,8 @@ func parseInputs(b []byte, decode func([]byte) (*wire.Envelope, error), each fun
 		e := Entry{Now: clock.Instant(now)}
 		switch kind[0] {
 		case inputTick:
+		case inputTransfer:
+			e.Input.Transfer = true
 		case inputMessage, inputOwn:
 			raw := bytes.Clone(r.bytes(r.varint())) // it stays, and the record does not
 			if r.err != nil {

@@ -51,6 +51,7 @@ func TestRoundTrip(t *testing.T) {
 	w.Input(9, core.Input{Message: raw("known")}, true, false)
 	w.Input(10, core.Input{Message: ping}, false, false)
 	w.Input(11, core.Input{Submit: updates}, false, false)
+	w.Input(12, core.Input{Transfer: true}, false, false)
 	w.Input(12, core.Input{Resumed: resumed}, false, false)
 	made := &core.Checkpointed{Ordinal: 8, Digest: wire.Digest{1, 31: 2}}
 	state := &effect.State{Ordinal: 9, Time: 3, Vector: wire.Vector{{Incarnation: 1, Seq: 4}, {}}, Chain: wire.Digest{5},
@@ -79,13 +80,13 @@ func TestRoundTrip(t *testing.T) {
 			s.raw, s.in.Message = string(e.Input.Message.Raw), nil
 		}
 		got = append(got, s)
-		if len(got) == 6 {
+		if len(got) == 7 {
 			p.Said([]effect.Send{{To: g.All(), Msg: &wire.Commit{}}, {To: g.Others(1), Msg: &wire.Status{}}}, nil)
 		}
 		return nil
 	})
 	want := []seen{{now: 5}, {now: 5, raw: "one"}, {now: 9}, {now: 10}, {now: 11, in: core.Input{Submit: updates}},
-		{now: 12, in: core.Input{Resumed: resumed}}, {now: 20, in: core.Input{Checkpointed: made}},
+		{now: 12, in: core.Input{Transfer: true}}, {now: 12, in: core.Input{Resumed: resumed}}, {now: 20, in: core.Input{Checkpointed: made}},
 		{now: 21, in: core.Input{Restored: state}}, {now: 40, raw: "own", own: true}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)

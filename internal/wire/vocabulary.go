@@ -134,6 +134,15 @@ type Update struct {
 	Sig     Signature
 }
 
+// TransferPoint reports whether u is no client's operation but a mark in the order: the application of the replica that introduced it
+// takes over, from others, the state that they have right after it. It has neither client nor number, payload or signature.
+func (u *Update) TransferPoint() bool { return u.Client == ClientID{} }
+
+// bare reports whether u has nothing that only a client can give it.
+func (u *Update) bare() bool {
+	return u.Client == ClientID{} && u.Seq == 0 && len(u.Payload) == 0 && u.Sig == Signature{}
+}
+
 // Message is the decoded body of an envelope: one of the pointer types in messages.go.
 type Message interface {
 	Kind() Kind
