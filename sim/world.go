@@ -52,11 +52,7 @@ type world struct {
 // newWorld makes the world of a seed.
 func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, error)) (*world, error) {
 	w := &world{options: o, plan: p, machine: machine, storm: true, hash: o.Seed}
-	w.wire = wire.Limits{
-		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
-		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
-		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Enough: p.group.OneCorrect(), Threshold: p.threshold,
-	}
+	w.wire = p.wire()
 	net := &p.net
 	if o.WAN != nil {
 		net = p.net.instant()
@@ -71,6 +67,15 @@ func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, erro
 	}
 	w.schedule()
 	return w, nil
+}
+
+// wire is what messages replicas of this plan accept.
+func (p *plan) wire() wire.Limits {
+	return wire.Limits{
+		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
+		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
+		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Enough: p.group.OneCorrect(), Threshold: p.threshold,
+	}
 }
 
 // schedule puts what the plan fixes into the queue.
