@@ -8,6 +8,7 @@ import (
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/catchup"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/core/preorder"
 	"github.com/primebft/prime/internal/group"
@@ -55,6 +56,7 @@ func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, erro
 		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
 		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
 		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Enough: p.group.OneCorrect(), Threshold: p.threshold,
+		Lane: core.LaneWindow(p.limits), Links: catchup.MaxLinks, SegmentBytes: catchup.SegmentBytes,
 	}
 	net := &p.net
 	if o.WAN != nil {

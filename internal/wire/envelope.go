@@ -73,13 +73,18 @@ func (l *Limits) open(e *Envelope, raw []byte) Reader {
 		return r
 	}
 	body := NewReader(e.Content)
-	body.Check(body.U8() == Version, "version")
-	e.Kind = Kind(body.U8())
-	e.Sender = group.ID(body.U8())
-	e.Epoch = body.U32()
-	e.Incarnation = body.U32()
+	e.readHeader(&body)
 	body.Check(l.member(e.Sender), "sender is not a member")
 	return body
+}
+
+// readHeader reads what content starts with.
+func (e *Envelope) readHeader(r *Reader) {
+	r.Check(r.U8() == Version, "version")
+	e.Kind = Kind(r.U8())
+	e.Sender = group.ID(r.U8())
+	e.Epoch = r.U32()
+	e.Incarnation = r.U32()
 }
 
 // read reads all that follows the content.
@@ -148,13 +153,21 @@ func (l *Limits) body(e *Envelope, r *Reader) {
 		e.Msg = l.evidence(r)
 	case KindPart:
 		e.Msg = l.recon(r, e.Sender)
+	case KindOutlineAsk:
+		e.Msg = l.outlineAsk(r)
+	case KindOutline:
+		e.Msg = l.outline(r)
+	case KindSegmentAsk:
+		e.Msg = l.segmentAsk(r)
+	case KindSegment:
+		e.Msg = l.segment(r, e.Epoch)
 	default:
 		l.viewBody(e, r)
 	}
 }
 
 // kinds is a set of kinds. What may be inside what is a finite table, so nesting is bounded: EVIDENCE, PRE-PREPARE, PO-SUMMARY.
-type kinds uint32
+type kinds uint64
 
 func kindSet(ks ...Kind) (s kinds) {
 	for _, k := range ks {
@@ -163,7 +176,7 @@ func kindSet(ks ...Kind) (s kinds) {
 	return s
 }
 
-func (s kinds) has(k Kind) bool { return k < 32 && s&(1<<k) != 0 }
+func (s kinds) has(k Kind) bool { return k < 64 && s&(1<<k) != 0 }
 
 // embed appends an envelope that is part of another with its length before it; nil is length 0.
 func embed(b []byte, e *Envelope) []byte {

@@ -13,6 +13,9 @@ type Limits struct {
 	Window         int  // ordinals that a view change can bind, and prepare certificates that a REPORT can hold
 	Recalls        int  // messages that one RECALL asks for
 	Enough         int  // parts of a request that give it back, f+1
+	Lane           int  // requests of one origin that one ordinal can execute
+	Links          int  // links of an OUTLINE
+	SegmentBytes   int  // contents of one SEGMENT, and what describes its ordinals; of a single one may be more
 	Threshold      bool // what challenges a new leader is a threshold signature; otherwise a list of signatures
 	SignedUpdates  bool // every update carries its client's signature; otherwise none does
 }
@@ -21,7 +24,8 @@ var (
 	topLevel = kindSet(KindPreorderRequest, KindPreorderAck, KindSummary, KindSummaryMatrix, KindPrePrepare, KindPrepare,
 		KindCommit, KindFetch, KindStatus, KindCertificate, KindEvidence, KindPing, KindPong, KindRoundTrip, KindBound,
 		KindTurnaround, KindNewLeader, KindNewLeaderProof, KindReport, KindEcho, KindReady, KindStateList, KindStateShare,
-		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall, KindPart)
+		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall, KindPart,
+		KindOutlineAsk, KindOutline, KindSegmentAsk, KindSegment)
 	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay, KindPart)
 	proposal   = kindSet(KindPrePrepare)
 	commit     = kindSet(KindCommit)
@@ -58,7 +62,7 @@ func (l Limits) MaxFrame(k Kind) int {
 	case KindFetch:
 		return batchSize + 4 + l.Wants*maxWant
 	case KindStatus:
-		return batchSize + 8 + 8 + 8 + 2*vector
+		return batchSize + statusSize + 2*vector
 	case KindCertificate:
 		return batchSize + lengthSize + l.MaxFrame(KindPrePrepare) + 1 + l.N*(lengthSize+l.MaxFrame(KindCommit))
 	case KindEvidence:
@@ -68,6 +72,23 @@ func (l Limits) MaxFrame(k Kind) int {
 	case KindPart:
 		content := l.MaxFrame(KindPreorderRequest) - batchSize + headerSize
 		return batchSize + 1 + maxPosition + reconSize + sealRoom + partPathLen(l.N)*digestSize + partSize(content, l.Enough)
+	}
+	return l.maxCatchUp(k)
+}
+
+// maxCatchUp is MaxFrame for the messages of catching up.
+func (l Limits) maxCatchUp(k Kind) int {
+	switch k {
+	case KindOutlineAsk:
+		return batchSize + 16
+	case KindOutline:
+		return batchSize + 16 + l.Links*digestSize
+	case KindSegmentAsk:
+		return batchSize + 20
+	case KindSegment:
+		skeleton := max(l.SegmentBytes, ordinalSize+maxVector(l.N)+l.N*l.Lane*digestSize)
+		contents := max(l.SegmentBytes, l.MaxFrame(KindPreorderRequest)-batchSize+headerSize)
+		return batchSize + segmentSize + skeleton + contents + lengthSize - digestSize
 	}
 	return l.maxView(k)
 }

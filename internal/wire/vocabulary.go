@@ -90,7 +90,14 @@ const (
 	KindWindow          Kind = 28 // a replay-commit certificate: how a view began
 	KindRecall          Kind = 29 // asks for PRE-PREPAREs and REPORTs by digest
 	KindPart            Kind = 30 // RECON: the sender's part of a request, for replicas that lack it
+	KindOutlineAsk      Kind = 33 // asks for links between two ordinals
+	KindOutline         Kind = 34 // links that the execution of ordinals left behind
+	KindSegmentAsk      Kind = 35 // asks what ordinals are
+	KindSegment         Kind = 36 // what ordinals are, with the contents of their requests
 )
+
+// LastKind is the highest kind that there is.
+const LastKind = KindSegment
 
 // PreorderID names a preorder request: the origin's Seq-th request of its Incarnation. The pair (Incarnation, Seq) is
 // compared lexicographically.
