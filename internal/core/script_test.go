@@ -77,7 +77,8 @@ var kinds = map[string]wire.Kind{
 	"NEW-LEADER-PROOF": wire.KindNewLeaderProof, "REPORT": wire.KindReport, "RB-ECHO": wire.KindEcho, "RB-READY": wire.KindReady,
 	"VC-LIST": wire.KindStateList, "VC-PARTIAL-SIG": wire.KindStateShare, "VC-PROOF": wire.KindStateProof,
 	"REPLAY": wire.KindReplay, "REPLAY-PREPARE": wire.KindReplayPrepare, "REPLAY-COMMIT": wire.KindReplayCommit,
-	"WINDOW": wire.KindWindow, "RECALL": wire.KindRecall, "RECON": wire.KindPart,
+	"WINDOW": wire.KindWindow, "RECALL": wire.KindRecall, "RECON": wire.KindPart, "OUTLINE-ASK": wire.KindOutlineAsk,
+	"OUTLINE": wire.KindOutline, "SEGMENT-ASK": wire.KindSegmentAsk, "SEGMENT": wire.KindSegment,
 }
 
 func (s *script) run(t *testing.T, d *datadriven.TestData) {
@@ -174,7 +175,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	}
 	for _, a := range d.CmdArgs {
 		if a.Key == "quiet" {
-			for kind := trace.RequestSent; kind <= trace.Reconciled; kind++ {
+			for kind := trace.RequestSent; kind.String() != "unknown"; kind++ {
 				s.muted[kind] = s.muted[kind] || slices.Contains(a.Vals, kind.String())
 			}
 		}

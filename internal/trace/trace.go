@@ -32,11 +32,13 @@ const (
 	Stalled                      // Seq = milliseconds: this replica stood still
 	PartSent                     // Origin, Seq: this replica sent its part of a request to those who lack it
 	Reconciled                   // Origin, Seq: a request came together from parts
+	CatchingUp                   // Ordinal: f+1 replicas say the same of what was executed up to it
+	CaughtUp                     // Ordinal: everything up to it has been executed, from what others told
 )
 
 var names = [...]string{"", "request-sent", "preordered", "proposed", "prepared", "ordered", "executed", "waiting",
 	"fetched", "healed", "blacklisted", "dropped", "collected", "out-of-history",
-	"suspected", "preinstalled", "installed", "stalled", "part-sent", "reconciled"}
+	"suspected", "preinstalled", "installed", "stalled", "part-sent", "reconciled", "catching-up", "caught-up"}
 
 // String is the event's name.
 func (k Kind) String() string {

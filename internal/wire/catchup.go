@@ -294,8 +294,9 @@ func WithoutProof(e *Envelope) *Envelope {
 }
 
 // Trim keeps of a SEGMENT, which has the contents of all requests from number skip on, what one message may hold: the last
-// ordinals, at least one, and the first contents, at least one.
-func (m *Segment) Trim(skip uint32, most int, links func(ordinal uint64) Digest) {
+// ordinals, at least one, and the first contents, at least one: at most most bytes of each. links gives the link of an ordinal. It returns
+// how many bytes are left, about.
+func (m *Segment) Trim(skip uint32, most int, links func(ordinal uint64) Digest) int {
 	size, first := 0, len(m.Ordinals)
 	for ; first > 0; first-- {
 		o := &m.Ordinals[first-1]
@@ -323,4 +324,5 @@ func (m *Segment) Trim(skip uint32, most int, links func(ordinal uint64) Digest)
 			at++
 		}
 	}
+	return size + bytes
 }

@@ -25,7 +25,7 @@ func (s *State) Repeat(now clock.Instant, interval time.Duration, out *effect.Ou
 	}
 	for seq := s.lanes[self].executed + 1; seq <= s.sent; seq++ {
 		at := s.lanes[self].slots.At(seq)
-		if at == nil || at.request == nil {
+		if at == nil || !at.proven() {
 			continue
 		}
 		to := s.cfg.Group.Others(s.cfg.Self).Minus(at.voted).Minus(s.covering(self, seq)).Minus(moving)
@@ -169,7 +169,7 @@ func (s *State) OnFetch(now clock.Instant, env *wire.Envelope, out *effect.Outpu
 	for _, w := range env.Msg.(*wire.Fetch).Wants {
 		i := w.ID.Origin.Index()
 		at := s.lanes[i].slots.At(w.ID.Seq)
-		if at == nil || at.request == nil || w.ID.Incarnation != s.cfg.Incarnations[i] {
+		if at == nil || !at.proven() || w.ID.Incarnation != s.cfg.Incarnations[i] {
 			continue
 		}
 		if w.Digest != (wire.Digest{}) && w.Digest != at.request.Digest {
