@@ -44,6 +44,7 @@ type Report struct {
 	Views    uint64        // the highest view that a correct replica was in
 	Rebound  int           // ordinals that view changes bound, no-ops included
 	Refused  uint64        // updates that correct replicas refused
+	CaughtUp int           // ordinals that correct replicas executed from what others told
 	Repair   Repair        // what correct replicas sent to bring requests to those who lack them
 	Forged   uint64        // messages of attackers that receivers refused
 	Hash     uint64        // of everything that happened, in order: equal for equal seeds
@@ -68,7 +69,7 @@ func (w *world) report() Report {
 		Held:      w.calm.held.count, Slowest: w.calm.held.slowest, Bound: w.calm.held.allowed, Closest: w.calm.held.closest,
 		Changes: w.calm.held.replaced, Allowed: 2*w.plan.group.F() + w.plan.group.K(), Nested: w.nested, Peaceful: w.peaceful(), Stalled: len(w.calm.held.frozen), Starved: w.calm.starved,
 		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
-		Restarts: w.restarts, Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(),
+		Restarts: w.restarts, Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(), CaughtUp: w.history.learnt,
 	}
 }
 

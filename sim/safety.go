@@ -24,6 +24,7 @@ type history struct {
 	offered  map[offer]bool       // what clients submitted, and where
 	at       []uint64             // by replica: the last ordinal that it delivered
 	honest   func(group.ID) bool
+	learnt   int // ordinals that replicas executed from what others told
 }
 
 // decided is one ordinal of the history.
@@ -87,8 +88,11 @@ func (h *history) deliver(who group.ID, d *effect.Delivery, latest int64) *decid
 	h.at[who.Index()], h.views.by[who.Index()].delivered = d.Ordinal, d.Ordinal
 	v, normal, ok := h.ordered(who, d.Ordinal)
 	if !ok || v != nil && v.msg == nil {
-		h.fail("%s executes ordinal %d without a certificate", who, d.Ordinal)
-		return nil
+		o := h.learned(who, d)
+		if o != nil {
+			h.compare(who, d, &o.delivery)
+		}
+		return o
 	}
 	if d.Ordinal == uint64(len(h.ordinals))+1 && !h.decide(v, normal, d, latest) {
 		return nil

@@ -53,6 +53,7 @@ type script struct {
 	sent      func(at clock.Instant, from group.ID, to group.Set, env *wire.Envelope)
 	stepped   func(id group.ID, out *effect.Output)
 	shared    bool // proofs are threshold signatures
+	loaded    int  // updates of load lines
 }
 
 type packet struct {
@@ -87,6 +88,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		s.start(t, d)
 	case "submit":
 		s.submit(t, d)
+	case "load":
+		s.load(t, d)
 	case "equivocate":
 		s.equivocate(t, d)
 	case "propose":
