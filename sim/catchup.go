@@ -91,6 +91,19 @@ func (h *history) learned(who group.ID, d *effect.Delivery) *decided {
 	return o
 }
 
+// ready reports whether who has certificates of all requests of an ordinal of the history.
+func (h *history) ready(who group.ID, ordinal uint64) bool {
+	before, _ := h.lineAt(ordinal - 1)
+	for i, to := range h.ordinals[ordinal-1].line {
+		for seq := before[i].Seq + 1; seq <= to.Seq; seq++ {
+			if !h.holdsCertificate(who, requestKey{group.FromIndex(i), seq}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // learns notes that who knows that a request is preordered, as it was executed; false if it does not hold the request.
 func (h *history) learns(who group.ID, key requestKey) bool {
 	slot := h.requests[key]

@@ -87,7 +87,7 @@ func (h *history) deliver(who group.ID, d *effect.Delivery, latest int64) *decid
 	}
 	h.at[who.Index()], h.views.by[who.Index()].delivered = d.Ordinal, d.Ordinal
 	v, normal, ok := h.ordered(who, d.Ordinal)
-	if !ok || v != nil && v.msg == nil {
+	if !ok || v != nil && v.msg == nil || h.vouched(who, d.Ordinal) && d.Ordinal <= uint64(len(h.ordinals)) && !h.ready(who, d.Ordinal) {
 		o := h.learned(who, d)
 		if o != nil {
 			h.compare(who, d, &o.delivery)

@@ -90,7 +90,7 @@ func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status
 	if env.Sender == r.cfg.Self {
 		return
 	}
-	r.catchup.OnStatus(env.Sender, m)
+	out.Known = !r.catchup.OnStatus(env.Sender, m) // whether it is answered matters to nobody but its sender
 	changing := m.Installed < m.View && m.View == r.order.View() && m.View > r.helped[i]
 	if now < r.helpAt[i] && !changing {
 		return

@@ -120,7 +120,7 @@ func New(cfg Config) (*Replica, error) {
 		rounds: make([]int, n), helped: make([]uint64, n),
 	}
 	r.repeatAt = r.jittered(0)
-	r.statusAt = r.repeatAt
+	r.statusAt = min(r.repeatAt, clock.Instant(statusEvery))
 	r.suspect.Start(0, 1, true)
 	r.due = r.deadline()
 	return r, nil
@@ -228,6 +228,10 @@ func (r *Replica) Pending() (updates, bytes int) { return r.preorder.Pending() }
 // Progress is the last ordinal executed, the last of the gap-free prefix that is ordered, and the last of which anything is kept:
 // whoever verifies messages for this replica need not look at votes and certificates of others.
 func (r *Replica) Progress() (executed, ordered, farthest uint64) { return r.order.Progress() }
+
+// Proves reports whether this replica can prove an executed ordinal to one that lacks it; otherwise it can only tell it, and f others
+// have to vouch for it.
+func (r *Replica) Proves(ordinal uint64) bool { return r.order.Proves(ordinal) }
 
 // SessionDigest is a hash of the replicated session table: equal at replicas that executed the same ordinals.
 func (r *Replica) SessionDigest() [32]byte { return sha256.Sum256(r.sessions.AppendState(nil)) }

@@ -155,6 +155,9 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		d.MaybeScanArgs(t, key, at)
 	}
 	var judged core.Suspect
+	retransmit := "200ms"
+	d.MaybeScanArgs(t, "retransmit", &retransmit)
+	repeat, _ := time.ParseDuration(retransmit)
 	if d.HasArg("judged") {
 		judged = core.Suspect{KLat: 2500, Delta: 10 * time.Millisecond, Floor: 4 * time.Millisecond, Ping: 50 * time.Millisecond,
 			Check: 5 * time.Millisecond, Window: 10 * time.Second, MaxStall: time.Second}
@@ -167,7 +170,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 			Limits: core.Limits{UpdateBytes: 100, RequestBytes: 1000, RequestUpdates: 10, InFlight: inflight,
 				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history, Recon: d.HasArg("recon")},
 			Timing: core.Timing{Request: time.Millisecond, Ack: time.Millisecond, Summary: time.Millisecond,
-				Matrix: time.Millisecond, Propose: time.Millisecond, Retransmit: 200 * time.Millisecond,
+				Matrix: time.Millisecond, Propose: time.Millisecond, Retransmit: repeat,
 				Fetch: 20 * time.Millisecond, Suspect: judged},
 		})
 		if err != nil {

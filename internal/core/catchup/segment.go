@@ -281,8 +281,7 @@ func (s *State) OnSegment(now clock.Instant, env *wire.Envelope, out *effect.Out
 	case link == nil:
 		// Somebody else was faster.
 	case chain(m) != *link:
-		s.liars = s.liars.With(env.Sender)
-		s.counters.Wrong++
+		s.convict(env.Sender)
 		drop(out, env.Sender, "segment that does not lead to the known link")
 	default:
 		p.slow, p.wait = false, min(max(p.wait, 2*took), mostOf)
@@ -294,6 +293,20 @@ func (s *State) OnSegment(now clock.Instant, env *wire.Envelope, out *effect.Out
 		s.counters.Bytes += uint64(bytes)
 	}
 	s.fetch(now, out)
+}
+
+// convict asks a replica that sent a wrong segment nothing more in this round.
+func (s *State) convict(liar group.ID) {
+	s.liars = s.liars.With(liar)
+	s.counters.Wrong++
+	for k := range s.active {
+		for i := range s.active[k].asked {
+			if a := &s.active[k].asked[i]; a.peer == liar {
+				a.open, a.answered = false, true // what else it was asked for is not looked at
+			}
+		}
+	}
+	s.peers[liar.Index()].open = 0
 }
 
 // question is the segment that a message is about and the question that it answers, nil if it answers none.

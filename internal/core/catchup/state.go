@@ -107,14 +107,17 @@ func (s *State) Counters() Counters { return s.counters }
 // Active reports whether a round is on.
 func (s *State) Active() bool { return s.phase != idle }
 
-// OnStatus notes where a peer says that it is. What it said before does not count: a replica that lies may take it back.
-func (s *State) OnStatus(from group.ID, m *wire.Status) {
+// OnStatus notes where a peer says that it is. What it said before does not count: a replica that lies may take it back. It reports
+// whether anything of that is new.
+func (s *State) OnStatus(from group.ID, m *wire.Status) bool {
 	p := &s.peers[from.Index()]
+	before, alive := *p, s.alive
 	p.told = true
 	p.executed, p.oldest, p.stable, p.installed = m.Executed, m.Oldest, m.Stable, m.Installed
-	if m.Executed >= s.to {
+	if s.phase != idle && m.Executed >= s.to {
 		s.alive = s.alive.With(from)
 	}
+	return *p != before || s.alive != alive
 }
 
 // Target is what a correct replica has executed: the (f+1)-th highest ordinal that others say they have.
