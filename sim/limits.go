@@ -36,6 +36,3 @@ func (w *world) limits(n *node) {
 		w.fail("%s holds ordinals %d to %d with a history of %d", n.id, s.Collected+1, s.Executed, l.History)
 	}
 }
-
-// ringLimit is the most slots that a ring takes whose newest entry is at most span after its oldest: rings double.
-func ringLimit(span int) int { return max(8, 2*span) }

@@ -44,6 +44,7 @@ type world struct {
 	restarts      int           // of replicas
 	refusals      uint64        // updates that correct replicas refused
 	awake         clock.Instant // until then somebody naps
+	gauge         *gauge        // of what replicas hold
 	nested        bool          // a view began before the one before it was installed anywhere
 	hash          uint64
 	violation     *Violation

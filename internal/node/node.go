@@ -221,7 +221,7 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 		eased: n.loop.nudge, journal: n.journal, departures: newMailbox[departure](),
 	}
 	n.outlet = &outlet{
-		net: n.net, egress: n.egress, jobs: n.jobs.in, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
+		net: n.net, egress: n.egress, jobs: n.jobs, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
 		journal: n.journal, backlog: n.records.waiting,
 		log: o.Log, observe: o.Observe, drops: map[dropKey]uint64{}, views: newViewLog(o.Log, n.keyring.Group()),
 	}

@@ -36,8 +36,8 @@ type asked struct {
 	doubled  bool // somebody else was asked for the same meanwhile, or nobody could be
 }
 
-// maxAsked is how many questions about one segment are remembered, so that an answer that comes late is of use.
-const maxAsked = 8
+// MaxAsked is how many questions about one segment are remembered, so that an answer that comes late is of use.
+const MaxAsked = 8
 
 // Next is the ordinal after the last executed one, if it is here with all its requests; nil if it is not.
 func (s *State) Next(executed uint64) *wire.SegmentOrdinal {
@@ -171,7 +171,7 @@ func (s *State) ask(now clock.Instant, g *segment, out *effect.Output) {
 	if p.wait == 0 {
 		p.wait = s.firstWait()
 	}
-	if len(g.asked) == maxAsked {
+	if len(g.asked) == MaxAsked {
 		s.forget(g)
 	}
 	g.asked = append(g.asked, asked{peer: id, at: now, from: q.From, to: q.To, open: true})

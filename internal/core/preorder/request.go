@@ -23,8 +23,10 @@ func (s *State) Submit(updates []wire.Update, out *effect.Output) {
 	}
 }
 
-// cost is what an update counts against budgets: an empty one is not free.
-func cost(u wire.Update) int { return len(u.Payload) + 128 }
+// UpdateCost is what an update counts against budgets besides its payload: an empty one is not free.
+const UpdateCost = 128
+
+func cost(u wire.Update) int { return len(u.Payload) + UpdateCost }
 
 // roomToIntroduce reports whether there is something to introduce and the in-flight window is open.
 func (s *State) roomToIntroduce() bool {
