@@ -84,7 +84,9 @@ func (s *State) fetch(now clock.Instant, out *effect.Output) {
 			return
 		}
 		if g := &s.active[k]; g.waiting() == 0 {
-			s.ask(now, g, out)
+			if k == 0 || s.buffered < MaxBuffered {
+				s.ask(now, g, out)
+			}
 		} else if k == 0 && now >= s.expires(g, true) {
 			g.double()
 			s.ask(now, g, out)
@@ -245,6 +247,17 @@ func (s *State) close(g *segment) {
 	}
 }
 
+// overtaken stops waiting for whoever else was asked for the same. Who is overtaken by somebody who was asked later is slow.
+func (s *State) overtaken(g *segment) {
+	for i := range g.asked {
+		if a := &g.asked[i]; a.open && a.doubled {
+			s.peers[a.peer.Index()].slow = true
+			s.counters.Late++
+		}
+	}
+	s.close(g)
+}
+
 // expires is when the next question about a segment is late. That which execution waits for is asked for a second time after a quarter.
 func (s *State) expires(g *segment, lowest bool) clock.Instant {
 	first := clock.Never
@@ -255,7 +268,7 @@ func (s *State) expires(g *segment, lowest bool) clock.Instant {
 		}
 		wait := s.peers[a.peer.Index()].wait
 		if lowest && !a.doubled {
-			wait /= 4
+			wait = min(wait, s.firstWait()/4)
 		}
 		first = min(first, a.at.Add(wait))
 	}
@@ -286,7 +299,7 @@ func (s *State) OnSegment(now clock.Instant, env *wire.Envelope, out *effect.Out
 	default:
 		p.slow, p.wait = false, min(max(p.wait, 2*took), mostOf)
 		s.askAt = now.Add(patience * s.firstWait())
-		s.close(g) // whoever else was asked for the same
+		s.overtaken(g)
 		bytes := g.merge(m, into)
 		s.buffered += bytes
 		s.counters.Segments++

@@ -83,6 +83,9 @@ func (s *State) arrived(j, i int, seq uint64) bool {
 
 // OnFetch answers a peer with the requests it lacks, and with acks that say which digest is bound, as fast as it takes them.
 func (s *State) OnFetch(now clock.Instant, env *wire.Envelope, out *effect.Output) {
+	if env.Sender == s.cfg.Self {
+		return // our own, which somebody passes on: an answer to ourselves would be a promise that no log has a reason for
+	}
 	j, to := env.Sender.Index(), group.SetOf(env.Sender)
 	s.settle(now, j)
 	a := &s.peers[j].answers
