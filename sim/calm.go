@@ -132,6 +132,7 @@ func (w *world) inspect() {
 	if w.calm.stage == converging {
 		w.progress()
 	}
+	w.returned()
 	late := w.now >= w.calm.until
 	switch w.calm.stage {
 	case converging:

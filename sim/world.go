@@ -174,6 +174,7 @@ func (w *world) handle(e *event) {
 		w.note(w.now, "crashes", n.id, 0, nil)
 	case quieten:
 		w.storm = false
+		w.returns()
 		w.note(w.now, "storm ends", 0, 0, nil)
 		w.calmDown()
 	case inspect:

@@ -246,3 +246,20 @@ func contains(m *wire.Report, v wire.Vote) bool {
 	}
 	return false
 }
+
+// A replica does not answer its own questions, which somebody passes on to it.
+func TestOwnQuestionsAreNotAnswered(t *testing.T) {
+	t.Parallel()
+	c := newClaim(t, "group f=1"+quietly, "submit r2 a", "advance 30ms")
+	c.said = nil
+	want := wire.Want{ID: wire.PreorderID{Origin: 2, Position: wire.Position{Incarnation: 1, Seq: 1}}}
+	own := c.sign(3, &wire.Fetch{Wants: []wire.Want{want}})
+	c.send(1, effect.Send{To: group.SetOf(3), Class: wire.Bounded, Signed: own})
+	c.send(1, effect.Send{To: group.SetOf(3), Class: wire.Bounded, Signed: c.sign(3, &wire.SegmentAsk{From: 0, To: 1})})
+	c.do("advance 5ms")
+	for _, s := range c.said {
+		if s.by == 3 && s.to.Has(3) {
+			t.Errorf("r3 answers itself with a %s", s.env.Kind)
+		}
+	}
+}
