@@ -85,9 +85,9 @@ func (w *world) demands() bool {
 // lost reports whether live correct replicas executed the next ordinal of n, and none of them can prove it any more and too few are left
 // to vouch for it: then n needs the state of a checkpoint.
 func (w *world) lost(n *node) (lost bool) {
-	next, tellers := w.history.at[n.id.Index()]+1, 0
+	next, tellers := n.at+1, 0
 	for _, other := range w.nodes {
-		if !other.live() || w.history.at[other.id.Index()] < next {
+		if !other.live() || other.at < next {
 			continue
 		}
 		lost = true
@@ -170,7 +170,7 @@ func (w *world) progress() {
 		if !n.live() {
 			continue
 		}
-		done += w.history.at[n.id.Index()] + n.status().View
+		done += n.at + n.status().View
 		for i, lane := range n.status().Lanes {
 			if w.nodes[i].live() {
 				done += lane.Held + lane.Preordered
@@ -223,7 +223,7 @@ func (w *world) apart() string {
 		if !n.live() {
 			continue
 		}
-		if at := w.history.at[n.id.Index()]; at != uint64(len(w.history.ordinals)) {
+		if at := n.at; at != uint64(len(w.history.ordinals)) {
 			return fmt.Sprintf("%s has executed %d of %d ordinals", n.id, at, len(w.history.ordinals))
 		}
 		if why := w.views.apart(n.id); why != "" {

@@ -32,6 +32,7 @@ type node struct {
 	app      app.Application // nil: none
 	crashed  clock.Instant   // Never while it lives
 	ends     []clock.Instant // of its earlier lives
+	at       uint64          // the last ordinal that it has executed, in this life
 	disk     *disk           // nil: it is ephemeral
 	echo     bool            // the message that it is given is its own that came back
 	signFree clock.Instant   // when its signer has time again
@@ -261,8 +262,10 @@ func (w *world) observe(n *node) {
 		s := &n.out.Sends[i]
 		if s.Signed != nil {
 			w.promises.flooded(n.id, s)
-		} else if m, ok := s.Msg.(*wire.Part); ok {
-			w.promises.parted(n.id, s, m)
+		} else if m, ok := s.Msg.(*wire.Parts); ok {
+			for k := range m.List {
+				w.promises.parted(n.id, s, &m.List[k])
+			}
 		}
 	}
 	for i := range n.out.Deliver {

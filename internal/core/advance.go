@@ -17,6 +17,7 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 		r.install(now, w, out)
 		r.proceed(now, out)
 	}
+	r.introduceTransfer(now)
 	r.preorder.Advance(now, out)
 	r.judge(now, out)
 	r.recall(now, out)
@@ -26,11 +27,13 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 		r.preorder.Repeat(now, r.cfg.Timing.Retransmit, out)
 		r.order.Repeat(before, r.preorder.Rows(), out)
 		r.repeatView(now, out)
+		r.checkpoints.Repeat(out)
 		r.sendStatus(now, out)
 	}
 	if now >= r.statusAt {
 		r.sendStatus(now, out)
 	}
+	r.checkpoints.Advance(now, r.executed(), out)
 	r.watchProgress(now, out)
 	r.catchUp(now, out)
 	if r.cfg.Check {
@@ -73,4 +76,5 @@ func (r *Replica) check() {
 	if r.recon != nil {
 		r.recon.Check()
 	}
+	r.checkpoints.Check()
 }

@@ -73,7 +73,8 @@ func (r *Replica) catchUp(now clock.Instant, out *effect.Output) {
 // it lacks anyway.
 func (r *Replica) sendStatus(now clock.Instant, out *effect.Output) {
 	first, _ := told{r}.Held()
-	m := &wire.Status{View: r.order.View(), Installed: r.order.View(), Executed: r.executed(), Oldest: first, Help: !r.catchup.Active()}
+	m := &wire.Status{View: r.order.View(), Installed: r.order.View(), Executed: r.executed(), Oldest: first,
+		Stable: r.checkpoints.Stable().Ordinal, Help: !r.catchup.Active()}
 	if !r.order.Installed() {
 		m.Installed--
 	}
@@ -103,6 +104,9 @@ func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status
 		return
 	}
 	r.helpView(env.Sender, m, out)
+	if m.Executed < r.order.Collected() && m.Executed < r.checkpoints.Stable().Ordinal {
+		r.checkpoints.Help(now, env.Sender, out) // the rest of what it lacks is no longer here
+	}
 	if !m.Help {
 		return
 	}

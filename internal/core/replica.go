@@ -9,6 +9,7 @@ import (
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/catchup"
+	"github.com/primebft/prime/internal/core/checkpoint"
 	"github.com/primebft/prime/internal/core/election"
 	"github.com/primebft/prime/internal/core/order"
 	"github.com/primebft/prime/internal/core/preorder"
@@ -34,7 +35,10 @@ type Replica struct {
 	election *election.State
 	reports  *rbcast.State
 	change   *viewchange.State
-	random   *rand.Rand // jitter only
+	// checkpoints is what is known of the states that replicas have made of what they executed.
+	checkpoints *checkpoint.State
+	transfers   transfers
+	random      *rand.Rand // jitter only
 
 	vector    wire.Vector // execution vector: what the executed ordinals made eligible
 	time      int64       // ordered time of the last executed ordinal
@@ -112,6 +116,10 @@ func New(cfg Config) (*Replica, error) {
 		catchup: catchup.New(catchup.Config{
 			Self: cfg.Self, Group: cfg.Group, Fetch: cfg.Timing.Fetch, Threshold: uint64(ViewWindow(cfg.Limits) / 4),
 		}),
+		checkpoints: checkpoint.New(checkpoint.Config{
+			Self: cfg.Self, Group: cfg.Group, Interval: cfg.Timing.Retransmit,
+		}),
+		transfers:    transfers{last: make([]int64, n)},
 		behindAt:     clock.Never,
 		recallAt:     clock.Never,
 		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),
@@ -186,7 +194,8 @@ func (r *Replica) deadline() clock.Instant {
 	if r.unsliced {
 		return r.now
 	}
-	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.catchup.Deadline(), r.repeatAt, r.statusAt, r.behindAt, r.recallAt)
+	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.catchup.Deadline(), r.repeatAt, r.statusAt, r.behindAt, r.recallAt,
+		r.checkpoints.Deadline(), r.transfers.deadline())
 	if r.recon != nil {
 		first = min(first, r.recon.Deadline())
 	}
@@ -205,6 +214,7 @@ func (r *Replica) Status() Status {
 		View: r.order.View(), Leader: r.order.Leader(), Executed: r.executed(), Ordered: r.order.Ordered(),
 		Proposed: r.order.High(), Sessions: r.sessions.Len(), Blacklist: r.blacklist, Collected: r.order.Collected(),
 		HistoryBytes: r.heldBytes, OrdinalSlots: r.order.Slots(), Installed: r.order.Installed(),
+		Stable: r.checkpoints.Stable().Ordinal,
 	}
 	j := &st.Judgement
 	j.Turnaround, j.Acceptable, j.Limit = r.suspect.Turnaround()

@@ -73,6 +73,7 @@ func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall
 			EagerBytes: cfg.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: submitLimit(cfg), Sessions: l.Sessions, SessionWindow: l.SessionWindow,
 			OrdinalWindow: l.OrdinalWindow, History: l.History, Recon: l.Recon,
+			CheckpointOrdinals: l.CheckpointOrdinals, CheckpointBytes: l.CheckpointBytes,
 		},
 		Timing: core.Timing{
 			Request: t.Request, Ack: t.Ack, Summary: t.Summary, Matrix: t.Matrix, Propose: t.Propose, Retransmit: t.Retransmit,

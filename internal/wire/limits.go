@@ -24,9 +24,9 @@ var (
 	topLevel = kindSet(KindPreorderRequest, KindPreorderAck, KindSummary, KindSummaryMatrix, KindPrePrepare, KindPrepare,
 		KindCommit, KindFetch, KindStatus, KindCertificate, KindEvidence, KindPing, KindPong, KindRoundTrip, KindBound,
 		KindTurnaround, KindNewLeader, KindNewLeaderProof, KindReport, KindEcho, KindReady, KindStateList, KindStateShare,
-		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall, KindPart,
-		KindOutlineAsk, KindOutline, KindSegmentAsk, KindSegment)
-	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay, KindPart)
+		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall, KindPart, KindCheckpoint,
+		KindCheckpointProof, KindOutlineAsk, KindOutline, KindSegmentAsk, KindSegment)
+	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay, KindPart, KindCheckpoint)
 	proposal   = kindSet(KindPrePrepare)
 	commit     = kindSet(KindCommit)
 )
@@ -71,7 +71,8 @@ func (l Limits) MaxFrame(k Kind) int {
 		return batchSize + 2*lengthSize + pair
 	case KindPart:
 		content := l.MaxFrame(KindPreorderRequest) - batchSize + headerSize
-		return batchSize + 1 + maxPosition + reconSize + sealRoom + partPathLen(l.N)*digestSize + partSize(content, l.Enough)
+		one := 1 + maxPosition + reconSize + sealRoom + partPathLen(l.N)*digestSize + partSize(content, l.Enough)
+		return batchSize + 1 + max(one, ReconBytes)
 	}
 	return l.maxCatchUp(k)
 }
@@ -127,6 +128,10 @@ func (l Limits) maxView(k Kind) int {
 		return batchSize + resolutionSize + bindings + signers(replayVoteSize)
 	case KindRecall:
 		return batchSize + 4 + l.Recalls*digestSize
+	case KindCheckpoint:
+		return batchSize + checkpointSize
+	case KindCheckpointProof:
+		return batchSize + checkpointSize + signers(checkpointSize)
 	}
 	return 0
 }
