@@ -212,7 +212,10 @@ func (p *promises) follows(who group.ID, m *wire.PrePrepare) bool {
 			}
 		}
 	}
-	if m.View == 1 && p.landed[who.Index()] != m.Ordinal-1 {
+	if at, ok := p.views.line(m.Ordinal - 1); ok && p.views.by[who.Index()].delivered >= m.Ordinal-1 && equal(at) {
+		return true
+	}
+	if m.View == 1 {
 		return false
 	}
 	if w := p.views.window(who, m.View); w != nil && w.resolution.Start == m.Ordinal {

@@ -59,8 +59,9 @@ type simReport struct {
 	Repair     simRepair      `json:"repair"`
 	// Checkpoints is how many ordinals correct replicas made one after, and Transfers how many states were given to those that lacked what
 	// nobody kept.
-	Checkpoints int `json:"checkpoints"`
-	Transfers   int `json:"transfers"`
+	Checkpoints int        `json:"checkpoints"`
+	Transfers   int        `json:"transfers"`
+	CatchUp     simCatchUp `json:"catch_up"`
 }
 
 // simBound says how much was held to the bound on delay, so that a run that holds nothing to it shows.
@@ -175,6 +176,7 @@ func (c *simCmd) Run(g *globals) error {
 			b.Allowed, b.Nested, b.Peaceful, b.Stalled, b.Starved)
 		fmt.Fprintf(g.out, "repair: %s\n", report.Repair.describe(report.Updates))
 		fmt.Fprintf(g.out, "%d checkpoints; %d states transferred\n", report.Checkpoints, report.Transfers)
+		fmt.Fprintf(g.out, "catching up: %s\n", &report.CatchUp)
 	}
 	if g.ctx.Err() != nil {
 		return fmt.Errorf("interrupted after %d worlds", report.Seeds)
@@ -260,6 +262,7 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		sum.Updates += r.Updates
 		sum.Checkpoints, sum.Transfers = sum.Checkpoints+r.Checkpoints, sum.Transfers+r.Transfers
 		repair.Add(r.Repair)
+		sum.CatchUp.add(&r)
 		sum.Bound.add(&r)
 		if r.Converged {
 			sum.Converged++

@@ -57,6 +57,7 @@ func Behaviours() []Behaviour {
 		floodKind(), twins(), sharedKey(), forgedShares(),
 		lieInParts(), floodParts(), needy(), frameParts(),
 		wrongCheckpoints(), twoCheckpoints(), noCheckpoints(), floodCheckpoints(), forgedProofs(),
+		wrongOutline(), wrongSegment(), silentHelper(), slowHelper(), floodSegments(),
 	}
 }
 

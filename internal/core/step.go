@@ -55,6 +55,7 @@ func (r *Replica) resume(now clock.Instant, m *Resumed) {
 	}
 	r.checkpoints.Resume(t.Retransmit)
 	r.suspect.Resume(now, suspectConfig(&r.cfg))
+	r.catchup.Resume(t.Fetch)
 	r.repeatAt = now
 }
 
@@ -94,11 +95,21 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 	case *wire.Parts:
 		r.onParts(now, env, out)
 
+	// Catching up.
+	case *wire.OutlineAsk:
+		r.catchup.OnOutlineAsk(now, env, told{r}, out)
+	case *wire.Outline:
+		r.catchup.OnOutline(now, env, out)
+	case *wire.SegmentAsk:
+		r.catchup.OnSegmentAsk(now, env, told{r}, out)
+	case *wire.Segment:
+		r.catchup.OnSegment(now, env, out)
+
 	// Helping others on, and telling on them.
 	case *wire.Checkpoint:
 		r.checkpoints.OnVote(now, env, out)
 	case *wire.CheckpointProof:
-		r.checkpoints.OnProof(now, env, r.executed(), out)
+		r.checkpoints.OnProof(env, out)
 	case *wire.Status:
 		r.onStatus(now, env, m, out)
 	case *wire.Evidence:

@@ -158,8 +158,8 @@ func (s *State) votesFor(m *wire.Checkpoint, most int) (list []*wire.Envelope) {
 }
 
 // OnProof handles a CHECKPOINT-PROOF, whose signatures and distinct signers have been checked. One that is not beyond the stable
-// checkpoint is of no use. A peer that sends one beyond what is executed here has nothing older for us.
-func (s *State) OnProof(now clock.Instant, env *wire.Envelope, executed uint64, out *effect.Output) {
+// checkpoint is of no use.
+func (s *State) OnProof(env *wire.Envelope, out *effect.Output) {
 	m := env.Msg.(*wire.CheckpointProof)
 	if env.Sender == s.cfg.Self {
 		return
@@ -168,7 +168,6 @@ func (s *State) OnProof(now clock.Instant, env *wire.Envelope, executed uint64, 
 		out.Emit(trace.Event{Kind: trace.Dropped, Peer: env.Sender, Ordinal: m.Ordinal, Reason: "proof of a checkpoint with too few votes"})
 		return
 	}
-	news := m.Ordinal > executed && s.Told(now, env.Sender, executed)
 	for _, e := range m.Votes {
 		if m.Ordinal > s.stable.Ordinal {
 			s.enter(e, out)
@@ -178,7 +177,7 @@ func (s *State) OnProof(now clock.Instant, env *wire.Envelope, executed uint64, 
 	}
 	switch {
 	case m.Ordinal <= s.stable.Ordinal:
-		out.Known = !news
+		out.Known = true
 	case len(m.Votes) >= s.cfg.Group.Quorum():
 		s.rise(m, out)
 	default:
@@ -263,14 +262,17 @@ func (s *State) Help(now clock.Instant, to group.ID, out *effect.Output) {
 	s.show(now, to, s.stable.Proof, out)
 }
 
-// Lift sends a peer that has executed less than is held here the proof of a checkpoint that it can go on from: the stable one, if
-// what comes after that is held here, or else the newest that f+1 have voted for. collected is the last ordinal that is not held.
-func (s *State) Lift(now clock.Instant, to group.ID, executed, collected uint64, out *effect.Output) {
+// Lift sends a peer that has executed less than others the proof of a checkpoint that it may have to go on from: the stable one, which
+// it may know, if what comes after that is held here, or else the newest that f+1 have voted for. collected is the last ordinal that is
+// not held here.
+func (s *State) Lift(now clock.Instant, to group.ID, m *wire.Status, collected uint64, out *effect.Output) {
 	proof := s.stable.Proof
-	if s.stable.Ordinal <= executed || s.stable.Ordinal < collected {
+	if s.stable.Ordinal <= m.Executed || s.stable.Ordinal < collected {
 		proof = s.newest()
+	} else if m.Stable >= s.stable.Ordinal {
+		return
 	}
-	if proof != nil && proof.Ordinal > executed {
+	if proof != nil && proof.Ordinal > m.Executed {
 		s.show(now, to, proof, out)
 	}
 }
