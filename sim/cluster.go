@@ -32,12 +32,14 @@ type node struct {
 	app      app.Application // nil: none
 	crashed  clock.Instant   // Never while it lives
 	ends     []clock.Instant // of its earlier lives
+	at       uint64          // the last ordinal that it has executed, in this life
 	disk     *disk           // nil: it is ephemeral
 	echo     bool            // the message that it is given is its own that came back
 	signFree clock.Instant   // when its signer has time again
 	workFree clock.Instant   // when whoever does its jobs has
 	repair   Repair          // what it sends
 	armed    clock.Instant   // the earliest wake event that is scheduled; Never if none is
+	steps    int             // taken
 	idle     int             // ticks in a row that did not move its deadline
 	out      effect.Output
 	batch    []*wire.Envelope
@@ -214,6 +216,9 @@ func (w *world) step(n *node, in core.Input) {
 	} else {
 		w.carryOut(n)
 	}
+	if n.steps++; n.steps%w.plan.scrutiny() == 0 && n.live() {
+		w.grown(n)
+	}
 	w.arm(n)
 }
 
@@ -257,8 +262,10 @@ func (w *world) observe(n *node) {
 		s := &n.out.Sends[i]
 		if s.Signed != nil {
 			w.promises.flooded(n.id, s)
-		} else if m, ok := s.Msg.(*wire.Part); ok {
-			w.promises.parted(n.id, s, m)
+		} else if m, ok := s.Msg.(*wire.Parts); ok {
+			for k := range m.List {
+				w.promises.parted(n.id, s, &m.List[k])
+			}
 		}
 	}
 	for i := range n.out.Deliver {

@@ -26,7 +26,7 @@ type Experiment struct {
 	Payload    int           // bytes of an update
 	ClientAuth bool          // clients sign updates, and all replicas verify them
 	Attack     bool          // the first leader delays its proposals to just within its limit and sends them to one replica only
-	Hide       bool          // f replicas, the first leader among them, hide their requests from f others, acknowledge only each other's, and help nobody
+	Faults     []string      // what f replicas, the first leader among them, do as well: names of attack.Behaviours, for example "reconciliation"
 	Cores      int           // processors of a replica; 0: one, as in the paper
 	Costs      Costs         // of what a processor does
 	WarmUp     time.Duration // is not measured
@@ -43,9 +43,11 @@ type Measurement struct {
 	BytesByKind     map[string]float64 `json:"bytes_by_kind"`    // the same, by kind of message
 	OrdinalsPerS    float64            `json:"ordinals_per_s"`
 	PerRequest      float64            `json:"updates_per_request"`
-	Uplink          []float64          `json:"uplink"`       // share of its rate that each replica used; 0 if it has no limit
-	Processor       []float64          `json:"processor"`    // share of its processors that each replica used
-	RepairBytes     []float64          `json:"repair_bytes"` // for each update, that each replica put on its links to repair what others lack
+	Uplink          []float64          `json:"uplink"`                // share of its rate that each replica used; 0 if it has no limit
+	Processor       []float64          `json:"processor"`             // share of its processors that each replica used
+	RepairBytes     []float64          `json:"repair_bytes"`          // for each update, that each replica put on its links to repair what others lack
+	RepairMean      float64            `json:"repair_mean_bytes"`     // of all replicas
+	RepairAnalysis  float64            `json:"repair_analysis_bytes"` // what the paper's analysis gives for that; 0 if nobody hides anything
 	DroppedBytes    uint64             `json:"dropped_bytes"`
 	Repeated        uint64             `json:"repeated"` // messages of its own that a replica sent again, or for others
 	TurnaroundMS    float64            `json:"turnaround_ms"`

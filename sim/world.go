@@ -43,6 +43,7 @@ type world struct {
 	restarts      int           // of replicas
 	refusals      uint64        // updates that correct replicas refused
 	awake         clock.Instant // until then somebody naps
+	gauge         *gauge        // of what replicas hold
 	nested        bool          // a view began before the one before it was installed anywhere
 	hash          uint64
 	violation     *Violation
@@ -238,6 +239,11 @@ func (w *world) wake(n *node, e *event) {
 
 // submit hands updates of clients to a replica.
 func (w *world) submit(n *node, updates []wire.Update) {
+	if len(updates) == 0 { // no client, but the application
+		w.history.asked = w.history.asked.With(n.id)
+		w.step(n, core.Input{Transfer: true})
+		return
+	}
 	for i := range updates {
 		w.history.submitted(n.id, &updates[i])
 		if len(updates[i].Payload) <= w.plan.limits.UpdateBytes {
@@ -284,6 +290,18 @@ func (w *world) noted(n *node, e *trace.Event) {
 // deliver checks what a correct replica executes, and lets its application have it.
 func (w *world) deliver(n *node, d *effect.Delivery) {
 	w.hash = scramble(w.hash ^ d.Ordinal ^ uint64(len(d.Updates))<<32)
+	if d.Ordinal != n.at+1 {
+		w.fail("%s executes ordinal %d after ordinal %d", n.id, d.Ordinal, n.at)
+		return
+	}
+	if n.at = d.Ordinal; d.Ordinal <= w.history.at[n.id.Index()] { // in an earlier life, which may have forgotten why
+		o := &w.history.ordinals[d.Ordinal-1]
+		w.history.compare(n.id, d, &o.delivery)
+		if n.app != nil {
+			w.history.applied(n.id, o, n.app.Deliver(o.records))
+		}
+		return
+	}
 	o := w.history.deliver(n.id, d, latest(w.plan, w.now))
 	if o != nil {
 		w.executing(n, d)

@@ -33,6 +33,14 @@ type loadFlags struct {
 	wanFlag
 }
 
+// storageFlag is whether the replicas of a measurement remember.
+type storageFlag struct {
+	Storage string `enum:"ephemeral,durable" default:"ephemeral" help:"Whether replicas keep a log of what they are given, in the folder of the cluster."`
+}
+
+// equip is for newStage.
+func (f *storageFlag) equip(o *cluster.Options) { o.Node.Storage.Mode = config.StorageMode(f.Storage) }
+
 // Limits of what can be asked for.
 const (
 	maxDuration = 24 * time.Hour
@@ -186,15 +194,11 @@ func (l *stage) close() {
 func (l *stage) guard(ctx context.Context, excused func(id int) bool) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	for _, r := range l.cluster.Replicas {
-		go func() {
-			select {
-			case <-ctx.Done():
-			case <-r.Ended():
-				if !r.Killed() && (excused == nil || !excused(r.ID)) {
-					cancel(fmt.Errorf("r%d ended by itself; the last that it said: %s", r.ID, r.LastWords()))
-				}
+		go r.Watch(ctx, func(words string) {
+			if excused == nil || !excused(r.ID) {
+				cancel(fmt.Errorf("r%d ended by itself; the last that it said: %s", r.ID, words))
 			}
-		}()
+		})
 	}
 	return ctx, func() { cancel(nil) }
 }

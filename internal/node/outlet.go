@@ -18,7 +18,8 @@ import (
 type outlet struct {
 	net      transport.Transport
 	egress   *egress
-	jobs     *mailbox[effect.Job]
+	gate     *gate // nil: the replica is ephemeral
+	jobs     *jobs
 	executed *mailbox[effect.Delivery]
 	journal  *journal
 	backlog  func() int // bytes of records that the application has not taken and will be given
@@ -27,13 +28,14 @@ type outlet struct {
 	log      *slog.Logger
 	observe  func(clock.Instant, trace.Event) // may be nil
 
-	urgent, rest, repair []effect.Send
-	events               [remembered]trace.Event // the last ones, for the dump of a crash
-	eventAt              int
-	convicted            group.Set // people have been told that these are faulty
-	lost                 group.Set // people have been told that these are too far behind
-	views                viewLog
-	installed            atomic.Uint64 // views; anybody may read it
+	lots      lots                    // spare memory
+	promises  []effect.Send           // spare memory
+	events    [remembered]trace.Event // the last ones, for the dump of a crash
+	eventAt   int
+	convicted group.Set // people have been told that these are faulty
+	lost      group.Set // people have been told that these are too far behind
+	views     viewLog
+	installed atomic.Uint64 // views; anybody may read it
 
 	mu    sync.Mutex // of what follows
 	drops map[dropKey]uint64
@@ -50,7 +52,7 @@ type dropKey struct {
 
 // congested reports whether whoever follows the loop is so far behind that it should take nothing new.
 func (o *outlet) congested() bool {
-	if o.egress.load() > egressLimit || o.journal.congested() {
+	if o.egress.load() > egressLimit || o.journal.congested() || o.jobs.congested() {
 		return true
 	}
 	_, bytes := o.executed.load()
@@ -61,7 +63,7 @@ func (o *outlet) congested() bool {
 func (o *outlet) flush(now clock.Instant, out *effect.Output) {
 	o.send(out.Sends)
 	if len(out.Jobs) > 0 {
-		o.jobs.put(len(out.Jobs), out.Jobs...)
+		o.jobs.put(out.Jobs)
 	}
 	o.deliver(out.Deliver)
 	if len(out.Refused) > 0 {
@@ -87,7 +89,8 @@ func (o *outlet) deliver(executed []effect.Delivery) {
 	o.executed.put(weight, executed...)
 }
 
-// send gives new messages to the egress. What was signed before leaves at once: the transport's budgets bound it.
+// send gives new messages to the egress, and promises to the gate before it. What was signed before leaves at once: the
+// transport's budgets bound it.
 func (o *outlet) send(sends []effect.Send) {
 	for i := range sends {
 		switch s := &sends[i]; {
@@ -96,19 +99,18 @@ func (o *outlet) send(sends []effect.Send) {
 			if s.To.Has(o.egress.self) { // the core does not say such a thing to itself, but whoever wraps it may
 				o.egress.back.put(1, s.Signed)
 			}
-		case s.Class == wire.Timely:
-			o.urgent = append(o.urgent, *s)
-		case s.Class >= wire.Recon:
-			o.repair = append(o.repair, *s)
+		case o.gate.binds(s):
+			o.promises = append(o.promises, *s)
 		default:
-			o.rest = append(o.rest, *s)
+			o.egress.expect(1)
+			o.lots.add(s)
 		}
 	}
-	o.egress.put(o.urgent, o.rest, o.repair)
-	clear(o.urgent)
-	clear(o.rest)
-	clear(o.repair)
-	o.urgent, o.rest, o.repair = o.urgent[:0], o.rest[:0], o.repair[:0]
+	o.egress.put(&o.lots)
+	o.gate.put(o.promises)
+	o.lots.clear()
+	clear(o.promises)
+	o.promises = o.promises[:0]
 }
 
 // convict tells people, once, that a replica has been proven faulty.
@@ -118,8 +120,24 @@ func (o *outlet) convict(e *wire.Evidence) {
 		return
 	}
 	o.convicted = o.convicted.With(culprit)
-	o.log.Error("a replica is proven faulty: it signed two messages that contradict each other; treat it as compromised",
+	o.log.Error("a replica is proven faulty: "+crime(e)+"; treat it as compromised",
 		"replica", culprit.String(), "first", e.First.Digest.String(), "second", e.Second.Digest.String())
+}
+
+// crime is what evidence proves, for people.
+func crime(e *wire.Evidence) string {
+	switch e.First.Kind {
+	case wire.KindPart:
+		return "it signed a RECON with a part of a request that is none"
+	case wire.KindPreorderRequest:
+		return "it signed two requests under one number"
+	case wire.KindSummary:
+		return "it signed two PO-SUMMARYs that contradict each other"
+	case wire.KindPrePrepare:
+		return "it signed two proposals for one ordinal of one view"
+	default:
+		return "it signed two " + e.First.Kind.String() + " messages for one view that contradict each other"
+	}
 }
 
 func (o *outlet) event(now clock.Instant, e *trace.Event) {

@@ -21,8 +21,9 @@ var (
 	topLevel = kindSet(KindPreorderRequest, KindPreorderAck, KindSummary, KindSummaryMatrix, KindPrePrepare, KindPrepare,
 		KindCommit, KindFetch, KindStatus, KindCertificate, KindEvidence, KindPing, KindPong, KindRoundTrip, KindBound,
 		KindTurnaround, KindNewLeader, KindNewLeaderProof, KindReport, KindEcho, KindReady, KindStateList, KindStateShare,
-		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall, KindPart)
-	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay, KindPart)
+		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall, KindPart, KindCheckpoint,
+		KindCheckpointProof)
+	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay, KindPart, KindCheckpoint)
 	proposal   = kindSet(KindPrePrepare)
 	commit     = kindSet(KindCommit)
 )
@@ -67,7 +68,8 @@ func (l Limits) MaxFrame(k Kind) int {
 		return batchSize + 2*lengthSize + pair
 	case KindPart:
 		content := l.MaxFrame(KindPreorderRequest) - batchSize + headerSize
-		return batchSize + 1 + maxPosition + reconSize + sealRoom + partPathLen(l.N)*digestSize + partSize(content, l.Enough)
+		one := 1 + maxPosition + reconSize + sealRoom + partPathLen(l.N)*digestSize + partSize(content, l.Enough)
+		return batchSize + 1 + max(one, ReconBytes)
 	}
 	return l.maxView(k)
 }
@@ -106,6 +108,10 @@ func (l Limits) maxView(k Kind) int {
 		return batchSize + resolutionSize + bindings + signers(replayVoteSize)
 	case KindRecall:
 		return batchSize + 4 + l.Recalls*digestSize
+	case KindCheckpoint:
+		return batchSize + checkpointSize
+	case KindCheckpointProof:
+		return batchSize + checkpointSize + signers(checkpointSize)
 	}
 	return 0
 }

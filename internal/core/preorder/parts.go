@@ -43,10 +43,15 @@ func (s *State) Holders(origin group.ID, seq uint64) group.Set {
 	return holders
 }
 
-// OnPart takes what a RECON says beside its part: its sender holds a preorder certificate for the digest. While parts come
-// the request is not asked for.
-func (s *State) OnPart(now clock.Instant, env *wire.Envelope, out *effect.Output) {
-	m := env.Msg.(*wire.Part)
+// OnParts takes what a RECON says beside its parts: its sender holds preorder certificates for their digests. While parts come
+// a request is not asked for.
+func (s *State) OnParts(now clock.Instant, env *wire.Envelope, out *effect.Output) {
+	for k := range env.Msg.(*wire.Parts).List {
+		s.onPart(now, env, &env.Msg.(*wire.Parts).List[k], out)
+	}
+}
+
+func (s *State) onPart(now clock.Instant, env *wire.Envelope, m *wire.Part, out *effect.Output) {
 	i := m.ID.Origin.Index()
 	l := &s.lanes[i]
 	if m.ID.Incarnation != s.cfg.Incarnations[i] || m.ID.Seq <= l.executed || m.ID.Seq > s.horizon(l) {
@@ -56,6 +61,31 @@ func (s *State) OnPart(now clock.Instant, env *wire.Envelope, out *effect.Output
 		at = s.touch(l, m.ID.Seq, now)
 		at.parted = at.parted.With(env.Sender)
 		at.askAt = max(at.askAt, now.Add(s.cfg.Fetch))
+		if l.streams == nil {
+			l.streams = make([]stream, s.cfg.Group.N())
+		}
+		if from := &l.streams[env.Sender.Index()]; m.ID.Seq >= from.seq {
+			*from = stream{m.ID.Seq, now}
+		}
 		s.tally(now, i, &wire.AckPart{ID: m.ID, Digest: m.Digest, Certified: true}, env.Sender, out)
 	}
+}
+
+// waits is for how many Fetch intervals a request is not asked for, at most, because parts of those before it still come.
+const waits = 16
+
+// comes reports whether parts of a request are likely to be on their way: f+1 replicas, so a correct one, sent parts of earlier
+// requests of the lane a moment ago, and links keep their order. What is asked for then would only lengthen the queues that the parts
+// are in. Whoever lies about it delays nothing for long.
+func (s *State) comes(now clock.Instant, l *lane, seq uint64, at *slot) bool {
+	if now >= at.seen.Add(waits*s.cfg.Fetch) {
+		return false
+	}
+	senders := 0
+	for j, from := range l.streams {
+		if at.parted.Has(group.FromIndex(j)) || from.seq > 0 && from.seq < seq && now < from.at.Add(s.cfg.Fetch) {
+			senders++
+		}
+	}
+	return senders >= s.cfg.Group.OneCorrect()
 }
