@@ -79,6 +79,14 @@ func (h *Host) junkOf(kind wire.Kind, view uint64) wire.Message {
 		return &wire.Turnaround{View: view, Number: h.Rand.Uint64(), Nanos: h.Rand.Uint64()}
 	case wire.KindNewLeader:
 		return &wire.NewLeader{View: view + 1 + h.Rand.Uint64N(2)}
+	case wire.KindOutlineAsk:
+		return &wire.OutlineAsk{From: h.Rand.Uint64N(16), To: 16 + h.Rand.Uint64N(16)}
+	case wire.KindOutline:
+		return h.junkOutline(h.Rand.Uint64N(16), 16+h.Rand.Uint64N(16))
+	case wire.KindSegmentAsk:
+		return &wire.SegmentAsk{From: h.Rand.Uint64N(16), To: 16, Skip: h.Rand.Uint32N(16)}
+	case wire.KindSegment:
+		return h.junkSegment(h.Rand.Uint64N(16))
 	case wire.KindWindow:
 		r := wire.Resolution{View: view + h.Rand.Uint64N(2), Members: h.Group.All(), Start: 1}
 		r.Window = wire.Bindings{}.Digest(1, r.View, 0)

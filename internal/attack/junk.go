@@ -84,5 +84,6 @@ func FloodKinds() (kinds []wire.Kind) {
 	for kind := wire.KindPreorderRequest; kind <= wire.KindRecall; kind++ {
 		kinds = append(kinds, kind)
 	}
-	return append(kinds, wire.KindCheckpoint, wire.KindCheckpointProof)
+	return append(kinds, wire.KindCheckpoint, wire.KindCheckpointProof, wire.KindOutlineAsk, wire.KindOutline, wire.KindSegmentAsk,
+		wire.KindSegment)
 }
