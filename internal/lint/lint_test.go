@@ -57,7 +57,7 @@ var mayImport = map[string][]string{
 	"internal/blocks":        {"internal/wire"},
 	"internal/snapshot":      {"internal/blocks", "internal/wire"},
 	"internal/transfer":      {"internal/blocks", "internal/snapshot", "internal/wire", "internal/group", "internal/clock"},
-"internal/chart":         {},
+	"internal/chart":         {},
 	"internal/lab":           {"config", "internal/bench", "internal/bench/", "internal/group", "transport/emulate/wan"},
 	"internal/attack":        {"internal/core", "internal/core/", "internal/sign", "internal/wire", "internal/group", "internal/clock", "internal/trace"},
 }
