@@ -85,9 +85,9 @@ func (w *world) demands() bool {
 // lost reports whether every live correct replica that executed the next ordinal of n has forgotten it: in this version,
 // without catch-up, such a replica stays behind for ever.
 func (w *world) lost(n *node) (lost bool) {
-	next := w.history.at[n.id.Index()] + 1
+	next := n.at + 1
 	for _, other := range w.nodes {
-		if !other.live() || w.history.at[other.id.Index()] < next {
+		if !other.live() || other.at < next {
 			continue
 		}
 		if other.status().Collected < next {
@@ -163,7 +163,7 @@ func (w *world) progress() {
 		if !n.live() {
 			continue
 		}
-		done += w.history.at[n.id.Index()] + n.status().View
+		done += n.at + n.status().View
 		for i, lane := range n.status().Lanes {
 			if w.nodes[i].live() {
 				done += lane.Held + lane.Preordered
@@ -216,7 +216,7 @@ func (w *world) apart() string {
 		if !n.live() {
 			continue
 		}
-		if at := w.history.at[n.id.Index()]; at != uint64(len(w.history.ordinals)) {
+		if at := n.at; at != uint64(len(w.history.ordinals)) {
 			return fmt.Sprintf("%s has executed %d of %d ordinals", n.id, at, len(w.history.ordinals))
 		}
 		if why := w.views.apart(n.id); why != "" {

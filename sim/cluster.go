@@ -32,6 +32,7 @@ type node struct {
 	app      app.Application // nil: none
 	crashed  clock.Instant   // Never while it lives
 	ends     []clock.Instant // of its earlier lives
+	at       uint64          // the last ordinal that it has executed, in this life
 	disk     *disk           // nil: it is ephemeral
 	echo     bool            // the message that it is given is its own that came back
 	signFree clock.Instant   // when its signer has time again

@@ -18,17 +18,16 @@ import (
 )
 
 // disk is what a durable replica of a world remembers: the log of package storage/file, with what package record writes, on a
-// disk that tears, forgets and fills up. As in a real replica, promises, records for the application and everything that the
-// checkers hold a replica to wait until the inputs that they follow from are durable; questions, and what others have signed,
-// leave at once.
+// disk that tears, forgets and fills up. As in a real replica, promises and everything that the checkers hold a replica to wait
+// until the inputs that they follow from are durable; questions, what others have signed, and what was executed leave at once.
 type disk struct {
 	fault  *fault.Disk
 	log    *file.Log
 	writer record.Writer
 	rng    *rand.Rand
 
-	waiting []*effect.Output // of the steps whose inputs wait for the disk
-	flight  []*effect.Output // of those whose inputs are being written
+	waiting []owed           // of the steps whose inputs wait for the disk
+	flight  []owed           // of those whose inputs are being written
 	records []storage.Record // what is being written
 	busy    bool
 	commits int // number of the commit under way, so that one of an earlier life is known
@@ -39,12 +38,19 @@ type disk struct {
 	starts int
 }
 
+// owed is what a step asked for that waits for the disk, and what it said and executed, hashed.
+type owed struct {
+	out  effect.Output
+	hash uint64
+}
+
 // segmentBytes is small, so that worlds have many segments.
 const segmentBytes = 20_000
 
 // diskPlan is what a seed fixes of a durable replica.
 type diskPlan struct {
 	write time.Duration // longest that a commit takes in the storm
+	ready bool          // segments are made ready before they are needed
 	falls []fall
 }
 
@@ -66,7 +72,7 @@ func drawDisks(rng *rand.Rand, p *plan) {
 	}
 	for i := range p.disks {
 		d := &p.disks[i]
-		d.write = span(rng, 0, write)
+		d.write, d.ready = span(rng, 0, write), i%2 == 0
 		at := clock.Instant(0)
 		for range rng.IntN(often + 1) {
 			at = at.Add(span(rng, time.Millisecond, time.Duration(p.stormEnd)/2))
@@ -98,9 +104,13 @@ func (w *world) newDisk(n *node, cfg core.Config) error {
 
 // open opens the log, and begins it if it is new.
 func (d *disk) open(w *world, n *node) (err error) {
-	d.log, err = file.Open(n.id.String(), file.Options{SegmentBytes: segmentBytes, Disk: d.fault, Note: func(c file.Cut) {
+	o := file.Options{SegmentBytes: segmentBytes, Disk: d.fault, Note: func(c file.Cut) {
 		w.note(w.now, fmt.Sprintf("loses the end of its log: %d bytes", c.Bytes), n.id, 0, nil)
-	}})
+	}}
+	if w.plan.disks[n.id.Index()].ready {
+		o.Prepare = func(work func()) { work() }
+	}
+	d.log, err = file.Open(n.id.String(), o)
 	if err != nil {
 		return err
 	}
@@ -115,17 +125,18 @@ func (d *disk) open(w *world, n *node) (err error) {
 func (w *world) remember(n *node, in core.Input, own bool) {
 	d := n.disk
 	d.writer.Input(n.local(w.now), in, n.out.Known, own)
-	later := &effect.Output{Deliver: clone(n.out.Deliver), Evidence: clone(n.out.Evidence), Events: clone(n.out.Events)}
+	later := owed{hash: said(w.header[n.id.Index()], &n.out)}
+	later.out.Evidence, later.out.Events = clone(n.out.Evidence), clone(n.out.Events)
 	early := n.out.Sends[:0:0]
 	for _, s := range n.out.Sends {
 		if s.Msg == nil || !record.Binding(s.Msg.Kind()) {
 			early = append(early, s)
 		} else {
-			later.Sends = append(later.Sends, s)
+			later.out.Sends = append(later.out.Sends, s)
 		}
 	}
 	d.waiting = append(d.waiting, later)
-	n.out.Sends, n.out.Deliver, n.out.Evidence, n.out.Events = early, nil, nil, nil
+	n.out.Sends, n.out.Evidence, n.out.Events = early, nil, nil
 	w.carryOut(n)
 	w.write(n)
 }
@@ -163,9 +174,9 @@ func (w *world) synced(n *node, e *event) {
 	}
 	flight := d.flight
 	d.busy, d.flight, d.records = false, nil, nil
-	for _, out := range flight {
-		d.done = append(d.done, said(w.header[n.id.Index()], out))
-		n.out = *out
+	for i := range flight {
+		d.done = append(d.done, flight[i].hash)
+		n.out = flight[i].out
 		w.carryOut(n)
 	}
 	w.write(n)
@@ -230,7 +241,7 @@ func (w *world) rise(n *node, f *fall) {
 		w.fail("%s cannot open its log: %v", n.id, err)
 		return
 	}
-	n.crashed, n.armed, n.idle = clock.Never, clock.Never, 0
+	n.crashed, n.armed, n.idle, n.at = clock.Never, clock.Never, 0, 0
 	d.starts++
 	w.restarts++
 	if w.options.App != nil {
@@ -307,11 +318,7 @@ func (w *world) again(n *node, fresh bool) {
 		return
 	}
 	for i := range n.out.Deliver {
-		o := &w.history.ordinals[n.out.Deliver[i].Ordinal-1]
-		w.history.compare(n.id, &n.out.Deliver[i], &o.delivery)
-		if n.app != nil {
-			w.history.applied(n.id, o, n.app.Deliver(o.records))
-		}
+		w.deliver(n, &n.out.Deliver[i])
 	}
 }
 

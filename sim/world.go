@@ -290,6 +290,18 @@ func (w *world) noted(n *node, e *trace.Event) {
 // deliver checks what a correct replica executes, and lets its application have it.
 func (w *world) deliver(n *node, d *effect.Delivery) {
 	w.hash = scramble(w.hash ^ d.Ordinal ^ uint64(len(d.Updates))<<32)
+	if d.Ordinal != n.at+1 {
+		w.fail("%s executes ordinal %d after ordinal %d", n.id, d.Ordinal, n.at)
+		return
+	}
+	if n.at = d.Ordinal; d.Ordinal <= w.history.at[n.id.Index()] { // in an earlier life, which may have forgotten why
+		o := &w.history.ordinals[d.Ordinal-1]
+		w.history.compare(n.id, d, &o.delivery)
+		if n.app != nil {
+			w.history.applied(n.id, o, n.app.Deliver(o.records))
+		}
+		return
+	}
 	o := w.history.deliver(n.id, d, latest(w.plan, w.now))
 	if o != nil {
 		w.executing(n, d)

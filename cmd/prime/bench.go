@@ -20,6 +20,7 @@ import (
 // benchCmd is prime bench.
 type benchCmd struct {
 	loadFlags
+	storageFlag
 	profileFlag
 	Dir     string `help:"Folder of a cluster that runs on this machine; by default one is made for the measurement."`
 	Floor   bool   `help:"Compare with what this machine does with the same updates when nobody orders them, in alternation."`
@@ -97,6 +98,7 @@ func (c *benchCmd) bench(g *globals) (*bench.Report, string, error) {
 	}
 	defer session.Close()
 	report := c.report(stage.cluster)
+	report.Storage = c.Storage
 	m := &measurement{g: g, stage: stage, session: session, load: c.load(len(stage.cluster.Replicas)), rounds: 1}
 	m.load.WarmUp = benchWarmUp
 	if c.Floor {
@@ -131,19 +133,12 @@ func (c *benchCmd) stage(g *globals) (*stage, error) {
 		if err := c.check(sizes.N(), config.DefaultLimits(), benchDuration); err != nil {
 			return nil, err
 		}
-		var profile func(*cluster.Options)
 		if c.Profile != "" {
 			if err := os.MkdirAll(c.Profile, 0o755); err != nil {
 				return nil, usageError(fmt.Errorf("--profile: %w", err))
 			}
-			profile = func(o *cluster.Options) {
-				args := o.RunArgs
-				o.RunArgs = func(id int) []string {
-					return append([]string{"--cpuprofile", filepath.Join(c.Profile, fmt.Sprintf("r%d.pprof", id))}, args(id)...)
-				}
-			}
 		}
-		return newStage(g, "", sizes, &c.loadFlags, profile)
+		return newStage(g, "", sizes, &c.loadFlags, c.equip)
 	}
 	if c.Replicas != 0 || c.F != nil || c.K != nil || c.Profile != "" || c.WAN != "" {
 		return nil, usageError(errors.New("--dir: the cluster is what it is: leave out --replicas, --f, --k, --wan and --profile"))
@@ -157,6 +152,18 @@ func (c *benchCmd) stage(g *globals) (*stage, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// equip is how the replicas of an own cluster run.
+func (c *benchCmd) equip(o *cluster.Options) {
+	c.storageFlag.equip(o)
+	if c.Profile == "" {
+		return
+	}
+	args := o.RunArgs
+	o.RunArgs = func(id int) []string {
+		return append([]string{"--cpuprofile", filepath.Join(c.Profile, fmt.Sprintf("r%d.pprof", id))}, args(id)...)
+	}
 }
 
 // measurement is legs of ordering, and, in alternation with them, of the floor.

@@ -33,6 +33,14 @@ type loadFlags struct {
 	wanFlag
 }
 
+// storageFlag is whether the replicas of a measurement remember.
+type storageFlag struct {
+	Storage string `enum:"ephemeral,durable" default:"ephemeral" help:"Whether replicas keep a log of what they are given, in the folder of the cluster."`
+}
+
+// equip is for newStage.
+func (f *storageFlag) equip(o *cluster.Options) { o.Node.Storage.Mode = config.StorageMode(f.Storage) }
+
 // Limits of what can be asked for.
 const (
 	maxDuration = 24 * time.Hour

@@ -12,13 +12,12 @@ import (
 )
 
 // recorder turns what the core executed into records, on a goroutine of its own: copying and hashing payloads is no part of
-// a step. It never waits for the application.
+// a step. It never waits for the application, and not for the disk of a durable replica either: what was executed was committed by
+// a quorum, whose promises are on their disks, so that whatever this replica forgets of it, it will execute the same.
 type recorder struct {
 	in      *mailbox[effect.Delivery]
 	records *Records
 	done    func() // something has been recorded
-	// journal says when what was executed can be executed again after a restart: the application sees nothing before.
-	journal *journal
 	// jumped goes on after a checkpoint that the core was given.
 	jumped func(*effect.State)
 }
@@ -29,9 +28,6 @@ func (r *recorder) run(stop <-chan struct{}) {
 	var spare []effect.Delivery
 	for {
 		batch, _ := r.in.take(spare)
-		if len(batch) > 0 && !r.journal.wait(r.journal.mark(), stop) {
-			return
-		}
 		for i := range batch {
 			if d := &batch[i]; d.Jump != nil {
 				r.jumped(d.Jump)

@@ -34,7 +34,7 @@ func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options) (core.Conf
 	}
 	limit := int64(n.cfg.Node.Storage.MaxBytes)
 	dir := filepath.Join(n.cfg.Dir, LogFolder)
-	log, err := file.Open(dir, file.Options{Owner: n.owner(), MaxBytes: limit, Disk: o.Disk, Note: func(cut file.Cut) {
+	log, err := file.Open(dir, file.Options{Owner: n.owner(), MaxBytes: limit, Disk: o.Disk, Prepare: background, Note: func(cut file.Cut) {
 		n.log.Warn("the end of the log had not been written completely when this replica stopped, and was cut off; nothing that followed "+
 			"from it had left", "file", cut.Path, "offset", cut.Offset, "bytes", cut.Bytes)
 	}})
@@ -55,6 +55,9 @@ func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options) (core.Conf
 		limits: wireLimits(n.cfg.Cluster, n.keyring.Group()), timing: timing}
 	return c, past, nil
 }
+
+// background does work on a goroutine of its own.
+func background(work func()) { go work() }
 
 // owner is whose log it is: of this replica, of this incarnation, under this configuration.
 func (n *Node) owner() [32]byte {

@@ -249,10 +249,22 @@ func (d *lockedDisk) SyncDir(dir string) error {
 	return d.disk.SyncDir(dir)
 }
 
-func (f *lockedFile) Write(b []byte) (int, error) {
+func (d *lockedDisk) Reserve(path string, size int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.disk.Reserve(path, size)
+}
+
+func (d *lockedDisk) Rename(from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.disk.Rename(from, to)
+}
+
+func (f *lockedFile) WriteAt(b []byte, offset int64) (int, error) {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
-	return f.file.Write(b)
+	return f.file.WriteAt(b, offset)
 }
 
 func (f *lockedFile) Sync() error {

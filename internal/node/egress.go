@@ -5,7 +5,6 @@ import (
 
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
-	"github.com/primebft/prime/internal/record"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/transport"
 )
@@ -27,9 +26,6 @@ type egress struct {
 	rest     *mailbox[effect.Send]
 	repair   *mailbox[effect.Send] // RECON and BULK: signed when nothing else waits
 	eased    func()                // a batch has left
-	// journal says when what a message follows from is durable: no promise leaves before.
-	journal    *journal
-	departures *mailbox[departure] // signed, and waiting for that
 
 	queued  atomic.Int64  // messages that have been asked for and have not left
 	batches atomic.Uint64 // batches signed
@@ -39,21 +35,43 @@ type egress struct {
 	sends []effect.Send
 	envs  []*wire.Envelope
 	own   []*wire.Envelope
-	later []departure
 	size  int // bytes of content
 }
 
-// put takes sends over; urgent ones will be in the next batch.
-func (e *egress) put(urgent, rest, repair []effect.Send) {
-	e.queued.Add(int64(len(urgent) + len(rest) + len(repair)))
-	if len(urgent) > 0 {
-		e.urgent.put(len(urgent), urgent...)
+// lots are new messages by how urgent they are.
+type lots struct{ urgent, rest, repair []effect.Send }
+
+func (l *lots) add(s *effect.Send) {
+	switch {
+	case s.Class == wire.Timely:
+		l.urgent = append(l.urgent, *s)
+	case s.Class >= wire.Recon:
+		l.repair = append(l.repair, *s)
+	default:
+		l.rest = append(l.rest, *s)
 	}
-	if len(rest) > 0 {
-		e.rest.put(len(rest), rest...)
-	}
-	if len(repair) > 0 {
-		e.repair.put(len(repair), repair...)
+}
+
+// clear empties l and keeps its memory.
+func (l *lots) clear() {
+	clear(l.urgent)
+	clear(l.rest)
+	clear(l.repair)
+	l.urgent, l.rest, l.repair = l.urgent[:0], l.rest[:0], l.repair[:0]
+}
+
+// expect says that messages have been asked for, which put will bring.
+func (e *egress) expect(messages int) { e.queued.Add(int64(messages)) }
+
+// put takes over messages that it expects; urgent ones will be in the next batch.
+func (e *egress) put(l *lots) {
+	for _, to := range []struct {
+		box   *mailbox[effect.Send]
+		sends []effect.Send
+	}{{e.urgent, l.urgent}, {e.rest, l.rest}, {e.repair, l.repair}} {
+		if len(to.sends) > 0 {
+			to.box.put(len(to.sends), to.sends...)
+		}
 	}
 }
 
@@ -113,83 +131,26 @@ func (e *egress) gather(t *taken) {
 	}
 }
 
-// flush signs the batch in hand and sends it, to this replica too: at once what promises nothing, and the rest, on another
-// goroutine, when all that it follows from is durable. Meanwhile the next batch is signed, while the disk works.
+// flush signs the batch in hand and sends it, to this replica too.
 func (e *egress) flush() {
-	mark := e.journal.mark()
 	e.sign(e.envs)
 	e.batches.Add(1)
 	e.signed.Add(uint64(len(e.envs)))
 	for i, s := range e.sends {
-		if e.journal != nil && record.Binding(e.envs[i].Kind) {
-			e.later = append(e.later, departure{mark, s, e.envs[i]})
-		} else {
-			e.own = e.leave(e.own, s, e.envs[i])
+		transmit(e.net, s.To.Without(e.self), s.Class, e.envs[i])
+		if s.To.Has(e.self) {
+			e.own = append(e.own, e.envs[i])
 		}
 	}
-	if len(e.later) > 0 {
-		e.departures.put(len(e.later), e.later...)
+	if len(e.own) > 0 {
+		e.back.put(len(e.own), e.own...)
 	}
-	e.left(len(e.envs)-len(e.later), e.own)
+	e.queued.Add(-int64(len(e.envs)))
+	e.eased()
 	clear(e.sends)
 	clear(e.envs)
 	clear(e.own)
-	clear(e.later)
-	e.sends, e.envs, e.own, e.later, e.size = e.sends[:0], e.envs[:0], e.own[:0], e.later[:0], 0
-}
-
-// departure is a signed message that leaves when the inputs up to mark are durable.
-type departure struct {
-	mark uint64
-	send effect.Send
-	env  *wire.Envelope
-}
-
-// depart lets leave what waits for the disk, in order, until stop or until the disk fails for good.
-func (e *egress) depart(stop <-chan struct{}) {
-	var waiting []departure
-	var own []*wire.Envelope
-	for {
-		waiting, _ = e.departures.take(waiting)
-		for at := 0; at < len(waiting); {
-			mark, first := waiting[at].mark, at
-			if !e.journal.wait(mark, stop) {
-				return
-			}
-			for ; at < len(waiting) && waiting[at].mark == mark; at++ {
-				own = e.leave(own, waiting[at].send, waiting[at].env)
-			}
-			e.left(at-first, own)
-			clear(own)
-			own = own[:0]
-		}
-		if len(waiting) > 0 {
-			continue
-		}
-		select {
-		case <-e.departures.ready:
-		case <-stop:
-			return
-		}
-	}
-}
-
-// leave sends a signed message, and adds it to own if it is for this replica too.
-func (e *egress) leave(own []*wire.Envelope, s effect.Send, env *wire.Envelope) []*wire.Envelope {
-	transmit(e.net, s.To.Without(e.self), s.Class, env)
-	if s.To.Has(e.self) {
-		own = append(own, env)
-	}
-	return own
-}
-
-// left gives this replica its own copies, and lets go on who waits for the egress.
-func (e *egress) left(messages int, own []*wire.Envelope) {
-	if len(own) > 0 {
-		e.back.put(len(own), own...)
-	}
-	e.queued.Add(-int64(messages))
-	e.eased()
+	e.sends, e.envs, e.own, e.size = e.sends[:0], e.envs[:0], e.own[:0], 0
 }
 
 // transmit hands a signed message to the network, charged to its signer.

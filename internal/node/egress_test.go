@@ -50,9 +50,11 @@ func TestEgress(t *testing.T) {
 	vote := func(ordinal int, class wire.Class) effect.Send {
 		return effect.Send{To: all, Class: class, Msg: &wire.Prepare{Vote: wire.Vote{View: 1, Ordinal: uint64(ordinal)}}}
 	}
+	o := &outlet{net: net, egress: e}
+	put := func(sends ...effect.Send) { o.send(sends) }
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() { defer close(done); e.run(stop) }()
-	e.put(nil, []effect.Send{vote(0, wire.Bounded)}, nil)
+	put(vote(0, wire.Bounded))
 	<-first // while the first is being signed, more gather
 	var rest []effect.Send
 	for i := 1; i <= 100; i++ {
@@ -60,8 +62,8 @@ func TestEgress(t *testing.T) {
 	}
 	big := effect.Send{To: all.Without(2), Class: wire.Bounded, Msg: &wire.PreorderRequest{Seq: 1,
 		Updates: []wire.Update{{Payload: make([]byte, batchContent)}}}}
-	e.put(nil, append(rest, big, big), nil)
-	e.put([]effect.Send{vote(1000, wire.Timely)}, nil, nil)
+	put(append(rest, big, big)...)
+	put(vote(1000, wire.Timely))
 	if e.load() != 104 {
 		t.Errorf("%d messages wait, want 104", e.load())
 	}

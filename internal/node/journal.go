@@ -3,10 +3,12 @@ package node
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/record"
 	"github.com/primebft/prime/storage"
 )
@@ -27,16 +29,31 @@ type journal struct {
 	say   *slog.Logger
 	broke func(error) // the log cannot be written any more: called once
 
+	// Of whoever commits.
+	writer record.Writer
+	spare  []given
+
 	mu      sync.Mutex
-	writer  record.Writer
-	given   uint64 // inputs recorded
-	wanted  uint64 // somebody waits for these
+	inputs  []given // that nobody has taken to commit them
+	bytes   int     // of these
+	given   uint64  // inputs recorded
+	wanted  uint64  // somebody waits for these
 	durable uint64
 	err     error
 	changed chan struct{} // closed when durable or err changes
 	ready   chan struct{} // has a token when there may be something to commit
 	warned  bool
 }
+
+// given is an input of the core, as the loop hands it over: the loop only keeps it, and whoever commits writes it down.
+type given struct {
+	now        clock.Instant
+	in         core.Input
+	known, own bool
+}
+
+// inputOverhead is what an input counts besides what it carries, in bytes.
+const inputOverhead = 16
 
 func newJournal(log storage.Log, limit int64, say *slog.Logger, broke func(error)) *journal {
 	return &journal{log: log, limit: limit, say: say, broke: broke, changed: make(chan struct{}), ready: make(chan struct{}, 1)}
@@ -47,10 +64,26 @@ func (j *journal) input(now clock.Instant, in core.Input, known, own bool) {
 	if j == nil {
 		return
 	}
+	bytes := inputOverhead
+	switch { // the loop uses its memory again
+	case in.Done != nil:
+		done := effect.Done{Job: in.Done.Job}
+		in.Done = &done
+	case in.Message != nil && !own && (known || record.Inert(in.Message.Kind)):
+		in.Message = nil // only its instant is remembered
+	case in.Message != nil:
+		bytes += len(in.Message.Raw)
+	case len(in.Submit) > 0:
+		in.Submit = slices.Clone(in.Submit)
+		for i := range in.Submit {
+			bytes += updateOverhead + len(in.Submit[i].Payload)
+		}
+	}
 	j.mu.Lock()
 	j.given++
-	j.writer.Input(now, in, known, own)
-	full := j.writer.Bytes() >= journalEager
+	j.inputs = append(j.inputs, given{now, in, known, own})
+	j.bytes += bytes
+	full := j.bytes >= journalEager
 	if full {
 		j.wanted = j.given
 	}
@@ -96,6 +129,13 @@ func (j *journal) wait(mark uint64, stop <-chan struct{}) bool {
 	}
 }
 
+// reached is up to where everything is durable.
+func (j *journal) reached() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.durable
+}
+
 // congested reports whether the disk is so far behind that nothing new should be taken.
 func (j *journal) congested() bool {
 	if j == nil {
@@ -103,7 +143,7 @@ func (j *journal) congested() bool {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.writer.Bytes() > journalLimit
+	return j.bytes > journalLimit
 }
 
 // run commits until stop, and then what is left.
@@ -130,9 +170,18 @@ func (j *journal) commit() {
 		j.mu.Unlock()
 		return
 	}
-	records, mark := j.writer.Take(), j.given
+	inputs, mark := j.inputs, j.given
+	j.inputs, j.bytes = j.spare[:0], 0
 	j.mu.Unlock()
+	for i := range inputs {
+		g := &inputs[i]
+		j.writer.Input(g.now, g.in, g.known, g.own)
+	}
+	clear(inputs)
+	j.spare = inputs
+	records := j.writer.Take()
 	err := j.log.Commit(records)
+	j.writer.Reuse(records)
 	j.mu.Lock()
 	if j.err = err; err == nil {
 		j.durable = mark

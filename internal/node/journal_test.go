@@ -50,12 +50,12 @@ func (w *wiretap) sent(t *testing.T, to int) (kinds []wire.Kind) {
 	return kinds
 }
 
-// durableEgress is an egress with a journal, both running.
-func durableEgress(t *testing.T, log storage.Log, broke func(error)) (*egress, *journal, *wiretap, func()) {
+// durableEgress is what sends of a durable replica, its egress and its journal, running.
+func durableEgress(t *testing.T, log storage.Log, broke func(error)) (*outlet, *journal, *wiretap, func()) {
 	net := &wiretap{frames: map[int][]transport.Frame{}}
 	j := newJournal(log, 0, slog.New(slog.DiscardHandler), broke)
 	e := &egress{
-		self: 2, header: wire.Header{Sender: 2, Epoch: 1, Incarnation: 1}, net: net, eased: func() {}, journal: j, departures: newMailbox[departure](),
+		self: 2, header: wire.Header{Sender: 2, Epoch: 1, Incarnation: 1}, net: net, eased: func() {},
 		complete: func(m wire.Message) wire.Message { return m },
 		back:     newMailbox[*wire.Envelope](), urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
 		sign: func(batch []*wire.Envelope) {
@@ -67,9 +67,10 @@ func durableEgress(t *testing.T, log storage.Log, broke func(error)) (*egress, *
 	stop, loopDone := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { e.run(stop) })
-	wg.Go(func() { e.depart(stop) })
+	o := &outlet{net: net, egress: e, gate: newGate(j, e)}
+	wg.Go(func() { o.gate.run(stop) })
 	wg.Go(func() { j.run(loopDone) })
-	return e, j, net, func() {
+	return o, j, net, func() {
 		close(stop)
 		close(loopDone)
 		wg.Wait()
@@ -81,7 +82,7 @@ func durableEgress(t *testing.T, log storage.Log, broke func(error)) (*egress, *
 func TestPromisesWaitForTheDisk(t *testing.T) {
 	t.Parallel()
 	log := newGated()
-	e, j, net, end := durableEgress(t, log, func(err error) { t.Error(err) })
+	o, j, net, end := durableEgress(t, log, func(err error) { t.Error(err) })
 	all := group.MustNew(1, 0).All()
 	vote := func(ordinal uint64) effect.Send {
 		return effect.Send{To: all, Class: wire.Bounded, Msg: &wire.Prepare{Vote: wire.Vote{View: 1, Ordinal: ordinal}}}
@@ -90,7 +91,7 @@ func TestPromisesWaitForTheDisk(t *testing.T) {
 	for range 3 {
 		j.input(1, core.Tick, false, false)
 	}
-	e.put([]effect.Send{pong}, []effect.Send{vote(1), vote(2)}, nil)
+	o.send([]effect.Send{vote(1), pong, vote(2)})
 	<-log.begun
 	await(t, func() string {
 		if kinds := net.sent(t, 1); !slices.Equal(kinds, []wire.Kind{wire.KindPong}) {
@@ -98,7 +99,7 @@ func TestPromisesWaitForTheDisk(t *testing.T) {
 		}
 		return ""
 	})
-	if items, _ := e.back.load(); items > 0 {
+	if items, _ := o.egress.back.load(); items > 0 {
 		t.Error("a vote came back before it was durable")
 	}
 	log.let <- nil
@@ -108,10 +109,10 @@ func TestPromisesWaitForTheDisk(t *testing.T) {
 		}
 		return ""
 	})
-	if x := log.Extent(); x.Next != 2 {
-		t.Errorf("%+v after one commit", x)
+	if x := log.Extent(); x.Next != 2 || o.egress.batches.Load() != 2 {
+		t.Errorf("%+v after one commit; %d signatures", x, o.egress.batches.Load())
 	}
-	if items, _ := e.back.load(); items != 2 {
+	if items, _ := o.egress.back.load(); items != 2 {
 		t.Errorf("%d votes came back", items)
 	}
 	end()
@@ -121,9 +122,9 @@ func TestPromisesWaitForTheDisk(t *testing.T) {
 func TestNothingLeavesABrokenLog(t *testing.T) {
 	t.Parallel()
 	log, broken, told := newGated(), errors.New("no room"), make(chan error, 10)
-	e, j, net, end := durableEgress(t, log, func(err error) { told <- err })
+	o, j, net, end := durableEgress(t, log, func(err error) { told <- err })
 	j.input(1, core.Tick, false, false)
-	e.put(nil, []effect.Send{{To: group.MustNew(1, 0).All(), Class: wire.Bounded, Msg: &wire.NewLeader{View: 2}}}, nil)
+	o.send([]effect.Send{{To: group.MustNew(1, 0).All(), Class: wire.Bounded, Msg: &wire.NewLeader{View: 2}}})
 	<-log.begun
 	log.let <- broken
 	if err := <-told; !errors.Is(err, broken) {

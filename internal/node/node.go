@@ -79,6 +79,7 @@ type Node struct {
 	loop     *loop
 	outlet   *outlet
 	egress   *egress
+	gate     *gate
 	jobs     *jobs
 	executed *mailbox[effect.Delivery]
 	recorder *recorder
@@ -201,7 +202,7 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 	}
 	n.assembleLoop(replica, real, signer, o)
 	n.loop.restoration = past
-	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge, journal: n.journal}
+	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge}
 	n.deliver = &deliverer{
 		app: a, calls: newApplication(a, n.self, n.epoch, n.RequestTransfer), records: n.records, replies: n.replies, log: o.Log,
 		done: n.loop.nudge, missed: n.missed, ended: make(chan struct{}),
@@ -220,10 +221,11 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 	n.egress = &egress{
 		self: n.self, header: n.keyring.Header(n.self), complete: signer.Complete, sign: n.signing(signer), net: n.net,
 		back: n.loop.back, urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
-		eased: n.loop.nudge, journal: n.journal, departures: newMailbox[departure](),
+		eased: n.loop.nudge,
 	}
+	n.gate = newGate(n.journal, n.egress)
 	n.outlet = &outlet{
-		net: n.net, egress: n.egress, jobs: n.jobs, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
+		net: n.net, egress: n.egress, gate: n.gate, jobs: n.jobs, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
 		journal: n.journal, backlog: n.records.waiting,
 		log: o.Log, observe: o.Observe, drops: map[dropKey]uint64{}, views: newViewLog(o.Log, n.keyring.Group()),
 	}
@@ -258,7 +260,7 @@ func (n *Node) begin() error {
 	}
 	if n.journal != nil {
 		n.workers.Go(func() { n.journal.run(n.loopDone) })
-		n.workers.Go(func() { n.egress.depart(n.stop) })
+		n.workers.Go(func() { n.gate.run(n.stop) })
 	}
 	n.workers.Go(func() { n.recorder.run(n.loopDone) })
 	n.workers.Go(func() { n.egress.run(n.stop) })

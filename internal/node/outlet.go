@@ -18,6 +18,7 @@ import (
 type outlet struct {
 	net      transport.Transport
 	egress   *egress
+	gate     *gate // nil: the replica is ephemeral
 	jobs     *jobs
 	executed *mailbox[effect.Delivery]
 	journal  *journal
@@ -27,13 +28,14 @@ type outlet struct {
 	log      *slog.Logger
 	observe  func(clock.Instant, trace.Event) // may be nil
 
-	urgent, rest, repair []effect.Send
-	events               [remembered]trace.Event // the last ones, for the dump of a crash
-	eventAt              int
-	convicted            group.Set // people have been told that these are faulty
-	lost                 group.Set // people have been told that these are too far behind
-	views                viewLog
-	installed            atomic.Uint64 // views; anybody may read it
+	lots      lots                    // spare memory
+	promises  []effect.Send           // spare memory
+	events    [remembered]trace.Event // the last ones, for the dump of a crash
+	eventAt   int
+	convicted group.Set // people have been told that these are faulty
+	lost      group.Set // people have been told that these are too far behind
+	views     viewLog
+	installed atomic.Uint64 // views; anybody may read it
 
 	mu    sync.Mutex // of what follows
 	drops map[dropKey]uint64
@@ -87,7 +89,8 @@ func (o *outlet) deliver(executed []effect.Delivery) {
 	o.executed.put(weight, executed...)
 }
 
-// send gives new messages to the egress. What was signed before leaves at once: the transport's budgets bound it.
+// send gives new messages to the egress, and promises to the gate before it. What was signed before leaves at once: the
+// transport's budgets bound it.
 func (o *outlet) send(sends []effect.Send) {
 	for i := range sends {
 		switch s := &sends[i]; {
@@ -96,19 +99,18 @@ func (o *outlet) send(sends []effect.Send) {
 			if s.To.Has(o.egress.self) { // the core does not say such a thing to itself, but whoever wraps it may
 				o.egress.back.put(1, s.Signed)
 			}
-		case s.Class == wire.Timely:
-			o.urgent = append(o.urgent, *s)
-		case s.Class >= wire.Recon:
-			o.repair = append(o.repair, *s)
+		case o.gate.binds(s):
+			o.promises = append(o.promises, *s)
 		default:
-			o.rest = append(o.rest, *s)
+			o.egress.expect(1)
+			o.lots.add(s)
 		}
 	}
-	o.egress.put(o.urgent, o.rest, o.repair)
-	clear(o.urgent)
-	clear(o.rest)
-	clear(o.repair)
-	o.urgent, o.rest, o.repair = o.urgent[:0], o.rest[:0], o.repair[:0]
+	o.egress.put(&o.lots)
+	o.gate.put(o.promises)
+	o.lots.clear()
+	clear(o.promises)
+	o.promises = o.promises[:0]
 }
 
 // convict tells people, once, that a replica has been proven faulty.

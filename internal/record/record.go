@@ -89,6 +89,7 @@ type Writer struct {
 	buf   []byte        // of the record in hand
 	last  clock.Instant // of the last input in it
 	bytes int           // of ready
+	spare [][]byte      // memory of records that have been committed
 }
 
 // mostRecord is how large a record of inputs becomes before another begins.
@@ -136,6 +137,9 @@ func (w *Writer) message(now clock.Instant, kind byte, env *wire.Envelope) {
 // begin writes what every input begins with.
 func (w *Writer) begin(now clock.Instant, kind byte) {
 	if len(w.buf) == 0 {
+		if n := len(w.spare); n > 0 {
+			w.buf, w.spare = w.spare[n-1][:0], w.spare[:n-1]
+		}
 		w.buf = binary.LittleEndian.AppendUint64(w.buf, uint64(now))
 		w.last = now
 	}
@@ -162,6 +166,15 @@ func (w *Writer) Take() []storage.Record {
 	all := w.ready
 	w.ready, w.bytes = nil, 0
 	return all
+}
+
+// Reuse gives back the memory of records that Take has returned, once nobody reads them any more.
+func (w *Writer) Reuse(records []storage.Record) {
+	for i := range records {
+		if b := records[i].Data; records[i].Kind == kindInputs && len(w.spare) < 2 && cap(b) <= 2*mostRecord {
+			w.spare = append(w.spare, b)
+		}
+	}
 }
 
 // nameOf names a job by everything that it works on.

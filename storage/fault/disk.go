@@ -46,7 +46,34 @@ type Disk struct {
 // inode is a file: what programs see, and what is on the platter.
 type inode struct {
 	seen    []byte
-	durable []byte // what is safe: a prefix of seen
+	durable []byte
+	dirty   map[int]bool // pages that may differ
+}
+
+// write puts b at an offset, behind zeros if the file ends before.
+func (f *inode) write(b []byte, offset int) {
+	if gap := offset + len(b) - len(f.seen); gap > 0 {
+		f.seen = append(f.seen, make([]byte, gap)...)
+	}
+	copy(f.seen[offset:], b)
+	if f.dirty == nil {
+		f.dirty = map[int]bool{}
+	}
+	for page := offset / Page; page*Page < offset+len(b); page++ {
+		f.dirty[page] = true
+	}
+}
+
+// settle makes what is seen durable.
+func (f *inode) settle() {
+	for page := range f.dirty {
+		from, to := min(page*Page, len(f.seen)), min((page+1)*Page, len(f.seen))
+		if grow := to - len(f.durable); grow > 0 {
+			f.durable = append(f.durable, make([]byte, grow)...)
+		}
+		copy(f.durable[from:to], f.seen[from:to])
+	}
+	f.durable, f.dirty = f.durable[:len(f.seen)], nil
 }
 
 var _ file.Disk = (*Disk)(nil)
@@ -92,7 +119,7 @@ func (d *Disk) Restart() {
 		f := d.files[name]
 		d.names[name] = f
 		f.seen = d.survivors(f)
-		f.durable = slices.Clone(f.seen)
+		f.durable, f.dirty = slices.Clone(f.seen), nil
 	}
 }
 
@@ -111,28 +138,47 @@ func (d *Disk) known() []string {
 	return names
 }
 
-// survivors is what a loss of power leaves of a file: all that was synced, and of the rest nothing, everything, a prefix, or
-// any of its pages, the others zero.
+// survivors is what a loss of power leaves of a file: all that was synced, and of what was written since then nothing, everything, the
+// beginning, or any of its pages; the others are as they were, or zero if they were not there.
 func (d *Disk) survivors(f *inode) []byte {
+	if len(f.dirty) == 0 {
+		return f.durable
+	}
+	pages := make([]int, 0, len(f.dirty))
+	for page := range f.dirty {
+		pages = append(pages, page)
+	}
+	slices.Sort(pages)
 	left := slices.Clone(f.durable)
-	rest := f.seen[min(len(f.durable), len(f.seen)):]
-	if len(rest) == 0 {
-		return left
+	copied := func(from, to int) {
+		if grow := to - len(left); grow > 0 {
+			left = append(left, make([]byte, grow)...)
+		}
+		copy(left[from:to], f.seen[from:to])
 	}
 	switch d.rng.IntN(4) {
 	case 0:
 		return left
 	case 1:
-		return append(left, rest...)
+		return f.seen
 	case 2:
-		return append(left, rest[:d.rng.IntN(len(rest))]...)
-	}
-	from := len(left)
-	left = append(left, rest...)
-	for page := from / Page; page*Page < len(left); page++ {
-		if d.rng.IntN(2) == 0 {
-			clear(left[max(from, page*Page):min(len(left), (page+1)*Page)])
+		last := pages[d.rng.IntN(len(pages))]
+		for _, page := range pages {
+			if page < last {
+				copied(page*Page, min((page+1)*Page, len(f.seen)))
+			}
 		}
+		from := last * Page
+		copied(from, from+d.rng.IntN(min((last+1)*Page, len(f.seen))-from+1))
+		return left
+	}
+	for _, page := range pages {
+		if d.rng.IntN(2) == 0 {
+			copied(page*Page, min((page+1)*Page, len(f.seen)))
+		}
+	}
+	if grow := len(f.seen) - len(left); grow > 0 {
+		left = append(left, make([]byte, grow)...)
 	}
 	return left
 }
@@ -141,7 +187,7 @@ func (d *Disk) survivors(f *inode) []byte {
 func (d *Disk) Damage(path string, offset int) {
 	f := d.files[path]
 	f.seen[offset] ^= 1
-	f.durable = slices.Clone(f.seen)
+	f.durable, f.dirty = slices.Clone(f.seen), nil
 }
 
 // MakeDir implements file.Disk.
@@ -211,7 +257,41 @@ func (d *Disk) Cut(path string, size int64) error {
 		return fs.ErrNotExist
 	}
 	f.seen = f.seen[:min(int(size), len(f.seen))]
-	f.durable = slices.Clone(f.seen)
+	f.durable, f.dirty = slices.Clone(f.seen), nil
+	return nil
+}
+
+// Reserve implements file.Disk.
+func (d *Disk) Reserve(path string, size int64) error {
+	if !d.step() {
+		return ErrPower
+	}
+	if d.Room >= 0 && int(size) > d.Room {
+		return syscall.ENOSPC
+	}
+	if d.Room >= 0 {
+		d.Room -= int(size)
+	}
+	f := &inode{}
+	f.write(make([]byte, size), 0)
+	d.files[path] = f
+	if !d.step() {
+		return ErrPower
+	}
+	f.settle()
+	return nil
+}
+
+// Rename implements file.Disk.
+func (d *Disk) Rename(from, to string) error {
+	if !d.step() {
+		return ErrPower
+	}
+	if d.files[from] == nil {
+		return fs.ErrNotExist
+	}
+	d.files[to] = d.files[from]
+	delete(d.files, from)
 	return nil
 }
 
@@ -252,28 +332,28 @@ type handle struct {
 	life  int
 }
 
-// Write implements file.File.
-func (h *handle) Write(b []byte) (int, error) {
-	d := h.disk
+// WriteAt implements file.File.
+func (h *handle) WriteAt(b []byte, offset int64) (int, error) {
+	d, at := h.disk, int(offset)
 	if h.life != d.life {
 		return 0, ErrPower
 	}
 	if on := d.step(); !on {
 		if d.Operations == d.PowerFailsAt && len(b) > 0 { // in the middle of it
-			h.inode.seen = append(h.inode.seen, b[:d.rng.IntN(len(b)+1)]...)
+			h.inode.write(b[:d.rng.IntN(len(b)+1)], at)
 		}
 		return 0, ErrPower
 	}
-	if d.Room >= 0 && len(b) > d.Room {
-		n := d.Room
-		h.inode.seen = append(h.inode.seen, b[:n]...)
-		d.Room = 0
-		return n, syscall.ENOSPC
+	if grow := at + len(b) - len(h.inode.seen); d.Room >= 0 && grow > 0 {
+		if grow > d.Room {
+			n := max(0, len(b)-(grow-d.Room))
+			h.inode.write(b[:n], at)
+			d.Room = 0
+			return n, syscall.ENOSPC
+		}
+		d.Room -= grow
 	}
-	if d.Room >= 0 {
-		d.Room -= len(b)
-	}
-	h.inode.seen = append(h.inode.seen, b...)
+	h.inode.write(b, at)
 	return len(b), nil
 }
 
@@ -286,7 +366,7 @@ func (h *handle) Sync() error {
 	if d.SyncFailsAt > 0 && d.Operations >= d.SyncFailsAt {
 		return ErrIO
 	}
-	h.inode.durable = append(h.inode.durable, h.inode.seen[len(h.inode.durable):]...)
+	h.inode.settle()
 	return nil
 }
 

@@ -25,6 +25,9 @@ type Options struct {
 	SegmentBytes int64    // a segment that has as many is not written to any more; 0 is 16 MiB
 	MaxBytes     int64    // of all segments; 0 is no limit
 	Disk         Disk     // nil is System
+	// Prepare does the work that it is given, which makes the next segment ready before it is needed, beside commits or at once.
+	// nil: segments grow as they are written, which makes commits slower.
+	Prepare func(work func())
 	// Note is told what Open cut off; may be nil.
 	Note func(Cut)
 }
@@ -47,6 +50,9 @@ type Log struct {
 	segments []segment
 	next     uint64
 	bytes    int64
+	spare    bool // a segment has been made ready
+
+	preparing sync.WaitGroup
 
 	// Of whoever commits.
 	file   File
@@ -83,11 +89,16 @@ func Open(dir string, o Options) (*Log, error) {
 		return nil, err
 	}
 	if len(l.segments) == 0 {
+		if o.Prepare != nil {
+			l.spare = l.disk.Reserve(l.sparePath(), o.SegmentBytes) == nil
+		}
 		if err := l.roll(); err != nil {
 			return nil, err
 		}
+		l.prepare()
 		return l, nil
 	}
+	l.prepare()
 	var err error
 	if l.file, err = l.disk.Open(l.last().path); err != nil {
 		return nil, fmt.Errorf("log: %w", err)
@@ -101,21 +112,35 @@ func Open(dir string, o Options) (*Log, error) {
 
 func (l *Log) last() *segment { return &l.segments[len(l.segments)-1] }
 
+// sparePath is where the next segment is made ready.
+func (l *Log) sparePath() string { return filepath.Join(l.dir, spareName) }
+
+// prepare makes the next segment ready. If that fails, the next one grows.
+func (l *Log) prepare() {
+	if l.opts.Prepare == nil {
+		return
+	}
+	l.preparing.Add(1)
+	l.opts.Prepare(func() {
+		defer l.preparing.Done()
+		if l.disk.Reserve(l.sparePath(), l.opts.SegmentBytes) == nil {
+			l.mu.Lock()
+			l.spare = true
+			l.mu.Unlock()
+		}
+	})
+}
+
 // roll begins a new segment. It is durable before anything is written to it, and so is all before it.
 func (l *Log) roll() error {
 	path := filepath.Join(l.dir, fmt.Sprintf("%020d.log", l.next))
-	f, err := l.disk.Create(path)
+	l.mu.Lock()
+	spare := l.spare
+	l.spare = false
+	l.mu.Unlock()
+	f, err := l.begin(path, spare)
 	if err != nil {
-		return fmt.Errorf("log: new segment: %w", err)
-	}
-	b := header(l.opts.Owner, l.next)
-	if _, err = f.Write(b); err == nil {
-		if err = f.Sync(); err == nil {
-			err = l.disk.SyncDir(l.dir)
-		}
-	}
-	if err != nil {
-		return errors.Join(l.explain(fmt.Errorf("new segment %s: %w", path, err)), f.Close())
+		return l.explain(fmt.Errorf("new segment %s: %w", path, err))
 	}
 	if l.file != nil {
 		if err := l.file.Close(); err != nil {
@@ -123,11 +148,39 @@ func (l *Log) roll() error {
 		}
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.file = f
-	l.segments = append(l.segments, segment{path: path, first: l.next, bytes: int64(len(b))})
-	l.bytes += int64(len(b))
+	l.segments = append(l.segments, segment{path: path, first: l.next, bytes: int64(headerSize)})
+	l.bytes += int64(headerSize)
+	l.mu.Unlock()
+	if spare && len(l.segments) > 1 {
+		l.prepare()
+	}
 	return nil
+}
+
+// begin makes the file of a new segment, of the one that was made ready if there is one.
+func (l *Log) begin(path string, spare bool) (f File, err error) {
+	if spare {
+		f, err = l.disk.Open(l.sparePath())
+	} else {
+		f, err = l.disk.Create(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err = f.WriteAt(header(l.opts.Owner, l.next), 0); err == nil {
+		err = f.Sync()
+	}
+	if err == nil && spare { // a segment that was made ready has its header before it has its name
+		err = l.disk.Rename(l.sparePath(), path)
+	}
+	if err == nil {
+		err = l.disk.SyncDir(l.dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // Commit implements storage.Log.
@@ -176,7 +229,7 @@ func (l *Log) write() error {
 			return err
 		}
 	}
-	if _, err := l.file.Write(l.buffer); err != nil {
+	if _, err := l.file.WriteAt(l.buffer, l.last().bytes); err != nil {
 		return err
 	}
 	return l.file.Sync()
@@ -264,6 +317,7 @@ func (l *Log) Extent() storage.Extent {
 
 // Close implements storage.Log.
 func (l *Log) Close() error {
+	l.preparing.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file == nil {

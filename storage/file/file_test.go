@@ -29,6 +29,12 @@ func TestContract(t *testing.T) {
 			return opener("log", file.Options{SegmentBytes: s.SegmentBytes, MaxBytes: s.MaxBytes, Disk: disk}), true
 		})
 	})
+	t.Run("Prepared", func(t *testing.T) {
+		storagetest.Run(t, func(t *testing.T, s storagetest.Setup) (storagetest.Opener, bool) {
+			dir := filepath.Join(t.TempDir(), "log")
+			return opener(dir, file.Options{SegmentBytes: s.SegmentBytes, MaxBytes: s.MaxBytes, Prepare: func(work func()) { go work() }}), true
+		})
+	})
 }
 
 func opener(dir string, o file.Options) storagetest.Opener {
@@ -46,7 +52,7 @@ func TestPowerLoss(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, uint64(at)))
 			disk := fault.New(rng)
 			disk.PowerFailsAt = at
-			committed, last := history(disk, rng)
+			committed, last := history(disk, seed, rng)
 			finished = disk.Operations < at
 			for again := range 3 { // and again while it starts
 				disk.PowerOff()
@@ -54,7 +60,7 @@ func TestPowerLoss(t *testing.T) {
 				if again < 2 {
 					disk.PowerFailsAt = disk.Operations + 1 + rng.IntN(6)
 				}
-				l, err := file.Open("log", file.Options{SegmentBytes: 2000, Disk: disk, Note: func(file.Cut) { cuts++ }})
+				l, err := file.Open("log", powerOptions(disk, seed, func(file.Cut) { cuts++ }))
 				if err != nil {
 					if again < 2 && errors.Is(err, fault.ErrPower) {
 						continue
@@ -85,9 +91,18 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
+// powerOptions are those of a log whose segments grow, or are made ready before, as the seed says.
+func powerOptions(disk *fault.Disk, seed uint64, note func(file.Cut)) file.Options {
+	o := file.Options{SegmentBytes: 2000, Disk: disk, Note: note}
+	if seed%2 == 1 {
+		o.Prepare = func(work func()) { work() }
+	}
+	return o
+}
+
 // history commits and drops until the power goes, and returns the last record committed and the last given.
-func history(disk *fault.Disk, rng *rand.Rand) (committed, last uint64) {
-	l, err := file.Open("log", file.Options{SegmentBytes: 2000, Disk: disk})
+func history(disk *fault.Disk, seed uint64, rng *rand.Rand) (committed, last uint64) {
+	l, err := file.Open("log", powerOptions(disk, seed, nil))
 	if err != nil {
 		return 0, 0
 	}

@@ -9,11 +9,15 @@ import (
 )
 
 // Format is the version of the files that this package writes and reads.
-const Format = 1
+const Format = 2
+
+// spareName is the name of a segment that has been made ready and is not in use.
+const spareName = "spare"
 
 // Layout of a segment, numbers little-endian: a header of magic, format (u32), owner (32 bytes), number of the first record
 // (u64) and CRC (u32) of all that; then records: CRC (u32) of what follows, length of the data (u32), kind (u8), number
-// (u64), the number up to which all records were durable when this one was written (u64), data. CRCs are CRC-32C.
+// (u64), the number up to which all records were durable when this one was written (u64), data; then perhaps zeros, which were there
+// before. CRCs are CRC-32C.
 const (
 	magic      = "primelog"
 	headerSize = len(magic) + 4 + 32 + 8 + 4

@@ -49,8 +49,8 @@ func (m *memoryDisk) Cut(_ string, size int64) error {
 	return nil
 }
 
-func (m *memoryDisk) Write(b []byte) (int, error) {
-	m.content = append(m.content, b...)
+func (m *memoryDisk) WriteAt(b []byte, offset int64) (int, error) {
+	m.content = append(m.content[:offset], b...) // nothing but zeros is behind
 	return len(b), nil
 }
 

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -17,6 +18,12 @@ func (l *Log) load() error {
 	}
 	var found []segment
 	for _, name := range names {
+		if name == spareName { // it has nothing that counts
+			if err := l.disk.Remove(l.sparePath()); err != nil {
+				return fmt.Errorf("log: %w", err)
+			}
+			continue
+		}
 		stem, ok := strings.CutSuffix(name, ".log")
 		first, err := strconv.ParseUint(stem, 10, 64)
 		if !ok || err != nil || len(stem) != 20 || first == 0 {
@@ -77,7 +84,7 @@ func (l *Log) loadSegment(s *segment, last bool) error {
 		l.next++
 	}
 	s.bytes = int64(at)
-	if at == len(b) {
+	if len(bytes.TrimLeft(b[at:], "\x00")) == 0 {
 		return nil
 	}
 	if !last {
