@@ -57,15 +57,18 @@ type Replica struct {
 
 // Limits are sizes that all replicas must agree on.
 type Limits struct {
-	UpdateBytes    int  // largest update, bytes; at most 1 MiB
-	RequestBytes   int  // updates batched into one request, bytes of payload; at least UpdateBytes
-	RequestUpdates int  // updates batched into one request
-	InFlight       int  // requests that an origin may have introduced and not yet executed
-	Sessions       int  // client sessions remembered
-	SessionWindow  int  // sequence numbers that a session remembers, 1024
-	OrdinalWindow  int  // ordinals that may be proposed and not yet executed
-	History        int  // executed ordinals kept for peers that are behind
-	Recon          bool // replicas send each other parts of requests that some lack; otherwise these are asked for, whole
+	UpdateBytes    int // largest update, bytes; at most 1 MiB
+	RequestBytes   int // updates batched into one request, bytes of payload; at least UpdateBytes
+	RequestUpdates int // updates batched into one request
+	InFlight       int // requests that an origin may have introduced and not yet executed
+	Sessions       int // client sessions remembered
+	SessionWindow  int // sequence numbers that a session remembers, 1024
+	OrdinalWindow  int // ordinals that may be proposed and not yet executed
+	History        int // executed ordinals kept for peers that are behind
+	// A checkpoint is made after so many ordinals, or so many bytes of requests, whichever comes first; 0 is never for that reason.
+	CheckpointOrdinals int
+	CheckpointBytes    int
+	Recon              bool // replicas send each other parts of requests that some lack; otherwise these are asked for, whole
 }
 
 // Node is the configuration of one replica; nothing in it has to agree with other replicas'.

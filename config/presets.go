@@ -134,6 +134,9 @@ func DefaultLimits() Limits {
 		SessionWindow:  1024,
 		OrdinalWindow:  64,
 		History:        1024,
-		Recon:          true,
+		// A checkpoint costs a pass over the application's state; what was executed since the last one is kept in memory.
+		CheckpointOrdinals: 10000,
+		CheckpointBytes:    64 * mib,
+		Recon:              true,
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/primebft/prime/internal/attack"
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/checkpoint"
 	"github.com/primebft/prime/internal/core/preorder"
 	"github.com/primebft/prime/internal/core/suspect"
 	"github.com/primebft/prime/internal/core/window"
@@ -27,6 +28,9 @@ type sizes struct {
 func (s sizes) lane() int { return core.LaneWindow(s.Limits) }
 func (s sizes) view() int { return core.ViewWindow(s.Limits) }
 
+// kept is how many executed ordinals are held.
+func (s sizes) kept() int { return core.Kept(s.Limits) }
+
 // perReplica is what has one place for each replica.
 func perReplica(s sizes) int { return s.group.N() }
 
@@ -38,21 +42,21 @@ var growths = map[string]func(sizes) int{
 	"change.commits": perReplica, "change.shares[].list": perReplica, "suspect.answers": perReplica, "suspect.bounds": perReplica,
 	"suspect.numbers": perReplica, "suspect.reported": perReplica, "suspect.trips": perReplica, "rounds": perReplica,
 	"helpAt": perReplica, "helped": perReplica, "recallCredit": perReplica, "recallRefill": perReplica, "early": perReplica,
-	"earlyBytes": perReplica, "transfers.last": perReplica,
+	"earlyBytes": perReplica, "transfers.last": perReplica, "checkpoints.votes": perReplica, "checkpoints.passed": perReplica, "checkpoints.answerAt": perReplica,
 
-	"preorder.pending":                 func(s sizes) int { return s.PendingBytes/preorder.UpdateCost + 1 }, // a transfer point
-	"preorder.lanes[].slots":           func(s sizes) int { return ringLimit((s.History + 2) * s.lane()) },
+	"preorder.pending":                 func(s sizes) int { return s.PendingBytes/preorder.UpdateCost + 1 },
+	"preorder.lanes[].slots":           func(s sizes) int { return ringLimit((s.kept() + 2) * s.lane()) },
 	"preorder.lanes[].slots[].tallies": func(s sizes) int { return 2 * s.group.N() }, // of each replica two
 	"recon.lanes[].slots":              func(s sizes) int { return ringLimit(s.lane()) },
 	"recon.lanes[].slots[].parts":      perReplica,
 	"recon.lanes[].slots[].tried":      func(s sizes) int { return s.group.N() / s.group.OneCorrect() },
 	"recon.queue":                      func(s sizes) int { return 4 * s.group.N() * s.lane() },
-	"held":                             func(s sizes) int { return ringLimit(s.History + 1) },
-	"order.slots":                      func(s sizes) int { return ringLimit(s.History + 1 + s.view()) },
+	"held":                             func(s sizes) int { return ringLimit(s.kept() + 1) },
+	"order.slots":                      func(s sizes) int { return ringLimit(s.kept() + 1 + s.view()) },
 	"order.slots[].commits":            func(s sizes) int { return s.group.Quorum() },
 	"order.slots[].known":              func(sizes) int { return 3 }, // order.maxKnown
 	"order.slots[].round.votes":        func(s sizes) int { return 2 * s.group.N() },
-	"order.windows":                    func(s sizes) int { return s.History + s.view() + 2 },
+	"order.windows":                    func(s sizes) int { return s.kept() + s.view() + 2 },
 	"sessions.sessions":                func(s sizes) int { return s.Sessions },
 	"sessions.byUse":                   func(s sizes) int { return s.Sessions },
 	"suspect.challenges":               func(sizes) int { return suspect.MaxChallenges },
@@ -61,6 +65,8 @@ var growths = map[string]func(sizes) int{
 	"change.lists":                     perReplica,
 	"change.resolved":                  func(s sizes) int { return s.group.N() + 2 },
 	"change.shares":                    func(s sizes) int { return s.group.N() * s.group.N() },
+	"checkpoints.votes[]":              func(sizes) int { return checkpoint.Kept },
+	"checkpoints.made":                 func(sizes) int { return checkpoint.Kept },
 	"early[]":                          func(sizes) int { return core.MaxEarly },
 	"recalled":                         func(s sizes) int { return s.view() + s.group.N() },
 }

@@ -118,12 +118,13 @@ func (r *Replica) take(request *wire.Envelope, d *effect.Delivery) {
 }
 
 // collect forgets the oldest executed ordinals, and their requests, beyond what is kept for peers that are behind. The last
-// one always stays: later ones build on what it made eligible.
+// one always stays: later ones build on what it made eligible. What was executed after the stable checkpoint stays too, for whoever
+// goes on from there, unless a new one does not become stable for far too long.
 func (r *Replica) collect(out *effect.Output) {
 	last := r.order.Collected()
 	executed := r.executed()
 	first := last
-	for last+1 < executed && (executed-last > uint64(r.cfg.Limits.History) || r.heldBytes > r.cfg.Limits.HistoryBytes) {
+	for last+1 < executed && r.excess(last, executed) {
 		last++
 		r.heldBytes -= *r.held.At(last)
 	}
@@ -133,4 +134,25 @@ func (r *Replica) collect(out *effect.Output) {
 	r.held.Advance(last)
 	r.preorder.Collect(r.order.Collect(last))
 	out.Emit(trace.Event{Kind: trace.Collected, Ordinal: last})
+}
+
+// excess reports whether the ordinal after last is more than has to be kept.
+func (r *Replica) excess(last, executed uint64) bool {
+	l := &r.cfg.Limits
+	if last < r.checkpoints.Stable().Ordinal || l.CheckpointOrdinals+l.CheckpointBytes == 0 {
+		return executed-last > uint64(l.History) || r.heldBytes > l.HistoryBytes
+	}
+	return executed-last > uint64(Kept(*l)) || r.heldBytes > l.HistoryBytes+4*max(l.CheckpointBytes, l.HistoryBytes)
+}
+
+// Kept is how many executed ordinals are kept at most: the history, and what was executed since the stable checkpoint, which is as
+// much as four checkpoints are apart or, where their distance is only one of bytes, four times the history.
+func Kept(l Limits) int {
+	switch {
+	case l.CheckpointOrdinals > 0:
+		return l.History + 4*l.CheckpointOrdinals
+	case l.CheckpointBytes > 0:
+		return 5 * l.History
+	}
+	return l.History
 }

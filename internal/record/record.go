@@ -36,11 +36,15 @@ const (
 // The kinds of inputs in a record of inputs. Each is followed by how many nanoseconds it is later than the one before it, as an
 // unsigned varint; a message by its length as a varint and its bytes; updates by their number as a varint and themselves.
 const (
-	inputTick     = 1
-	inputMessage  = 2
-	inputOwn      = 3 // a message of the replica's own that it has signed and sent
-	inputSubmit   = 4
-	inputDone     = 5 // a job; the input has its name, and its result is computed again
+	inputTick    = 1
+	inputMessage = 2
+	inputOwn     = 3 // a message of the replica's own that it has signed and sent
+	inputSubmit  = 4
+	inputDone    = 5 // a job; the input has its name, and its result is computed again
+	// A checkpoint that was made: its ordinal and digest.
+	inputCheckpointed = 6
+	// A state that the core went on with: its length as a varint and its canonical encoding.
+	inputRestored = 7
 	inputTransfer = 8 // the application asks for a transfer point
 )
 
@@ -76,7 +80,7 @@ func Inert(k wire.Kind) bool {
 // they ask, answer, time, or pass on what others have signed.
 func Binding(k wire.Kind) bool {
 	switch k {
-	case wire.KindFetch, wire.KindStatus, wire.KindCertificate, wire.KindEvidence, wire.KindPing, wire.KindPong, wire.KindRoundTrip,
+	case wire.KindCheckpointProof, wire.KindFetch, wire.KindStatus, wire.KindCertificate, wire.KindEvidence, wire.KindPing, wire.KindPong, wire.KindRoundTrip,
 		wire.KindNewLeaderProof, wire.KindWindow, wire.KindRecall:
 		return false
 	}
@@ -120,6 +124,15 @@ func (w *Writer) Input(now clock.Instant, in core.Input, known, own bool) {
 		for i := range in.Submit {
 			w.buf = appendUpdate(w.buf, &in.Submit[i])
 		}
+	case in.Checkpointed != nil:
+		w.begin(now, inputCheckpointed)
+		w.buf = binary.LittleEndian.AppendUint64(w.buf, in.Checkpointed.Ordinal)
+		w.buf = append(w.buf, in.Checkpointed.Digest[:]...)
+	case in.Restored != nil:
+		w.begin(now, inputRestored)
+		state := in.Restored.Append(nil)
+		w.buf = binary.AppendUvarint(w.buf, uint64(len(state)))
+		w.buf = append(w.buf, state...)
 	default:
 		w.begin(now, inputTick)
 	}
@@ -241,6 +254,15 @@ func parseInputs(b []byte, decode func([]byte) (*wire.Envelope, error), each fun
 			for range count {
 				e.Input.Submit = append(e.Input.Submit, r.update())
 			}
+		case inputCheckpointed:
+			e.Input.Checkpointed = &core.Checkpointed{Ordinal: r.fixed()}
+			copy(e.Input.Checkpointed.Digest[:], r.bytes(uint64(len(wire.Digest{}))))
+		case inputRestored:
+			state, err := effect.ParseState(bytes.Clone(r.bytes(r.varint())), 0)
+			if err != nil {
+				return fmt.Errorf("%w: %w", errBad, err)
+			}
+			e.Input.Restored = state
 		case inputDone:
 			copy(e.job[:], r.bytes(uint64(len(e.job))))
 		default:

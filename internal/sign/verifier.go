@@ -341,5 +341,6 @@ func (i *inspection) evidence(m *wire.Evidence) Reason {
 // convicts reports whether two messages of kind k can be evidence. None of these kinds holds evidence in turn, which bounds
 // the depth of the check.
 func convicts(k wire.Kind) bool {
-	return k == wire.KindPreorderRequest || k == wire.KindSummary || k == wire.KindPrePrepare || k == wire.KindReplay
+	return k == wire.KindPreorderRequest || k == wire.KindSummary || k == wire.KindPrePrepare || k == wire.KindReplay ||
+		k == wire.KindCheckpoint
 }

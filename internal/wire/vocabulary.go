@@ -90,6 +90,8 @@ const (
 	KindWindow          Kind = 28 // a replay-commit certificate: how a view began
 	KindRecall          Kind = 29 // asks for PRE-PREPAREs and REPORTs by digest
 	KindPart            Kind = 30 // RECON: the sender's part of a request, for replicas that lack it
+	KindCheckpoint      Kind = 31 // CHECKPOINT: the sender has a state of this digest after an ordinal
+	KindCheckpointProof Kind = 32 // CHECKPOINT-PROOF: Q CHECKPOINTs for one ordinal and digest
 )
 
 // PreorderID names a preorder request: the origin's Seq-th request of its Incarnation. The pair (Incarnation, Seq) is
