@@ -200,7 +200,7 @@ func (l *liars) part(from int) wire.Message {
 	}
 	m.Bytes[l.pick(len(m.Bytes))] ^= byte(l.pick(2))
 	m.Root = wire.PartRoot(from, m.Length, m.Bytes, m.Path)
-	return m
+	return &wire.Parts{List: []wire.Part{*m}}
 }
 
 func (l *liars) certificate() wire.Message {

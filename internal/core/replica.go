@@ -107,10 +107,10 @@ func New(cfg Config) (*Replica, error) {
 			Self: cfg.Self, Group: cfg.Group, Epoch: cfg.Epoch, Membership: membership,
 			Window: uint64(ViewWindow(cfg.Limits)),
 		}),
-		transfers: transfers{last: make([]int64, n)},
 		checkpoints: checkpoint.New(checkpoint.Config{
 			Self: cfg.Self, Group: cfg.Group, Interval: cfg.Timing.Retransmit,
 		}),
+		transfers:    transfers{last: make([]int64, n)},
 		behindAt:     clock.Never,
 		recallAt:     clock.Never,
 		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),

@@ -91,8 +91,8 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 		}
 
 	// Reconciliation (5.3).
-	case *wire.Part:
-		r.onPart(now, env, out)
+	case *wire.Parts:
+		r.onParts(now, env, out)
 
 	// Helping others on, and telling on them.
 	case *wire.Checkpoint:

@@ -49,7 +49,8 @@ type loop struct {
 	journal *journal // nil: nothing is remembered
 	// restoration is what was remembered before this start; nil if nothing was.
 	restoration *restoration
-	broke       func(error) // the log cannot be used: called once
+	wrap        func(core.Machine) core.Machine // of what was restored; nil: nothing more
+	broke       func(error)                     // the log cannot be used: called once
 
 	now     clock.Instant
 	out     effect.Output
@@ -106,6 +107,9 @@ func (l *loop) run(stop <-chan struct{}) {
 	defer l.timer.Stop()
 	if !l.restored(stop) {
 		return
+	}
+	if l.wrap != nil {
+		l.machine = l.wrap(l.machine)
 	}
 	for {
 		for l.round() {

@@ -55,7 +55,7 @@ var (
 type Options struct {
 	Transport transport.Transport                    // connects it with its peers; the node starts and closes it
 	Log       *slog.Logger                           // nil: nothing is logged
-	Wrap      Wrap                                   // wraps the core, as attacks and tests do; nil: as it is
+	Wrap      Wrap                                   // wraps the core, as attacks and tests do, once it is what it was before; nil: as it is
 	Threshold threshold.Scheme                       // of a cluster whose proofs are threshold signatures; nil in others
 	Observe   func(now clock.Instant, e trace.Event) // sees every event of the core on its goroutine; must be quick; may be nil
 	Check     bool                                   // verify costly invariants
@@ -184,7 +184,12 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 			return nil, errors.Join(err, n.journal.close(), n.folder.Release())
 		}
 		own.UseThreshold(shares)
-		n.loop.machine = o.Wrap(n.seat(coreConfig, own), n.loop.machine)
+		seat := n.seat(coreConfig, own)
+		if n.loop.restoration == nil {
+			n.loop.machine = o.Wrap(seat, n.loop.machine)
+		} else { // what was given to the core before is given to the core
+			n.loop.wrap = func(m core.Machine) core.Machine { return o.Wrap(seat, m) }
+		}
 	}
 	n.pool = sign.NewPool(n.verifier, wireLimits(cfg.Cluster, g), g.N(), cfg.Node.Crypto.Workers, q.IngressBytes)
 	n.loop.inbox = n.pool

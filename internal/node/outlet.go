@@ -131,8 +131,24 @@ func (o *outlet) convict(e *wire.Evidence) {
 		return
 	}
 	o.convicted = o.convicted.With(culprit)
-	o.log.Error("a replica is proven faulty: it signed two messages that contradict each other; treat it as compromised",
+	o.log.Error("a replica is proven faulty: "+crime(e)+"; treat it as compromised",
 		"replica", culprit.String(), "first", e.First.Digest.String(), "second", e.Second.Digest.String())
+}
+
+// crime is what evidence proves, for people.
+func crime(e *wire.Evidence) string {
+	switch e.First.Kind {
+	case wire.KindPart:
+		return "it signed a RECON with a part of a request that is none"
+	case wire.KindPreorderRequest:
+		return "it signed two requests under one number"
+	case wire.KindSummary:
+		return "it signed two PO-SUMMARYs that contradict each other"
+	case wire.KindPrePrepare:
+		return "it signed two proposals for one ordinal of one view"
+	default:
+		return "it signed two " + e.First.Kind.String() + " messages for one view that contradict each other"
+	}
 }
 
 func (o *outlet) event(now clock.Instant, e *trace.Event) {
