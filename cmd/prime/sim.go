@@ -57,6 +57,7 @@ type simReport struct {
 	Updates    int            `json:"updates"`   // that took effect
 	Bound      simBound       `json:"bound"`
 	Repair     simRepair      `json:"repair"`
+	CatchUp    simCatchUp     `json:"catch_up"`
 }
 
 // simBound says how much was held to the bound on delay, so that a run that holds nothing to it shows.
@@ -170,6 +171,7 @@ func (c *simCmd) Run(g *globals) error {
 		fmt.Fprintf(g.out, "at most %d view changes once settled, of %d; %d worlds with nested ones, %d peaceful, %d standstills, %d starved\n", b.Changes,
 			b.Allowed, b.Nested, b.Peaceful, b.Stalled, b.Starved)
 		fmt.Fprintf(g.out, "repair: %s\n", report.Repair.describe(report.Updates))
+		fmt.Fprintf(g.out, "catching up: %s\n", &report.CatchUp)
 	}
 	if g.ctx.Err() != nil {
 		return fmt.Errorf("interrupted after %d worlds", report.Seeds)
@@ -254,6 +256,7 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		sum.VirtualS += r.Virtual.Seconds()
 		sum.Updates += r.Updates
 		repair.Add(r.Repair)
+		sum.CatchUp.add(&r)
 		sum.Bound.add(&r)
 		if r.Converged {
 			sum.Converged++

@@ -26,8 +26,8 @@ func (r *Replica) jump(now clock.Instant, state *effect.State, out *effect.Outpu
 	}
 	r.sessions = sessions
 	r.vector, r.time, r.link = state.Vector, state.Time, state.Chain
-	r.since, r.unsliced = progress{}, false
 	r.transfers.restored(state.Transfers)
+	r.since, r.unsliced = progress{}, false
 	r.order.Jump(now, state.Ordinal, state.Vector)
 	r.preorder.Jump(state.Vector, out)
 	if r.recon != nil {

@@ -55,6 +55,7 @@ func (r *Replica) resume(now clock.Instant, m *Resumed) {
 	}
 	r.checkpoints.Resume(t.Retransmit)
 	r.suspect.Resume(now, suspectConfig(&r.cfg))
+	r.catchup.Resume(t.Fetch)
 	r.repeatAt = now
 }
 
@@ -93,6 +94,16 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 	// Reconciliation (5.3).
 	case *wire.Parts:
 		r.onParts(now, env, out)
+
+	// Catching up.
+	case *wire.OutlineAsk:
+		r.catchup.OnOutlineAsk(now, env, told{r}, out)
+	case *wire.Outline:
+		r.catchup.OnOutline(now, env, out)
+	case *wire.SegmentAsk:
+		r.catchup.OnSegmentAsk(now, env, told{r}, out)
+	case *wire.Segment:
+		r.catchup.OnSegment(now, env, out)
 
 	// Helping others on, and telling on them.
 	case *wire.Checkpoint:
