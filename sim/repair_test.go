@@ -120,7 +120,6 @@ func TestReconciliationAttackAtOneSite(t *testing.T) {
 		t.Run(fmt.Sprint(replicas), func(t *testing.T) {
 			t.Parallel()
 			e := LANExperiment(replicas, 30_000)
-			e.WarmUp, e.Measure = 800*time.Millisecond, 1500*time.Millisecond
 			free := measured(t, e)
 			e.Attack, e.Faults = true, []string{"reconciliation"}
 			m := measured(t, e)
