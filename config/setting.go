@@ -147,7 +147,7 @@ var nodeSettings = []setting[Node]{
 
 	{"network", "rate_bits", false, "How fast each link is written, bits per second; 0: as fast as it goes.",
 		func(n *Node) value { return rate{&n.Network.RateBits} }},
-	{"network", "recon_share", false, "Largest share of a link for repair, from 0.01 to 1.",
+	{"network", "recon_share", false, "Share of a link with a rate that repair is certain of, and gets no more than; from 0.01 to 1.",
 		func(n *Node) value { return number{&n.Network.ReconShare, 0.01, 1} }},
 	{"network", "budget_bytes", false, "Most that waits to be sent, for each peer and class of traffic.",
 		func(n *Node) value { return size{&n.Network.BudgetBytes, 64 * kib, 1 << 30} }},
