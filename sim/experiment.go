@@ -104,7 +104,7 @@ func (e *Experiment) coreConfig(id group.ID, sizes group.Group, incarnations []u
 			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
 			EagerBytes: e.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: e.Node.Queues.SubmitBytes, Sessions: l.Sessions, SessionWindow: l.SessionWindow,
-			OrdinalWindow: l.OrdinalWindow, History: l.History, HistoryBytes: 16 << 20, Recon: l.Recon, // all share this machine's memory
+			OrdinalWindow: l.OrdinalWindow, History: l.History, HistoryBytes: e.Node.Queues.HistoryBytes, Recon: l.Recon,
 		},
 		Timing: core.Timing{
 			Request: t.Request, Ack: t.Ack, Summary: t.Summary, Matrix: t.Matrix, Propose: t.Propose, Retransmit: t.Retransmit,
