@@ -53,12 +53,7 @@ type world struct {
 // newWorld makes the world of a seed.
 func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, error)) (*world, error) {
 	w := &world{options: o, plan: p, machine: machine, storm: true, hash: o.Seed}
-	w.wire = wire.Limits{
-		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
-		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
-		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Enough: p.group.OneCorrect(), Threshold: p.threshold,
-		Lane: core.LaneWindow(p.limits), Links: catchup.MaxLinks, SegmentBytes: catchup.SegmentBytes,
-	}
+	w.wire = p.wire()
 	net := &p.net
 	if o.WAN != nil {
 		net = p.net.instant()
@@ -73,6 +68,16 @@ func newWorld(o *Options, p *plan, machine func(core.Config) (core.Machine, erro
 	}
 	w.schedule()
 	return w, nil
+}
+
+// wire is what messages replicas of this plan accept.
+func (p *plan) wire() wire.Limits {
+	return wire.Limits{
+		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
+		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
+		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Enough: p.group.OneCorrect(), Threshold: p.threshold,
+		Lane: core.LaneWindow(p.limits), Links: catchup.MaxLinks, SegmentBytes: catchup.SegmentBytes,
+	}
 }
 
 // schedule puts what the plan fixes into the queue.

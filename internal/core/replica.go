@@ -38,7 +38,7 @@ type Replica struct {
 	// checkpoints is what is known of the states that replicas have made of what they executed.
 	checkpoints *checkpoint.State
 	transfers   transfers
-	random      *rand.Rand // jitter only
+	random      *rand.ChaCha8 // jitter only
 
 	vector    wire.Vector // execution vector: what the executed ordinals made eligible
 	time      int64       // ordered time of the last executed ordinal
@@ -105,7 +105,7 @@ func New(cfg Config) (*Replica, error) {
 		}),
 		recon:    newRecon(&cfg),
 		sessions: session.New(cfg.Limits.Sessions, cfg.Limits.SessionWindow),
-		random:   rand.New(rand.NewChaCha8(cfg.Seed)),
+		random:   rand.NewChaCha8(cfg.Seed),
 		vector:   make(wire.Vector, n),
 		suspect:  suspect.New(suspectConfig(&cfg)),
 		election: election.New(cfg.Self, cfg.Group),
@@ -253,5 +253,5 @@ func (r *Replica) ExecutionVector() wire.Vector { return r.vector }
 // jittered is one Retransmit interval after now, less up to a quarter.
 func (r *Replica) jittered(now clock.Instant) clock.Instant {
 	d := r.cfg.Timing.Retransmit
-	return now.Add(d - time.Duration(r.random.Int64N(int64(d/4)+1)))
+	return now.Add(d - time.Duration(rand.New(r.random).Int64N(int64(d/4)+1)))
 }

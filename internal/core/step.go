@@ -23,6 +23,8 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 		r.finish(now, in.Done, out)
 	case in.Checkpointed != nil:
 		r.checkpoints.Made(wire.Checkpoint{Ordinal: in.Checkpointed.Ordinal, Digest: in.Checkpointed.Digest}, out)
+	case in.Restored != nil:
+		r.jump(now, in.Restored, out)
 	case in.Transfer:
 		r.transfers.want(now, r.cfg.Self, r.cfg.Wall)
 	}

@@ -15,7 +15,6 @@
 package session
 
 import (
-	"container/list"
 	"encoding/binary"
 	"time"
 
@@ -31,8 +30,8 @@ type Table struct {
 	window   uint64
 	most     int
 	floor    uint64 // no new session executes a number at or below this
-	sessions map[wire.ClientID]*list.Element
-	byUse    list.List // of *session, the one unused for longest first
+	sessions map[wire.ClientID]*session
+	byUse    uses // the one unused for longest first
 }
 
 // session is one client's memory. Invariant: bit seq%window of executed is set only for seq in (high-window, high].
@@ -41,11 +40,13 @@ type session struct {
 	floor    uint64   // numbers up to here are expired whatever the window says
 	high     uint64   // highest number executed
 	executed []uint64 // bitmap of the window
+
+	before, after *session // in the order of use
 }
 
 // New returns an empty table of at most the given sessions, each remembering window numbers (a multiple of 64).
 func New(most, window int) *Table {
-	return &Table{window: uint64(window), most: most, sessions: map[wire.ClientID]*list.Element{}}
+	return &Table{window: uint64(window), most: most, sessions: map[wire.ClientID]*session{}}
 }
 
 // Len is how many sessions are remembered.
@@ -64,7 +65,7 @@ func (t *Table) Executed(client wire.ClientID, seq uint64) effect.Why {
 		}
 		return 0
 	}
-	return at.Value.(*session).check(seq, t.window)
+	return at.check(seq, t.window)
 }
 
 // Execute decides whether an ordered update takes effect (zero) and, if so, remembers it. now is the ordered time of its
@@ -84,13 +85,14 @@ func (t *Table) Execute(client wire.ClientID, seq uint64, now int64) effect.Why 
 		t.sessions[client] = at
 	}
 	t.byUse.MoveToBack(at)
-	at.Value.(*session).mark(seq, t.window)
+	at.mark(seq, t.window)
 	return 0
 }
 
 func (t *Table) makeRoom() {
 	for len(t.sessions) >= t.most {
-		oldest := t.byUse.Remove(t.byUse.Front()).(*session)
+		oldest := t.byUse.first
+		t.byUse.Remove(oldest)
 		delete(t.sessions, oldest.client)
 		t.floor = max(t.floor, oldest.high)
 	}
@@ -123,8 +125,7 @@ func (s *session) mark(seq, window uint64) {
 // AppendState appends a canonical encoding of the table, in order of use, so that replicas can compare theirs.
 func (t *Table) AppendState(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, t.floor)
-	for at := t.byUse.Front(); at != nil; at = at.Next() {
-		s := at.Value.(*session)
+	for s := t.byUse.first; s != nil; s = s.after {
 		b = append(b, s.client[:]...)
 		b = binary.LittleEndian.AppendUint64(b, s.floor)
 		b = binary.LittleEndian.AppendUint64(b, s.high)
