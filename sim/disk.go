@@ -222,6 +222,8 @@ func (w *world) fallen(n *node) {
 	n.ends = append(n.ends, w.now)
 	d.busy, d.waiting, d.flight, d.records = false, nil, nil, nil
 	d.writer.Take()
+	n.forgotten()
+	w.checkpoints.stable[n.id.Index()] = 0 // it may not remember
 	w.note(w.now, "falls", n.id, 0, nil)
 }
 

@@ -57,7 +57,11 @@ type simReport struct {
 	Updates    int            `json:"updates"`   // that took effect
 	Bound      simBound       `json:"bound"`
 	Repair     simRepair      `json:"repair"`
-	CatchUp    simCatchUp     `json:"catch_up"`
+	// Checkpoints is how many ordinals correct replicas made one after, and Transfers how many states were given to those that lacked what
+	// nobody kept.
+	Checkpoints int        `json:"checkpoints"`
+	Transfers   int        `json:"transfers"`
+	CatchUp     simCatchUp `json:"catch_up"`
 }
 
 // simBound says how much was held to the bound on delay, so that a run that holds nothing to it shows.
@@ -171,6 +175,7 @@ func (c *simCmd) Run(g *globals) error {
 		fmt.Fprintf(g.out, "at most %d view changes once settled, of %d; %d worlds with nested ones, %d peaceful, %d standstills, %d starved\n", b.Changes,
 			b.Allowed, b.Nested, b.Peaceful, b.Stalled, b.Starved)
 		fmt.Fprintf(g.out, "repair: %s\n", report.Repair.describe(report.Updates))
+		fmt.Fprintf(g.out, "%d checkpoints; %d states transferred\n", report.Checkpoints, report.Transfers)
 		fmt.Fprintf(g.out, "catching up: %s\n", &report.CatchUp)
 	}
 	if g.ctx.Err() != nil {
@@ -255,6 +260,7 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		sum.Events += r.Events
 		sum.VirtualS += r.Virtual.Seconds()
 		sum.Updates += r.Updates
+		sum.Checkpoints, sum.Transfers = sum.Checkpoints+r.Checkpoints, sum.Transfers+r.Transfers
 		repair.Add(r.Repair)
 		sum.CatchUp.add(&r)
 		sum.Bound.add(&r)
