@@ -194,17 +194,24 @@ func (s *Store) Find(digest wire.Digest) *Checkpoint {
 	return nil
 }
 
-// Keep says that the checkpoint of an ordinal is stable, whether it is here or not: older ones are removed, but for the newest few
-// of those that are pinned because somebody is fetching them.
+// Keep says that the checkpoint of an ordinal is stable. Of those up to there the newest stays, which is not that one if it was
+// skipped; older ones are removed, but for the newest few of those that are pinned because somebody is fetching them.
 func (s *Store) Keep(stable uint64, pinned ...uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stable = max(s.stable, stable)
+	base := s.stable
+	for _, c := range slices.Backward(s.kept) {
+		if c.manifest.Ordinal <= s.stable {
+			base = c.manifest.Ordinal
+			break
+		}
+	}
 	pins := 0
 	var failed error
 	for i := len(s.kept) - 1; i >= 0; i-- {
 		c := s.kept[i]
-		if c.manifest.Ordinal >= s.stable {
+		if c.manifest.Ordinal >= base {
 			continue
 		}
 		if slices.Contains(pinned, c.manifest.Ordinal) && pins < maxPinned {
