@@ -16,17 +16,19 @@ import (
 
 // outlet is where the effects of steps go. It belongs to the loop's goroutine, but for its counters.
 type outlet struct {
-	net      transport.Transport
-	egress   *egress
-	gate     *gate // nil: the replica is ephemeral
-	jobs     *jobs
-	executed *mailbox[effect.Delivery]
-	journal  *journal
-	backlog  func() int // bytes of records that the application has not taken and will be given
-	limit    int        // bytes of executed updates that may wait to be recorded before the loop holds back
-	replies  *reply.Store
-	log      *slog.Logger
-	observe  func(clock.Instant, trace.Event) // may be nil
+	net         transport.Transport
+	egress      *egress
+	gate        *gate // nil: the replica is ephemeral
+	jobs        *jobs
+	executed    *mailbox[effect.Delivery]
+	journal     *journal
+	backlog     func() int // bytes of records that the application has not taken and will be given
+	limit       int        // bytes of executed updates that may wait to be recorded before the loop holds back
+	replies     *reply.Store
+	checkpoints *checkpoints
+	diverged    func(*effect.Divergence) // this replica is wrong: called once
+	log         *slog.Logger
+	observe     func(clock.Instant, trace.Event) // may be nil
 
 	lots      lots                    // spare memory
 	promises  []effect.Send           // spare memory
@@ -69,6 +71,15 @@ func (o *outlet) flush(now clock.Instant, out *effect.Output) {
 	if len(out.Refused) > 0 {
 		o.replies.Refuse(out.Refused)
 	}
+	if out.Stable != nil {
+		o.checkpoints.stable(*out.Stable)
+	}
+	if out.Lacks != nil {
+		o.checkpoints.lacks(*out.Lacks)
+	}
+	if out.Diverged != nil {
+		o.diverged(out.Diverged)
+	}
 	for i := range out.Evidence {
 		o.convict(&out.Evidence[i])
 	}
@@ -85,6 +96,9 @@ func (o *outlet) deliver(executed []effect.Delivery) {
 	weight := 0
 	for i := range executed {
 		weight += weigh(&executed[i])
+		if executed[i].Jump != nil {
+			o.checkpoints.goesOn(executed[i].Ordinal)
+		}
 	}
 	o.executed.put(weight, executed...)
 }

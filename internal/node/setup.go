@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 
 	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/blocks"
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/catchup"
 	"github.com/primebft/prime/internal/core/preorder"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/sign"
+	"github.com/primebft/prime/internal/transfer"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/transport"
@@ -72,7 +74,7 @@ func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall
 			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
 			EagerBytes: cfg.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: submitLimit(cfg), Sessions: l.Sessions, SessionWindow: l.SessionWindow,
-			OrdinalWindow: l.OrdinalWindow, History: l.History, Recon: l.Recon,
+			OrdinalWindow: l.OrdinalWindow, History: l.History, HistoryBytes: cfg.Node.Queues.HistoryBytes, Recon: l.Recon,
 			CheckpointOrdinals: l.CheckpointOrdinals, CheckpointBytes: l.CheckpointBytes,
 		},
 		Timing: core.Timing{
@@ -122,8 +124,11 @@ func MaxFrame(c config.Cluster) func(transport.Class) int {
 	}
 	timely := l.MaxTimely()
 	return func(class transport.Class) int {
-		if class == transport.Timely {
+		switch class {
+		case transport.Timely:
 			return timely
+		case transport.Bulk:
+			return transfer.MaxFrame(blocks.Size)
 		}
 		return all
 	}
