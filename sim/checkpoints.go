@@ -43,6 +43,7 @@ func drawCheckpoints(rng *rand.Rand, p *plan) {
 	l := &p.limits
 	l.CheckpointOrdinals = choose(rng, 1, 1, 1, 2, 2, 3, 5, 20, 50)
 	l.CheckpointBytes = choose(rng, 0, 0, 200, 3000, 50_000)
+	l.HistoryBytes = 0 // or what comes after a checkpoint might not be kept
 	if rng.IntN(4) > 0 {
 		l.History = choose(rng, 1, 1, 2, l.OrdinalWindow)
 	}

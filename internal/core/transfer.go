@@ -66,10 +66,14 @@ func (t *transfers) execute(now clock.Instant, origin, self group.ID, ordered in
 }
 
 // restored goes on after a jump. An own one that was ordered in what the jump left out is of no use, so another follows.
-func (t *transfers) restored(last []int64) {
+// It waits until it can take effect, as want does.
+func (t *transfers) restored(last []int64, self group.ID, wall int64) {
 	clear(t.last) // none is as good as zeros
 	copy(t.last, last)
 	t.underway = false
+	if own := t.last[self.Index()]; t.wanted && own != 0 {
+		t.at = max(t.at, clock.Instant(own+int64(TransferPause)-wall))
+	}
 }
 
 // introduceTransfer introduces a transfer point if the own application waits for one. It goes before clients' updates that wait.

@@ -54,7 +54,7 @@ func TestTransferPause(t *testing.T) {
 		if x.underway = false; x.deadline() > now.Add(TransferPause+transferRetry) {
 			t.Fatal("one that is wanted does not come")
 		}
-		x.restored(nil)
+		x.restored(nil, 2, 0)
 		if x.last[0] != 0 || len(x.last) != 4 {
 			t.Fatal("a state without any")
 		}
