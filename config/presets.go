@@ -76,6 +76,7 @@ func LAN() Node {
 			DeliverBytes: 64 * mib,
 			IngressBytes: 8 * mib,
 			ReplyBytes:   64 * mib,
+			HistoryBytes: 64 * mib,
 			WatchBytes:   64 * mib,
 		},
 		Crypto:   Crypto{Cache: 16384},
@@ -135,7 +136,7 @@ func DefaultLimits() Limits {
 		Sessions:       65536,
 		SessionWindow:  1024,
 		OrdinalWindow:  64,
-		History:        1024,
+		History:        32768,
 		// A checkpoint costs a pass over the application's state; what was executed since the last one is kept in memory.
 		CheckpointOrdinals: 10000,
 		CheckpointBytes:    64 * mib,

@@ -113,7 +113,7 @@ func (e *Experiment) coreConfig(id group.ID, sizes group.Group, incarnations []u
 			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
 			EagerBytes: e.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: e.Node.Queues.SubmitBytes, Sessions: l.Sessions, SessionWindow: l.SessionWindow,
-			OrdinalWindow: l.OrdinalWindow, History: l.History, Recon: l.Recon,
+			OrdinalWindow: l.OrdinalWindow, History: l.History, HistoryBytes: e.Node.Queues.HistoryBytes, Recon: l.Recon,
 		},
 		Timing: core.Timing{
 			Request: t.Request, Ack: t.Ack, Summary: t.Summary, Matrix: t.Matrix, Propose: t.Propose, Retransmit: t.Retransmit,

@@ -46,7 +46,7 @@ var growths = map[string]func(sizes) int{
 	"suspect.numbers": perReplica, "suspect.reported": perReplica, "suspect.trips": perReplica, "rounds": perReplica,
 	"helpAt": perReplica, "helped": perReplica, "recallCredit": perReplica, "recallRefill": perReplica, "early": perReplica,
 	"earlyBytes": perReplica, "checkpoints.votes": perReplica, "checkpoints.passed": perReplica, "checkpoints.answerAt": perReplica, "transfers.last": perReplica,
-	"catchup.peers": perReplica, "catchup.askers": perReplica, "catchup.outlines": perReplica,
+	"asked": perReplica, "catchup.peers": perReplica, "catchup.askers": perReplica, "catchup.outlines": perReplica,
 
 	"preorder.pending":                  func(s sizes) int { return s.PendingBytes/preorder.UpdateCost + 1 },
 	"preorder.lanes[].slots":            func(s sizes) int { return ringLimit((s.kept() + 2) * s.lane()) },

@@ -61,7 +61,11 @@ func (r *Replica) resume(now clock.Instant, m *Resumed) {
 
 // receive is the protocol's table of contents: which rule handles which message.
 func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Output) {
-	if !r.permits(env, out) || r.keepEarly(env) {
+	if !r.permits(env, out) {
+		return
+	}
+	r.overhear(env)
+	if r.keepEarly(env) {
 		return
 	}
 	switch m := env.Msg.(type) {
