@@ -33,7 +33,7 @@ func forgetful(t *testing.T, mode, application string) *cluster {
 	c := &cluster{t: t, dir: filepath.Join(t.TempDir(), "c"), base: ports(t, 8), run: make([]*process, 5)}
 	must(t, "init", "--dir", c.dir, "--base-port", fmt.Sprint(c.base), "--storage", mode)
 	c.edit("cluster.toml", "ordinal_window = 64", "ordinal_window = 16")
-	c.edit("cluster.toml", "history = 1024", "history = 16")
+	c.edit("cluster.toml", "history = 32768", "history = 16")
 	c.edit("cluster.toml", "checkpoint_ordinals = 10000", "checkpoint_ordinals = 32")
 	c.edit("node.toml", `#kind = "echo"`, fmt.Sprintf("kind = %q", application))
 	return c
