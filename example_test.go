@@ -23,7 +23,7 @@ type counter struct{ total int }
 func (c *counter) Deliver(batch []app.Record) [][]byte {
 	results := make([][]byte, len(batch))
 	for i, record := range batch {
-		if record.NoOp() {
+		if !record.Update() {
 			continue
 		}
 		if n, err := strconv.Atoi(string(record.Payload)); err == nil {
@@ -75,7 +75,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if !record.NoOp() {
+		if record.Update() {
 			fmt.Printf("update of r%d: %s\n", record.Origin, record.Payload)
 			seen++
 		}

@@ -87,6 +87,7 @@ func (r *Replica) serve(o *options, g group.Group) error {
 		}
 	}
 	r.session = newSession(r.node, r.cfg.Key, scheme, r.cfg.Cluster.Limits.SessionWindow)
+	r.node.OnMissed(r.session.missed)
 	if o.clients != nil {
 		var err error
 		if r.gateway, err = gateway.Start(o.clients, r.gatewayConfig(g, o.log), backend{r.node}); err != nil {
@@ -185,6 +186,10 @@ func (r *Replica) Watch(ctx context.Context, from uint64) iter.Seq2[app.Record, 
 func (r *Replica) DigestAt(ordinal uint64) ([32]byte, bool) {
 	return r.node.Records().DigestAt(ordinal)
 }
+
+// RequestTransfer has a transfer point ordered for this replica's application, an app.Transferrer: it wants to take over the state of
+// the others although its replica has missed nothing. Two transfer points of one replica are at least ten seconds apart.
+func (r *Replica) RequestTransfer() { r.node.RequestTransfer() }
 
 // Status is where the replica is.
 func (r *Replica) Status() Status { return r.node.Status() }

@@ -153,6 +153,20 @@ func (s *session) finish(seq uint64, result Result, err error) {
 	}
 }
 
+// missed gives up what is under way, for it may have been executed in what the application was not given.
+func (s *session) missed() {
+	s.mu.Lock()
+	var seqs []uint64
+	for seq := range s.waiting {
+		seqs = append(seqs, seq)
+	}
+	s.mu.Unlock()
+	for _, seq := range seqs {
+		s.finish(seq, Result{}, fmt.Errorf("%w: the update was accepted, but the application goes on after records that it was not given",
+			ErrOutcomeUnknown))
+	}
+}
+
 // end gives up everything under way: no more results will come, and why.
 func (s *session) end(why error) {
 	s.mu.Lock()

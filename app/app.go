@@ -7,7 +7,7 @@ import (
 )
 
 // Application consumes the ordered stream. Deliver is called from one goroutine, with records in order and without a gap,
-// and returns one result per record in the same order (nil is an empty result; results of no-ops are ignored). It must be
+// and returns one result per record in the same order (nil is an empty result; only those of updates count). It must be
 // deterministic: from equal records, equal results. A slow Deliver delays this replica's own clients, never the protocol.
 // The batch and its payloads are only valid during the call; the results are copied when it returns.
 type Application interface {
@@ -22,14 +22,14 @@ type Interrupter interface {
 	Interrupt()
 }
 
-// Func makes an Application of a function of one record.
+// Func makes an Application of a function of one update.
 type Func func(Record) []byte
 
-// Deliver calls f for each record.
+// Deliver calls f for each record that carries an update.
 func (f Func) Deliver(batch []Record) [][]byte {
 	results := make([][]byte, len(batch))
 	for i, r := range batch {
-		if !r.NoOp() {
+		if r.Update() {
 			results[i] = f(r)
 		}
 	}
@@ -44,14 +44,24 @@ type Record struct {
 	Index   uint32   // place inside the ordinal: 1 … Total
 	Total   uint32   // records of this ordinal
 	Origin  int      // replica that introduced the update, 1 … n; 0 for a no-op
-	Client  [32]byte // the client's Ed25519 public key; zero for a no-op
-	Seq     uint64   // the client's sequence number; 0 for a no-op
+	Client  [32]byte // the client's Ed25519 public key; zero for a no-op and for a transfer point
+	Seq     uint64   // the client's sequence number; 0 for a no-op and for a transfer point
 	Time    int64    // ordered time, Unix nanoseconds: never falls, and f liars cannot push it past a correct clock
-	Payload []byte   // the update; empty for a no-op
+	Payload []byte   // the update; empty for a no-op and for a transfer point
 }
 
-// NoOp reports whether the record carries no update.
+// NoOp reports whether the record only fills an ordinal that orders nothing.
 func (r Record) NoOp() bool { return r.Origin == 0 }
+
+// TransferPoint reports whether the record is no client's but marks where the application of replica Origin takes over the state of the
+// others; see Transferrer.
+func (r Record) TransferPoint() bool { return r.Origin != 0 && r.Client == [32]byte{} }
+
+// Update reports whether the record carries a client's update: it is neither a no-op nor a transfer point.
+func (r Record) Update() bool { return r.Origin != 0 && r.Client != [32]byte{} }
+
+// Position is where the record is.
+func (r Record) Position() Position { return Position{Ordinal: r.Ordinal, Index: r.Index} }
 
 // AppendCanonical appends the one canonical encoding of r, which the stream digest is computed over: little-endian, fields in
 // the order of the struct, the payload last with its length before it.

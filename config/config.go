@@ -57,15 +57,18 @@ type Replica struct {
 
 // Limits are sizes that all replicas must agree on.
 type Limits struct {
-	UpdateBytes    int  // largest update, bytes; at most 1 MiB
-	RequestBytes   int  // updates batched into one request, bytes of payload; at least UpdateBytes
-	RequestUpdates int  // updates batched into one request
-	InFlight       int  // requests that an origin may have introduced and not yet executed
-	Sessions       int  // client sessions remembered
-	SessionWindow  int  // sequence numbers that a session remembers, 1024
-	OrdinalWindow  int  // ordinals that may be proposed and not yet executed
-	History        int  // executed ordinals kept for peers that are behind
-	Recon          bool // replicas send each other parts of requests that some lack; otherwise these are asked for, whole
+	UpdateBytes    int // largest update, bytes; at most 1 MiB
+	RequestBytes   int // updates batched into one request, bytes of payload; at least UpdateBytes
+	RequestUpdates int // updates batched into one request
+	InFlight       int // requests that an origin may have introduced and not yet executed
+	Sessions       int // client sessions remembered
+	SessionWindow  int // sequence numbers that a session remembers, 1024
+	OrdinalWindow  int // ordinals that may be proposed and not yet executed
+	History        int // executed ordinals kept for peers that are behind
+	// A checkpoint is made after so many ordinals, or so many bytes of requests, whichever comes first; 0 is never for that reason.
+	CheckpointOrdinals int
+	CheckpointBytes    int
+	Recon              bool // replicas send each other parts of requests that some lack; otherwise these are asked for, whole
 }
 
 // Node is the configuration of one replica; nothing in it has to agree with other replicas'.
@@ -81,12 +84,29 @@ type Node struct {
 	Queues        Queues
 	Crypto        Crypto
 	Storage       Storage
+	Transfer      Transfer
 }
 
 // App says where the application runs.
 type App struct {
-	Kind   string // "echo": built in, returns each payload; "digest": built in; "socket": a process that owns the application socket
-	Socket string // path of that socket; "app.sock" in the replica's folder if empty
+	Kind       string // "echo", "digest" or "store", which are built in; or "socket": a process that owns the application socket
+	Socket     string // path of that socket; "app.sock" in the replica's folder if empty
+	StoreBytes int    // of the state of "store"; equal at all replicas
+}
+
+// Strategy is which replicas send what of a state that is transferred.
+type Strategy string
+
+// The strategies.
+const (
+	StrategyBandwidth Strategy = "bandwidth" // one sends the block and f a digest of it
+	StrategyLatency   Strategy = "latency"   // f+1 send the block and f a digest of it
+)
+
+// Transfer is how this replica gets the state of a checkpoint from others, when what it missed is held by nobody any more.
+type Transfer struct {
+	Strategy Strategy
+	Variant  int // of the bandwidth strategy, when block and digests differ: 1 asks one more replica for the block, 2 asks f more
 }
 
 // Timing is how long this replica aggregates and when it repeats itself. At light load nothing waits: a message goes out at

@@ -33,7 +33,7 @@ func (c Cluster) Digest() [32]byte {
 		b = append(b, key[:]...)
 	}
 	for _, limit := range []int{c.Limits.UpdateBytes, c.Limits.RequestBytes, c.Limits.RequestUpdates, c.Limits.InFlight,
-		c.Limits.Sessions, c.Limits.SessionWindow, c.Limits.OrdinalWindow, c.Limits.History} {
+		c.Limits.Sessions, c.Limits.SessionWindow, c.Limits.OrdinalWindow, c.Limits.History, c.Limits.CheckpointOrdinals, c.Limits.CheckpointBytes} {
 		u64(limit)
 	}
 	if c.Limits.Recon {

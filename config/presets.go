@@ -37,7 +37,7 @@ const (
 func LAN() Node {
 	return Node{
 		Preset: PresetLAN,
-		App:    App{Kind: "echo"},
+		App:    App{Kind: "echo", StoreBytes: 64 * mib},
 		Timing: Timing{
 			Request:    500 * time.Microsecond,
 			Ack:        time.Millisecond,
@@ -77,8 +77,9 @@ func LAN() Node {
 			ReplyBytes:   64 * mib,
 			WatchBytes:   64 * mib,
 		},
-		Crypto:  Crypto{Cache: 16384},
-		Storage: Storage{Mode: StorageEphemeral, MaxBytes: 16 << 30},
+		Crypto:   Crypto{Cache: 16384},
+		Storage:  Storage{Mode: StorageEphemeral, MaxBytes: 16 << 30},
+		Transfer: Transfer{Strategy: StrategyBandwidth, Variant: 1},
 	}
 }
 
@@ -133,6 +134,9 @@ func DefaultLimits() Limits {
 		SessionWindow:  1024,
 		OrdinalWindow:  64,
 		History:        1024,
-		Recon:          true,
+		// A checkpoint costs a pass over the application's state; what was executed since the last one is kept in memory.
+		CheckpointOrdinals: 10000,
+		CheckpointBytes:    64 * mib,
+		Recon:              true,
 	}
 }

@@ -66,6 +66,10 @@ var clusterSettings = []setting[Cluster]{
 		func(c *Cluster) value { return integer{&c.Limits.OrdinalWindow, 1, 4096} }},
 	{"limits", "history", false, "Executed ordinals kept for replicas that are behind; at least ordinal_window.",
 		func(c *Cluster) value { return integer{&c.Limits.History, 1, 1 << 20} }},
+	{"limits", "checkpoint_ordinals", false, "Executed ordinals after which a checkpoint is made, if not before; at least ordinal_window. 0, and checkpoint_bytes 0: never.",
+		func(c *Cluster) value { return integer{&c.Limits.CheckpointOrdinals, 0, 1 << 30} }},
+	{"limits", "checkpoint_bytes", false, "Bytes of executed requests after which a checkpoint is made, if not before; at least 1MiB. 0: not for that reason.",
+		func(c *Cluster) value { return size{&c.Limits.CheckpointBytes, 0, 1 << 40} }},
 	{"limits", "recon", false, "Replicas send parts of a request to those who lack it, before they ask; false: they ask for all of it.",
 		func(c *Cluster) value { return toggle{&c.Limits.Recon} }},
 }
@@ -98,10 +102,14 @@ var nodeSettings = []setting[Node]{
 	{"", "listen_clients", false, "Where to listen for clients, if not at the address in cluster.toml.",
 		func(n *Node) value { return text{&n.ListenClients, checkListen} }},
 
-	{"app", "kind", false, "The application: \"echo\" returns each payload, \"digest\" its hash, \"socket\" is a process of yours.",
-		func(n *Node) value { return text{&n.App.Kind, oneOf("echo", "digest", "socket")} }},
+	{"app", "kind", false, "The application: \"echo\" returns each payload, \"digest\" its hash, \"store\" writes it into a large array,\n" +
+		"\"socket\" is a process of yours.",
+		func(n *Node) value { return text{&n.App.Kind, oneOf("echo", "digest", "store", "socket")} }},
 	{"app", "socket", false, "Path of the Unix socket for that process; \"\" is app.sock in the replica's folder.",
 		func(n *Node) value { return text{&n.App.Socket, nil} }},
+
+	{"app", "store_bytes", false, "Size of the array of \"store\", the same at every replica.",
+		func(n *Node) value { return size{&n.App.StoreBytes, 4 * kib, 64 << 30} }},
 
 	{"timing", "request", false, "Least time between two PO-REQUESTs: own clients' updates. At light load nothing waits.",
 		func(n *Node) value { return span{&n.Timing.Request, 0, time.Minute} }},
@@ -186,4 +194,12 @@ var nodeSettings = []setting[Node]{
 	}},
 	{"storage", "max_bytes", false, "Largest log; a durable replica whose log is full stops. This version never shortens a log.",
 		func(n *Node) value { return size{&n.Storage.MaxBytes, 16 * mib, 1 << 50} }},
+
+	{"transfer", "strategy", false, "When the state comes from others: \"bandwidth\", one sends a block and f a digest of it, or\n" +
+		"\"latency\", f+1 send it, so that no liar costs another round.",
+		func(n *Node) value {
+			return text{(*string)(&n.Transfer.Strategy), oneOf(string(StrategyBandwidth), string(StrategyLatency))}
+		}},
+	{"transfer", "variant", false, "Of \"bandwidth\", if they differ: 1, one more replica sends the block; 2, f more do.",
+		func(n *Node) value { return integer{&n.Transfer.Variant, 1, 2} }},
 }

@@ -180,6 +180,16 @@ func (c Cluster) Validate() error {
 		problems = append(problems, fault("limits.history", "make it at least ordinal_window",
 			"%d is less than ordinal_window, %d", c.Limits.History, c.Limits.OrdinalWindow))
 	}
+	if o := c.Limits.CheckpointOrdinals; o != 0 && o < c.Limits.OrdinalWindow {
+		problems = append(problems, fault("limits.checkpoint_ordinals", "make it at least ordinal_window, or 0",
+			"%d is less than ordinal_window, %d", o, c.Limits.OrdinalWindow))
+	}
+	if b := c.Limits.CheckpointBytes; b != 0 && b < mib {
+		problems = append(problems, fault("limits.checkpoint_bytes", "make it at least 1MiB, or 0", "%s is less than 1MiB", sizeText(b)))
+	} else if b != 0 && c.Limits.CheckpointOrdinals == 0 {
+		problems = append(problems, fault("limits.checkpoint_ordinals", "write a number of ordinals, or checkpoint_bytes = 0",
+			"checkpoints by bytes alone can be too many ordinals apart to be kept in memory"))
+	}
 	problems = append(problems, c.checkClients()...)
 	problems = append(problems, c.checkShares()...)
 	return join(append(problems, c.checkReplicas()...))

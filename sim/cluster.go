@@ -39,6 +39,7 @@ type node struct {
 	workFree clock.Instant   // when whoever does its jobs has
 	repair   Repair          // what it sends
 	armed    clock.Instant   // the earliest wake event that is scheduled; Never if none is
+	steps    int             // taken
 	idle     int             // ticks in a row that did not move its deadline
 	out      effect.Output
 	batch    []*wire.Envelope
@@ -214,6 +215,9 @@ func (w *world) step(n *node, in core.Input) {
 		w.remember(n, in, n.echo)
 	} else {
 		w.carryOut(n)
+	}
+	if n.steps++; n.steps%w.plan.scrutiny() == 0 && n.live() {
+		w.grown(n)
 	}
 	w.arm(n)
 }

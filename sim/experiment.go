@@ -26,7 +26,7 @@ type Experiment struct {
 	Payload    int           // bytes of an update
 	ClientAuth bool          // clients sign updates, and all replicas verify them
 	Attack     bool          // the first leader delays its proposals to just within its limit and sends them to one replica only
-	Hide       bool          // f replicas, the first leader among them, hide their requests from f others, acknowledge only each other's, and help nobody
+	Faults     []string      // what f replicas, the first leader among them, do as well: names of attack.Behaviours, for example "reconciliation"
 	Cores      int           // processors of a replica; 0: one, as in the paper
 	Costs      Costs         // of what a processor does
 	WarmUp     time.Duration // is not measured

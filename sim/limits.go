@@ -25,17 +25,14 @@ func (w *world) limits(n *node) {
 			w.fail("%s's lane of %s: held %d, preordered %d, executed %d with a window of %d", n.id, group.FromIndex(i),
 				lane.Held, lane.Preordered, lane.Executed, l.InFlight)
 		}
-		if most := ringLimit((l.History + 2) * core.LaneWindow(*l)); lane.Slots > most {
+		if most := ringLimit((core.Kept(*l) + 2) * core.LaneWindow(*l)); lane.Slots > most {
 			w.fail("%s's lane of %s takes %d slots, the limits allow %d", n.id, group.FromIndex(i), lane.Slots, most)
 		}
 	}
-	if most := ringLimit(l.History + 1 + core.ViewWindow(*l)); s.OrdinalSlots > most {
+	if most := ringLimit(core.Kept(*l) + 1 + core.ViewWindow(*l)); s.OrdinalSlots > most {
 		w.fail("%s takes %d slots for ordinals, the limits allow %d", n.id, s.OrdinalSlots, most)
 	}
-	if s.Executed > s.Collected+uint64(l.History)+1 {
-		w.fail("%s holds ordinals %d to %d with a history of %d", n.id, s.Collected+1, s.Executed, l.History)
+	if s.Executed > s.Collected+uint64(core.Kept(*l))+1 {
+		w.fail("%s holds ordinals %d to %d with a history of %d", n.id, s.Collected+1, s.Executed, core.Kept(*l))
 	}
 }
-
-// ringLimit is the most slots that a ring takes whose newest entry is at most span after its oldest: rings double.
-func ringLimit(span int) int { return max(8, 2*span) }

@@ -16,10 +16,12 @@ func (t *trial) result(before []core.Status) Measurement {
 		Repeated: t.tally.repeated, Uplink: make([]float64, n), Processor: make([]float64, n), RepairBytes: make([]float64, n),
 		PerRequest: float64(t.tally.requested) / float64(max(1, t.tally.requests)), BoundMS: t.boundMS(),
 	}
+	all := uint64(0)
 	for kind, bytes := range t.tally.bytes {
 		m.BytesByKind[kind.String()] = float64(bytes) / max(1, done)
-		m.BytesPerUpdate += float64(bytes) / max(1, done)
+		all += bytes
 	}
+	m.BytesPerUpdate = float64(all) / max(1, done)
 	for i, s := range t.servers {
 		m.DroppedBytes += t.tally.lost[i]
 		m.RepairBytes[i] = float64(t.tally.repair[i]) / max(1, done)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/primebft/prime/app"
 	"github.com/primebft/prime/internal/clock"
@@ -23,6 +24,8 @@ type history struct {
 	settled  map[updateKey]bool   // took effect, or was ordered and dropped
 	offered  map[offer]bool       // what clients submitted, and where
 	at       []uint64             // by replica: the last ordinal that it delivered
+	asked    group.Set            // replicas whose applications asked for a transfer point
+	marked   []int64              // by replica: ordered time of the last transfer point that took effect, 0 if none did
 	honest   func(group.ID) bool
 }
 
@@ -56,7 +59,7 @@ func newHistory(p *promises, epoch uint32, most, window int) *history {
 	h := &history{
 		promises: p, epoch: epoch, table: sessions{most: uint64(most), window: uint64(window)}, executed: make(wire.Vector, n),
 		done: map[updateKey]uint64{}, settled: map[updateKey]bool{}, offered: map[offer]bool{},
-		at: make([]uint64, n),
+		at: make([]uint64, n), marked: make([]int64, n),
 	}
 	p.views.line = h.lineAt
 	return h
@@ -195,6 +198,10 @@ func (h *history) certifiedRequest(key requestKey) *wire.PreorderRequest {
 
 // execute decides what becomes of one ordered update.
 func (h *history) execute(want *effect.Delivery, origin group.ID, u *wire.Update) {
+	if u.Client == (wire.ClientID{}) {
+		h.mark(want, origin, u)
+		return
+	}
 	key := updateKey{u.Client, u.Seq}
 	h.settled[key] = true
 	if h.honest(origin) && !h.offered[offer{origin, u.Client, u.Seq, string(u.Payload)}] {
@@ -210,6 +217,18 @@ func (h *history) execute(want *effect.Delivery, origin group.ID, u *wire.Update
 	h.done[key] = want.Ordinal
 	want.Updates = append(want.Updates, *u)
 	want.Origins = append(want.Origins, origin)
+}
+
+// mark decides what becomes of an ordered transfer point: two of one origin that take effect are at least ten seconds apart.
+func (h *history) mark(want *effect.Delivery, origin group.ID, u *wire.Update) {
+	if h.honest(origin) && !h.asked.Has(origin) {
+		h.fail("%s introduced a transfer point that its application did not ask for", origin)
+	}
+	last := &h.marked[origin.Index()]
+	if *last == 0 || want.Time-*last >= int64(10*time.Second) {
+		*last = want.Time
+		want.Updates, want.Origins = append(want.Updates, *u), append(want.Origins, origin)
+	}
 }
 
 // compare checks a delivery against the history.

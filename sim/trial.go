@@ -143,8 +143,10 @@ func (s *server) corrupt(cfg core.Config, incarnations []uint32) {
 	for view := range t.group.F() {
 		host.Allies = host.Allies.With(t.group.Leader(uint64(view) + 1))
 	}
-	if hides, ok := attack.Named("reconciliation"); ok && t.plan.Hide && host.Allies.Has(s.id) {
-		s.machine = hides.Wrap(host, s.machine)
+	for _, name := range t.plan.Faults {
+		if b, ok := attack.Named(name); ok && host.Allies.Has(s.id) {
+			s.machine = b.Wrap(host, s.machine)
+		}
 	}
 }
 

@@ -76,7 +76,20 @@ func drawWork(rng *rand.Rand, p *plan) workPlan {
 		}
 		w.submissions = append(w.submissions, s)
 	}
+	w.askTransfers(p)
 	return w
+}
+
+// askTransfers lets the applications of some replicas ask for transfer points in every fourth world: those are submissions without
+// updates.
+func (w *workPlan) askTransfers(p *plan) {
+	rng := rand.New(rand.NewPCG(uint64(len(w.submissions)), uint64(p.stormEnd))) // of its own: worlds stay what they were
+	if rng.IntN(4) != 0 {
+		return
+	}
+	for range 1 + rng.IntN(8) {
+		w.submissions = append(w.submissions, submission{at: moment(rng, p.stormEnd), to: pick(rng, p.group.All())})
+	}
 }
 
 // pick draws a member of a set that is not empty.

@@ -43,6 +43,7 @@ type world struct {
 	restarts      int           // of replicas
 	refusals      uint64        // updates that correct replicas refused
 	awake         clock.Instant // until then somebody naps
+	gauge         *gauge        // of what replicas hold
 	nested        bool          // a view began before the one before it was installed anywhere
 	hash          uint64
 	violation     *Violation
@@ -243,6 +244,11 @@ func (w *world) wake(n *node, e *event) {
 
 // submit hands updates of clients to a replica.
 func (w *world) submit(n *node, updates []wire.Update) {
+	if len(updates) == 0 { // no client, but the application
+		w.history.asked = w.history.asked.With(n.id)
+		w.step(n, core.Input{Transfer: true})
+		return
+	}
 	for i := range updates {
 		w.history.submitted(n.id, &updates[i])
 		if len(updates[i].Payload) <= w.plan.limits.UpdateBytes {

@@ -34,16 +34,11 @@ var (
 	ErrRefused = errors.New("the replica refused the application")
 	ErrStopped = errors.New("the replica stopped")
 	ErrResults = errors.New("the application returned wrong results")
+	ErrState   = errors.New("the application cannot hand over or take over its state")
 )
 
 // Position names a record: the Index-th of Ordinal, both from 1. The zero Position is before every record.
-type Position struct {
-	Ordinal uint64
-	Index   uint32
-}
-
-// String is the form people see: ordinal.index.
-func (p Position) String() string { return appsocket.Position(p).String() }
+type Position = app.Position
 
 // Options say what state the application has.
 type Options struct {
@@ -56,6 +51,8 @@ type Options struct {
 	Cluster [32]byte
 	// Epoch is the epoch that After is of, if it is not 0.
 	Epoch uint32
+	// Transfer asks for a transfer point whenever it has a value, if the application is an app.Transferrer; see there. May be nil.
+	Transfer <-chan struct{}
 	// Log gets a line when the application is attached or cut off; nil for none.
 	Log *slog.Logger
 }
@@ -76,7 +73,7 @@ func Serve(ctx context.Context, socket string, a app.Application, o Options) err
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &session{app: a, options: o, last: appsocket.Position(o.After)}
+	s := &session{app: a, options: o, last: o.After}
 	folder, name := filepath.Split(socket)
 	folder = filepath.Clean(folder)
 	for pause := firstPause; ; {
@@ -117,6 +114,7 @@ type session struct {
 	options  Options
 	attached bool               // once at least: positions are our own from then on
 	last     appsocket.Position // last record that the application has dealt with
+	blank    bool               // it has part of a snapshot, or failed to get its state, and so has no state at all
 	kept     []kept             // results that may have to be sent again: those of the last frame
 	frames   uint64             // frames of records dealt with
 
@@ -133,21 +131,28 @@ type kept struct {
 // converse is one connection.
 func (s *session) converse(ctx context.Context, sock *net.UnixConn) error {
 	defer func() { _ = sock.Close() }()
+	ended := make(chan struct{})
+	defer close(ended)
 	stop := context.AfterFunc(ctx, func() {
 		_ = sock.SetReadDeadline(time.Now())
 		_ = sock.SetWriteDeadline(time.Now().Add(resultTimeout))
 	})
 	defer stop()
-	frames := localframe.NewReader(bufio.NewReaderSize(sock, 64<<10), appsocket.MaxFrame)
+	w := &wire{sock: sock, frames: localframe.NewReader(bufio.NewReaderSize(sock, 64<<10), appsocket.MaxFrame)}
+	defer w.enough()
 	// What was dealt with and not acknowledged is asked for again, because its results have to be sent again.
-	a := appsocket.Attach{Version: appsocket.Version, Cluster: s.options.Cluster, Epoch: s.options.Epoch,
-		Resume: !s.attached && !s.options.AnyPosition, After: s.last}
-	if _, err := sock.Write(a.Append(nil)); err != nil {
-		return &lostError{err}
+	a := appsocket.Attach{Version: appsocket.Version, Cluster: s.options.Cluster, Epoch: s.options.Epoch, After: s.last,
+		Resume: s.attached || !s.options.AnyPosition, Again: s.attached, Way: app.WayOf(s.app)}
+	if s.blank {
+		a.After = Position{}
 	}
+	if err := w.write(a.Append(nil)); err != nil {
+		return err
+	}
+	s.ask(w, ended)
 	var failed *lostError // of a write; what the replica said before it hung up is looked at first
 	for welcomed := false; ; {
-		kind, body, err := frames.Next()
+		kind, body, err := w.frames.Next()
 		switch {
 		case err != nil && failed == nil:
 			return &lostError{err}
@@ -157,9 +162,11 @@ func (s *session) converse(ctx context.Context, sock *net.UnixConn) error {
 			return failed
 		case kind == appsocket.KindWelcome && !welcomed:
 			welcomed = true
-			err = s.welcome(body)
+			err = s.welcome(w, body)
 		case kind == appsocket.KindRecords && welcomed:
-			err = s.deliver(sock, body)
+			err = s.deliver(w, body)
+		case welcomed:
+			err = s.event(w, kind, body)
 		default:
 			err = fmt.Errorf("%w: it sent a frame of kind %d", ErrRefused, kind)
 		}
@@ -182,7 +189,26 @@ func refused(body []byte) error {
 	return fmt.Errorf("%w: %s", ErrRefused, r.Text)
 }
 
-func (s *session) welcome(body []byte) error {
+// ask passes on that the application asks for transfer points, until the connection ends.
+func (s *session) ask(w *wire, ended <-chan struct{}) {
+	if s.options.Transfer == nil {
+		return
+	}
+	go func() {
+		for {
+			select {
+			case _, ok := <-s.options.Transfer:
+				if !ok || w.write(appsocket.AppendEmpty(nil, appsocket.KindTransfer)) != nil {
+					return
+				}
+			case <-ended:
+				return
+			}
+		}
+	}()
+}
+
+func (s *session) welcome(conn *wire, body []byte) error {
 	w, err := appsocket.ParseWelcome(body)
 	switch {
 	case err != nil:
@@ -199,12 +225,13 @@ func (s *session) welcome(body []byte) error {
 		s.options.Cluster, s.options.Epoch = w.Cluster, w.Epoch
 		s.attached = true
 	}
+	conn.replica = w.Replica
 	s.options.Log.Info("attached to the replica", "replica", w.Replica, "after", w.After.String())
 	return nil
 }
 
 // deliver gives the application what it has not seen of a frame, and sends the results of all.
-func (s *session) deliver(sock *net.UnixConn, body []byte) error {
+func (s *session) deliver(w *wire, body []byte) error {
 	records, err := appsocket.ParseRecords(body, s.records)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
@@ -235,7 +262,7 @@ func (s *session) deliver(sock *net.UnixConn, body []byte) error {
 	}
 	s.keep(records)
 	s.frames++
-	return s.send(sock, records)
+	return s.send(w, records)
 }
 
 // next reports whether the record at this position can be the one after the last. How many records the last ordinal has is not
@@ -272,7 +299,7 @@ func (s *session) keep(records []app.Record) {
 }
 
 // send sends the kept results, in as many frames as they need.
-func (s *session) send(sock *net.UnixConn, records []app.Record) error {
+func (s *session) send(w *wire, records []app.Record) error {
 	for i := 0; i < len(records); {
 		r := appsocket.Results{First: appsocket.PositionOf(&records[i])}
 		for size := 0; i < len(records) && (size == 0 || size+len(s.kept[i].result) < appsocket.MaxFrame/2); i++ {
@@ -280,8 +307,8 @@ func (s *session) send(sock *net.UnixConn, records []app.Record) error {
 			size += 4 + len(s.kept[i].result)
 		}
 		s.out = r.Append(s.out[:0])
-		if _, err := sock.Write(s.out); err != nil {
-			return &lostError{err}
+		if err := w.write(s.out); err != nil {
+			return err
 		}
 	}
 	return nil

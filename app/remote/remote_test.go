@@ -46,7 +46,7 @@ func start(t *testing.T) (*appsocket.Server, string) {
 func batch(from, to uint64) []app.Record {
 	var b []app.Record
 	for o := from; o <= to; o++ {
-		b = append(b, app.Record{Epoch: 1, Ordinal: o, Index: 1, Total: 1, Origin: 1, Seq: o, Payload: fmt.Append(nil, o)})
+		b = append(b, app.Record{Epoch: 1, Ordinal: o, Index: 1, Total: 1, Origin: 1, Client: [32]byte{9}, Seq: o, Payload: fmt.Append(nil, o)})
 	}
 	return b
 }
@@ -216,7 +216,7 @@ func TestServeEnds(t *testing.T) {
 		o    Options
 		want error
 	}{
-		{Options{Cluster: [32]byte{9}}, ErrForeign}, {Options{Epoch: 9}, ErrForeign}, {Options{After: Position{9, 1}}, ErrAhead},
+		{Options{Cluster: [32]byte{9}}, ErrForeign}, {Options{Epoch: 9}, ErrForeign}, {Options{After: Position{Ordinal: 9, Index: 1}}, ErrAhead},
 	} {
 		if err := Serve(t.Context(), socket, &ledger{t: t}, c.o); !errors.Is(err, c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%+v: %v", c.o, err)
@@ -233,10 +233,10 @@ func TestMissedRecords(t *testing.T) {
 	if err := Serve(t.Context(), socket, &ledger{t: t}, Options{}); !errors.Is(err, ErrGone) {
 		t.Fatalf("a new state in the middle of the stream: %v", err)
 	}
-	if err := Serve(t.Context(), socket, &ledger{t: t}, Options{After: Position{2, 1}}); !errors.Is(err, ErrGone) {
+	if err := Serve(t.Context(), socket, &ledger{t: t}, Options{After: Position{Ordinal: 2, Index: 1}}); !errors.Is(err, ErrGone) {
 		t.Fatalf("an old state: %v", err)
 	}
-	stop = serve(t, socket, &ledger{t: t, last: 3}, Options{After: Position{3, 1}})
+	stop = serve(t, socket, &ledger{t: t, last: 3}, Options{After: Position{Ordinal: 3, Index: 1}})
 	want(t, s.Deliver(batch(4, 5)), 4, 5)
 	_ = stop()
 	serve(t, socket, &ledger{t: t, last: 5}, Options{AnyPosition: true})
@@ -314,7 +314,7 @@ func child(socket, path string) {
 				panic(err)
 			}
 			state.Sum += n
-			state.Last = Position{r.Ordinal, r.Index}
+			state.Last = Position{Ordinal: r.Ordinal, Index: r.Index}
 			results = append(results, fmt.Append(nil, state.Sum))
 		}
 		b, err := json.Marshal(state)

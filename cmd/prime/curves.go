@@ -122,7 +122,9 @@ func (c *experimentFlags) measure(g *globals, curves []curve, costs sim.Costs) e
 				line := &curves[p.curve]
 				e := sim.PaperExperiment(line.Replicas, c.Clients[p.point])
 				e.Node.Suspect.KLat, e.Attack = line.KLat, line.Attack != "none"
-				e.Hide = line.Attack == "delay and reconciliation"
+				if line.Attack == "delay and reconciliation" {
+					e.Faults = []string{"reconciliation"}
+				}
 				e.ClientAuth, e.Cores, e.Costs = c.Auth == "client", c.Cores, costs
 				m, err := e.Run()
 				mu.Lock()

@@ -30,16 +30,23 @@ type experiment struct {
 	session  *bench.Session
 	say      func(format string, args ...any)
 	started  chan struct{} // closed when the window is known
-	trying   sync.WaitGroup
+	storage  storage
+	history  int
+	coming   sync.WaitGroup  // who waits for replicas that come back
+	life     context.Context // of those who do
+	end      context.CancelFunc
 
 	mu       sync.Mutex
 	log      lab.Log
 	view     uint64 // newest that a correct replica is in
 	attacks  map[int]string
-	cut      map[int]bool // in a group without a quorum
-	links    bool         // were changed
-	behind   map[int]bool // correct replicas that need what no other holds
-	taken    map[int]bool // the script has paused them, or changed their links
+	cut      map[int]bool   // in a group without a quorum
+	links    bool           // were changed
+	sides    [][]int        // of the partition, while there is one
+	behind   map[int]bool   // correct replicas that need what no other holds
+	taken    map[int]bool   // the script has taken them away, or changed their links
+	absences map[int]int    // how often
+	received map[int]uint64 // bytes, by each before it was taken away; 0 if its process has ended since
 	asked    map[int]question
 	numbered int
 	lines    []string // what happened last, for the picture
@@ -55,11 +62,11 @@ func newExperiment(sizes group.Group, events []lab.Event, duration time.Duration
 	return &experiment{
 		sizes: sizes, events: events, duration: duration, clock: stall.NewClock(), started: make(chan struct{}), view: 1,
 		attacks: map[int]string{}, cut: map[int]bool{}, behind: map[int]bool{}, taken: map[int]bool{}, asked: map[int]question{},
+		absences: map[int]int{}, received: map[int]uint64{}, history: labHistory,
 	}
 }
 
-// labHistory is how many executed ordinals replicas keep for those that are behind: in this version a replica that was away for
-// longer never comes back.
+// labHistory is how many executed ordinals replicas keep for those that are behind, unless it is told.
 const labHistory = 1 << 15
 
 // equip makes replicas ones whose strings can be pulled.
@@ -67,14 +74,16 @@ func (x *experiment) equip(o *cluster.Options) {
 	args := o.RunArgs
 	o.RunArgs = func(id int) []string { return append([]string{"--puppet"}, args(id)...) }
 	o.Heard = x.heard
-	o.Limits.History = labHistory
+	o.Limits.History = x.history
+	o.Vary = func(n *config.Node) { n.Storage.Mode = x.storage.of(n.ID) }
 	x.node = o.Node
 }
 
-func (x *experiment) begin(c *cluster.Cluster, s *bench.Session) {
+func (x *experiment) begin(ctx context.Context, c *cluster.Cluster, s *bench.Session) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.cluster, x.session = c, s
+	x.life, x.end = context.WithCancel(ctx)
 	x.log.Group = x.sizes
 }
 
@@ -122,10 +131,7 @@ func (x *experiment) heard(id int, line []byte) {
 	case lab.LeftBehind:
 		if !x.behind[n.Replica] && x.attacks[n.Replica] == "" && x.session != nil {
 			x.behind[n.Replica] = true
-			if x.taken[n.Replica] { // otherwise that is a failure of the engine
-				x.session.Exclude(n.Replica)
-			}
-			x.tell(fmt.Sprintf("r%d was away for too long and is left behind", n.Replica))
+			x.tell(fmt.Sprintf("r%d needs what others no longer hold", n.Replica))
 		}
 	}
 }
@@ -205,7 +211,6 @@ func (x *experiment) moment() lab.Moment {
 
 // play carries out the script until ctx ends.
 func (x *experiment) play(ctx context.Context) {
-	defer x.trying.Wait()
 	select {
 	case <-x.started:
 	case <-ctx.Done():
@@ -219,12 +224,12 @@ func (x *experiment) play(ctx context.Context) {
 			timer.Stop()
 			return
 		}
-		x.happen(ctx, &x.events[i])
+		x.happen(&x.events[i])
 	}
 }
 
 // happen carries out one event.
-func (x *experiment) happen(ctx context.Context, e *lab.Event) {
+func (x *experiment) happen(e *lab.Event) {
 	m := x.moment()
 	h := lab.Happened{Event: *e, Replicas: e.Who.Resolve(m), To: e.To.Resolve(m)}
 	if e.Verb == lab.Partition {
@@ -241,7 +246,7 @@ func (x *experiment) happen(ctx context.Context, e *lab.Event) {
 	x.mu.Unlock()
 	x.say("at %s: %s", e.At, h.Text())
 	for _, id := range h.Replicas {
-		if err := x.does(ctx, number, e, id, h.To); err != nil {
+		if err := x.does(number, e, id, h.To); err != nil {
 			x.mu.Lock()
 			x.complain(number, err.Error())
 			x.mu.Unlock()
@@ -256,15 +261,14 @@ func (x *experiment) happen(ctx context.Context, e *lab.Event) {
 }
 
 // does carries out an event at one replica.
-func (x *experiment) does(ctx context.Context, number int, e *lab.Event, id int, to []int) error {
+func (x *experiment) does(number int, e *lab.Event, id int, to []int) error {
 	r := x.cluster.Replica(id)
 	switch e.Verb {
 	case lab.Kill:
+		x.leaves(id, false)
 		return r.Kill()
 	case lab.Pause:
-		x.mu.Lock()
-		x.taken[id] = true
-		x.mu.Unlock()
+		x.leaves(id, true)
 		return r.Pause()
 	case lab.Resume:
 		if !r.Paused() {
@@ -273,12 +277,19 @@ func (x *experiment) does(ctx context.Context, number int, e *lab.Event, id int,
 			}
 			return fmt.Errorf("r%d was not paused", id)
 		}
-		return r.Resume()
+		if err := r.Resume(); err != nil {
+			return err
+		}
+		x.expect(number, id, nil)
 	case lab.Restart:
+		if x.isAttacked(id) {
+			return fmt.Errorf("r%d is compromised: what it has signed does not follow from its log, so it is not started again", id)
+		}
+		x.leaves(id, false)
 		if err := r.Kill(); err != nil {
 			return err
 		}
-		x.trying.Go(func() { x.restart(ctx, number, r) })
+		x.expect(number, id, x.restart)
 	case lab.Attack:
 		x.mu.Lock()
 		x.attacks[id] = e.What
@@ -298,22 +309,6 @@ func (x *experiment) does(ctx context.Context, number int, e *lab.Event, id int,
 		return err
 	}
 	return nil
-}
-
-// restartLimit is how long a replica may take to get ready again.
-const restartLimit = 20 * time.Second
-
-// restart tries to start an ended replica again, which this version refuses.
-func (x *experiment) restart(ctx context.Context, number int, r *cluster.Replica) {
-	ctx, cancel := context.WithTimeout(ctx, restartLimit)
-	defer cancel()
-	err := r.TryAgain(ctx)
-	if err == nil {
-		err = errors.New("it would start, but prime lab does not know yet how to go on with it")
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.complain(number, fmt.Sprintf("r%d does not start again: %v", r.ID, err))
 }
 
 // order sends a replica a command.
@@ -355,31 +350,52 @@ func (x *experiment) relink(event, from int, to []int, settings string) error {
 
 // partition cuts the links between groups, and mends those inside them.
 func (x *experiment) partition(event int, sides [][]int) {
+	x.mu.Lock()
+	x.sides = sides
+	x.mu.Unlock()
 	for _, side := range sides {
 		for _, id := range side {
 			x.mu.Lock()
-			x.cut[id] = len(side) < x.sizes.Quorum()
+			was, is := x.cut[id], len(side) < x.sizes.Quorum()
+			x.cut[id] = is
 			x.mu.Unlock()
-			err := errors.Join(x.relink(event, id, side, "up"), x.relink(event, id, others(x.sizes.N(), side), "down"))
-			if err != nil {
+			if is && !was {
+				x.leaves(id, true)
+			}
+			if err := x.separate(event, id, side); err != nil {
 				x.mu.Lock()
 				x.complain(event, err.Error())
 				x.mu.Unlock()
+			}
+			if was && !is {
+				x.expect(event, id, nil)
 			}
 		}
 	}
 }
 
+// separate makes a replica one of a side.
+func (x *experiment) separate(event, id int, side []int) error {
+	return errors.Join(x.relink(event, id, side, "up"), x.relink(event, id, others(x.sizes.N(), side), "down"))
+}
+
 // heal makes all links what they were at the beginning. event is -1 if no event asks for it.
 func (x *experiment) heal(event int) {
+	x.mu.Lock()
+	x.sides = nil
+	x.mu.Unlock()
 	for id := 1; id <= x.sizes.N(); id++ {
 		err := x.order(event, id, lab.Heal, "")
 		x.mu.Lock()
+		was := x.cut[id]
 		x.cut[id] = false
 		if err != nil && event >= 0 {
 			x.complain(event, err.Error())
 		}
 		x.mu.Unlock()
+		if was && event >= 0 {
+			x.expect(event, id, nil)
+		}
 	}
 }
 
@@ -391,6 +407,7 @@ func (x *experiment) tidy() {
 	if links {
 		x.heal(-1)
 	}
+	x.allBack()
 }
 
 // report puts in what the run's log says.

@@ -21,11 +21,13 @@ import (
 // labCmd is prime lab.
 type labCmd struct {
 	loadFlags
-	Dir    string   `help:"Folder to make the cluster in, and to leave there; by default a temporary one that is removed."`
-	Event  []string `sep:"none" placeholder:"EVENT" help:"An event, for example \"at 5s kill leader\". It can be repeated, and hold several with ; between them."`
-	Script string   `placeholder:"FILE" help:"Events from a file, one a line, # begins a comment."`
-	Plot   string   `placeholder:"FILE" help:"Draw latency, throughput and the judgement of the leader over time, as .svg or .png."`
-	Trials int      `default:"1" placeholder:"N" help:"Run the script so many times, each in a fresh cluster, and end with medians."`
+	Dir     string   `help:"Folder to make the cluster in, and to leave there; by default a temporary one that is removed."`
+	Event   []string `sep:"none" placeholder:"EVENT" help:"An event, for example \"at 5s kill leader\". It can be repeated, and hold several with ; between them."`
+	Script  string   `placeholder:"FILE" help:"Events from a file, one a line, # begins a comment."`
+	Plot    string   `placeholder:"FILE" help:"Draw latency, throughput and the judgement of the leader over time, as .svg or .png."`
+	Storage string   `enum:"auto,ephemeral,durable" default:"auto" help:"Whether replicas keep a log, so that they can be started again; auto: if the script restarts any, but for those that it compromises."`
+	History int      `placeholder:"N" help:"Executed ordinals that replicas keep for those that are behind. 32,768 by default."`
+	Trials  int      `default:"1" placeholder:"N" help:"Run the script so many times, each in a fresh cluster, and end with medians."`
 }
 
 // Help is shown below the flags.
@@ -96,6 +98,8 @@ func (c *labCmd) read() (group.Group, []lab.Event, error) {
 		return sizes, nil, usageError(fmt.Errorf("--duration %s: at most %s are possible here", c.Duration, maxLabDuration))
 	case c.Trials < 1 || c.Trials > maxTrials:
 		return sizes, nil, usageError(fmt.Errorf("--trials %d: from 1 to %d are possible", c.Trials, maxTrials))
+	case c.History < 0 || c.History > 0 && c.History < config.DefaultLimits().OrdinalWindow:
+		return sizes, nil, usageError(fmt.Errorf("--history %d: at least %d are possible", c.History, config.DefaultLimits().OrdinalWindow))
 	case c.Trials > 1 && c.Dir != "":
 		return sizes, nil, usageError(errors.New("--dir: each trial has a fresh cluster: leave it out, or --trials"))
 	}
@@ -134,6 +138,12 @@ func (c *labCmd) once(g *globals, sizes group.Group, events []lab.Event) (*lab.R
 		fmt.Fprintf(g.err, "starting %d replicas\n", sizes.N())
 	}
 	x := newExperiment(sizes, events, c.Duration)
+	if x.storage = storageFor(events); c.Storage != "auto" {
+		x.storage = storage{all: config.StorageMode(c.Storage)}
+	}
+	if c.History > 0 {
+		x.history = c.History
+	}
 	stage, err := newStage(g, c.Dir, sizes, &c.loadFlags, x.equip)
 	if err != nil {
 		return nil, "", err
@@ -146,7 +156,8 @@ func (c *labCmd) once(g *globals, sizes group.Group, events []lab.Event) (*lab.R
 		return nil, "", because(ctx, err)
 	}
 	defer session.Close()
-	x.begin(stage.cluster, session)
+	x.begin(ctx, stage.cluster, session)
+	defer x.end()
 	report, why, err := c.show(ctx, g, x)
 	if err != nil {
 		return nil, "", because(ctx, err)
@@ -169,6 +180,7 @@ func (c *labCmd) show(ctx context.Context, g *globals, x *experiment) (*lab.Repo
 		}
 	}
 	report := &lab.Report{Report: c.report(x.cluster), Script: []string{}}
+	report.Storage = x.storage.String()
 	for _, e := range x.events {
 		report.Script = append(report.Script, fmt.Sprintf("at %s %s", e.At, e.Text))
 	}

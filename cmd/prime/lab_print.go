@@ -21,6 +21,13 @@ func printLab(w io.Writer, r *lab.Report) {
 		}
 		row("", "outage %s, latency p50 %s before, p99 %s during, p50 %s after; settled at %.1f s, %d view changes",
 			ms(e.OutageMS), ms(e.LatencyMS.BeforeP50), ms(e.LatencyMS.DuringP99), ms(e.LatencyMS.AfterP50), e.SettledS, e.ViewChanges)
+		for _, b := range e.Back {
+			if b.MS == nil {
+				row("", "r%d was not back in order; it received %s bytes", b.Replica, thousands(float64(b.Bytes)))
+				continue
+			}
+			row("", "r%d was back in order after %s, %s bytes received", b.Replica, ms(b.MS), thousands(float64(b.Bytes)))
+		}
 		if e.AcceptableMS != nil {
 			row("", "just before, a turnaround of %s was acceptable, and up to %s not suspected", ms(e.AcceptableMS), ms(e.LimitMS))
 		}

@@ -75,18 +75,19 @@ func TestLabPartition(t *testing.T) {
 	}
 }
 
-// TestLabKill: a frozen follower comes back, a killed leader is replaced, and its restart is refused with the reason. Two trials
-// say the same and are put together.
+// TestLabKill: a frozen follower comes back, a killed leader is replaced, and comes back when it is started again.
 func TestLabKill(t *testing.T) {
 	r := runLab(t, "kill.txt", "--duration", "4s")
-	if r.View < 2 || len(r.Events) != 4 || len(r.Delivered) != 3 && len(r.LeftBehind) == 0 {
-		t.Fatalf("view %d, events %+v, delivered %v", r.View, r.Events, r.Delivered)
+	if r.View < 2 || len(r.Events) != 4 || len(r.Delivered)+len(r.LeftBehind) != 4 || r.Storage != "durable" {
+		t.Fatalf("view %d, events %+v, delivered %v of %s replicas", r.View, r.Events, r.Delivered, r.Storage)
 	}
 	if kill := r.Events[2]; kill.OutageMS == nil || kill.AcceptableMS == nil || len(kill.Replicas) != 1 {
 		t.Errorf("kill %+v", kill)
 	}
-	if restart := r.Events[3]; !strings.Contains(restart.Problem, "has been used") {
-		t.Errorf("restart %+v", restart)
+	for _, e := range []lab.EventReport{r.Events[1], r.Events[3]} {
+		if e.Problem != "" || len(e.Back) != 1 || e.BackMS == nil || e.BackBytes == nil {
+			t.Errorf("%s: %+v", e.What, e)
+		}
 	}
 	gap := false
 	for _, g := range r.Gaps {
@@ -94,6 +95,27 @@ func TestLabKill(t *testing.T) {
 	}
 	if !gap {
 		t.Errorf("the frozen r%d noticed no gap: %+v", r.Events[0].Replicas[0], r.Gaps)
+	}
+}
+
+// TestLabRestartRefused: what cannot be started again is not, and the event says why.
+func TestLabRestartRefused(t *testing.T) {
+	for _, c := range []struct {
+		storage, script, says string
+	}{
+		{"auto", "at 500ms attack r2 mute; at 1s restart r2", "compromised"},
+		{"ephemeral", "at 1s restart r2", "has been used"},
+	} {
+		t.Setenv("TMPDIR", t.TempDir())
+		r := command("lab", "--event", c.script, "--storage", c.storage, "--duration", "2s", "--rate", "50", "--json")
+		var report lab.Report
+		if err := json.Unmarshal([]byte(r.out), &report); err != nil || r.code != exitDone {
+			t.Fatalf("exit %d, %v\n%s%s", r.code, err, r.out, r.err)
+		}
+		last := report.Events[len(report.Events)-1]
+		if !strings.Contains(last.Problem, c.says) || last.BackMS != nil || !report.Agreed || report.Lost > 0 {
+			t.Errorf("%s: %+v, agreed %v, lost %d", c.script, last, report.Agreed, report.Lost)
+		}
 	}
 }
 

@@ -194,15 +194,11 @@ func (l *stage) close() {
 func (l *stage) guard(ctx context.Context, excused func(id int) bool) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	for _, r := range l.cluster.Replicas {
-		go func() {
-			select {
-			case <-ctx.Done():
-			case <-r.Ended():
-				if !r.Killed() && (excused == nil || !excused(r.ID)) {
-					cancel(fmt.Errorf("r%d ended by itself; the last that it said: %s", r.ID, r.LastWords()))
-				}
+		go r.Watch(ctx, func(words string) {
+			if excused == nil || !excused(r.ID) {
+				cancel(fmt.Errorf("r%d ended by itself; the last that it said: %s", r.ID, words))
 			}
-		}()
+		})
 	}
 	return ctx, func() { cancel(nil) }
 }

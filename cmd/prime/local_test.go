@@ -237,7 +237,7 @@ func TestNoReplica(t *testing.T) {
 
 func TestApplications(t *testing.T) {
 	t.Parallel()
-	batch := []app.Record{{Epoch: 1, Ordinal: 1, Index: 1, Total: 1}, {Epoch: 1, Ordinal: 2, Index: 1, Total: 1, Origin: 1, Payload: []byte("x")}}
+	batch := []app.Record{{Epoch: 1, Ordinal: 1, Index: 1, Total: 1}, {Epoch: 1, Ordinal: 2, Index: 1, Total: 1, Origin: 1, Client: [32]byte{9}, Payload: []byte("x")}}
 	kind := func(k string) (app.Application, *appsocket.Server) {
 		return application(config.Config{Node: config.Node{App: config.App{Kind: k}}}, slog.New(slog.DiscardHandler))
 	}

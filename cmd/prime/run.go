@@ -133,33 +133,6 @@ func (c *runCmd) serve(g *globals, cfg config.Config, r *prime.Replica) error {
 	return r.Err()
 }
 
-// application is what runs on top of the replica; the socket is not nil if that is another process.
-func application(cfg config.Config, log *slog.Logger) (app.Application, *appsocket.Server) {
-	switch cfg.Node.App.Kind {
-	case "socket":
-		s := appsocket.New(appsocket.Info{Replica: cfg.Node.ID, Cluster: cfg.Cluster.ID, Epoch: cfg.Cluster.Epoch,
-			Replays: cfg.Node.Storage.Mode == config.StorageDurable}, log)
-		return s, s
-	case "digest":
-		return new(digest), nil
-	}
-	return app.Func(func(r app.Record) []byte { return r.Payload }), nil
-}
-
-// digest is an application whose result is the SHA-256 of the whole stream up to the record (see app.Chain).
-type digest struct{ chain app.Chain }
-
-// Deliver implements app.Application.
-func (d *digest) Deliver(batch []app.Record) [][]byte {
-	results := make([][]byte, len(batch))
-	for i := range batch {
-		d.chain.Add(batch[i])
-		sum := d.chain.Sum
-		results[i] = sum[:]
-	}
-	return results
-}
-
 // control is the replica as its control socket sees it.
 type control struct {
 	replica *prime.Replica

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -75,7 +76,7 @@ func load(path string) (*words, error) {
 func (w *words) Deliver(batch []app.Record) [][]byte {
 	results := make([][]byte, len(batch))
 	for i, r := range batch {
-		if r.NoOp() {
+		if !r.Update() {
 			continue
 		}
 		w.Count[string(r.Payload)]++
@@ -89,6 +90,27 @@ func (w *words) Deliver(batch []app.Record) [][]byte {
 		os.Exit(1)
 	}
 	return results
+}
+
+// Snapshot implements app.Snapshotter: replicas transfer the state to one that was away for too long. JSON writes a map sorted, so equal
+// states are equal bytes at every replica.
+func (w *words) Snapshot() (app.Snapshot, error) {
+	text, err := json.Marshal(w)
+	return app.Bytes(text), err
+}
+
+// Restore implements app.Snapshotter.
+func (w *words) Restore(from io.Reader) error {
+	text, err := io.ReadAll(from)
+	if err != nil {
+		return err
+	}
+	restored := words{path: w.path}
+	if err := json.Unmarshal(text, &restored); err != nil {
+		return err
+	}
+	*w = restored
+	return w.save()
 }
 
 // save replaces the state file whole. (A program that must survive a loss of power would also sync the file and its folder.)

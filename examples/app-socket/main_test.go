@@ -24,7 +24,7 @@ func TestWords(t *testing.T) {
 	deliver := func(word, want string) {
 		t.Helper()
 		ordinal++
-		r := app.Record{Epoch: 1, Ordinal: ordinal, Index: 1, Total: 1, Origin: 1, Seq: ordinal, Payload: []byte(word)}
+		r := app.Record{Epoch: 1, Ordinal: ordinal, Index: 1, Total: 1, Origin: 1, Client: [32]byte{9}, Seq: ordinal, Payload: []byte(word)}
 		noop := app.Record{Epoch: 1, Ordinal: ordinal + 1, Index: 1, Total: 1}
 		ordinal++
 		if results := s.Deliver([]app.Record{r, noop}); len(results) != 2 || string(results[0]) != want || len(results[1]) != 0 {

@@ -25,45 +25,48 @@ import (
 const SocketName = "app.sock"
 
 // Version of the conversation. An application and a replica of different versions refuse each other.
-const Version = 1
+const Version = 2
 
 // magic begins every conversation, so that a stray program is told apart from one of another version.
 const magic = "prime-app"
 
 // Kinds of frames. Those of the application have small numbers, those of the replica large ones.
 const (
-	KindAttach  = 1
-	KindResults = 2
-	KindWelcome = 65
-	KindRecords = 66
-	KindRefused = 67
+	KindAttach   = 1
+	KindResults  = 2
+	KindData     = 3 // Piece of a snapshot that the application writes
+	KindRestored = 4 // Verdict on a snapshot that it was given
+	KindTaken    = 5 // Verdict on a transfer point
+	KindTransfer = 6 // asks for a transfer point; empty
+
+	KindWelcome       = 65
+	KindRecords       = 66
+	KindRefused       = 67
+	KindSnapshot      = 68 // At: write a snapshot as of a position
+	KindMore          = 69 // the next Piece of it, please; empty
+	KindEnough        = 70 // no more of it; empty
+	KindRestore       = 71 // At: a snapshot as of a position follows
+	KindRestoreData   = 72 // Piece of it
+	KindGap           = 73 // Gap
+	KindTransferPoint = 74 // Point
+	KindReset         = 75 // Reset
 )
 
 // Limits of the conversation.
 const (
 	MaxResult   = 1 << 20  // bytes of one result
+	MaxPiece    = 1 << 20  // bytes of one piece of a snapshot
 	MaxFrame    = 16 << 20 // kind and body of any frame
 	recordsSize = 1 << 20  // about the length of a frame of records
 	maxRecords  = 4096     // records in a frame
 	maxText     = 1024     // bytes of a refusal's text
 )
 
-// Position names a record: the Index-th of Ordinal. The zero Position is before every record.
-type Position struct {
-	Ordinal uint64
-	Index   uint32
-}
+// Position names a record: the Index-th of Ordinal.
+type Position = app.Position
 
 // PositionOf is the position of r.
-func PositionOf(r *app.Record) Position { return Position{r.Ordinal, r.Index} }
-
-// Less reports whether p is before q.
-func (p Position) Less(q Position) bool {
-	return p.Ordinal < q.Ordinal || p.Ordinal == q.Ordinal && p.Index < q.Index
-}
-
-// String is the form people see: ordinal.index.
-func (p Position) String() string { return fmt.Sprintf("%d.%d", p.Ordinal, p.Index) }
+func PositionOf(r *app.Record) Position { return r.Position() }
 
 // Attach is how an application introduces itself.
 type Attach struct {
@@ -71,7 +74,9 @@ type Attach struct {
 	Cluster [32]byte // the cluster that its state is of; zero if it does not care
 	Epoch   uint32   // the epoch that After is of; 0 if it does not care
 	Resume  bool     // it has the records up to After; otherwise it takes what there is
+	Again   bool     // with Resume: what it has not acknowledged is delivered again, so that it can
 	After   Position
+	Way     app.Way // how it comes to state that it lacks
 }
 
 // Welcome accepts an application.
@@ -129,11 +134,14 @@ func (a *Attach) Append(b []byte) []byte {
 	b = append(b, a.Cluster[:]...)
 	b = binary.LittleEndian.AppendUint32(b, a.Epoch)
 	resume := byte(0)
-	if a.Resume {
+	switch {
+	case a.Again:
+		resume = 2
+	case a.Resume:
 		resume = 1
 	}
 	b = append(b, resume)
-	return localframe.End(appendPosition(b, a.After), start)
+	return localframe.End(append(appendPosition(b, a.After), byte(a.Way)), start)
 }
 
 // ParseAttach is total. It looks at no more than the version if that is not ours.
@@ -148,9 +156,12 @@ func ParseAttach(body []byte) (Attach, error) {
 	}
 	a.Cluster, a.Epoch = c.Key(), c.U32()
 	resume := c.U8()
-	a.Resume, a.After = resume == 1, takePosition(&c)
-	if resume > 1 {
-		return Attach{}, errors.New("the byte that says whether to resume must be 0 or 1")
+	a.Resume, a.Again, a.After = resume > 0, resume == 2, takePosition(&c)
+	if resume > 2 {
+		return Attach{}, errors.New("the byte that says whether to resume must be 0, 1 or 2")
+	}
+	if a.Way = app.Way(c.U8()); a.Way > app.OwnWay {
+		return Attach{}, errors.New("the byte that says how the application comes to state that it lacks must be 0, 1 or 2")
 	}
 	return a, c.Done()
 }

@@ -51,12 +51,19 @@ type Server struct {
 	last     Position      // last record that was acknowledged
 	count    uint64        // records acknowledged since the start
 	skip     Position      // the application has the records up to here, where this replica, which has started again, is still to come
+	has      Position      // the attached process has the records up to here
+	way      app.Way       // of the process that attached last
+	lost     bool          // the application misses records and is given nothing before its transfer point
+	point    *Point        // a transfer point that the process has to deal with before it gets what follows
+	jump     *jump         // in hand: nothing is delivered before the application has followed
+	landing  *jump         // the last one
+	request  func()        // asks for a transfer point
 }
 
 // New makes the application of one replica.
 func New(info Info, log *slog.Logger) *Server {
 	return &Server{info: info, log: log, strangers: make(chan struct{}, maxStrangers), closed: make(chan struct{}),
-		changed: make(chan struct{}), refusals: rate.Sometimes{First: 3, Interval: 10 * time.Second}}
+		changed: make(chan struct{}), request: func() {}, refusals: rate.Sometimes{First: 3, Interval: 10 * time.Second}}
 }
 
 // where is the socket's place: app.sock in folder, or path if that is not empty, which may be relative to the folder.
@@ -133,13 +140,14 @@ func (s *Server) Deliver(batch []app.Record) [][]byte {
 	s.mu.Lock()
 	s.batch, s.results = batch, make([][]byte, 0, len(batch))
 	s.skipKnown()
+	s.skipLost()
 	s.wake()
-	for len(s.results) < len(batch) && s.wait(s.closed) {
+	for (len(s.results) < len(batch) || s.point != nil) && s.wait(s.closed) {
 	}
-	results := s.results
+	results, done := s.results, s.point == nil
 	s.batch, s.results = nil, nil
 	s.mu.Unlock()
-	if len(results) < len(batch) {
+	if len(results) < len(batch) || !done {
 		return nil
 	}
 	return results
@@ -228,7 +236,8 @@ func (s *Server) position() Position {
 
 // attach makes o the owner, if nobody else is and the records that it wants are there.
 func (s *Server) attach(o *owner, a Attach) error {
-	if a.Cluster != [32]byte{} && a.Cluster != s.info.Cluster || a.Epoch != 0 && a.Epoch != s.info.Epoch {
+	fresh := a.Way == app.OwnWay && a.Epoch != s.info.Epoch // it is told to discard what it has
+	if a.Cluster != [32]byte{} && a.Cluster != s.info.Cluster || a.Epoch != 0 && a.Epoch != s.info.Epoch && !fresh {
 		return &Refused{Code: Foreign, Text: fmt.Sprintf(
 			"the application's state is of cluster %x, epoch %d; this is cluster %x, epoch %d: attach it to its own replica",
 			a.Cluster[:4], a.Epoch, s.info.Cluster[:4], s.info.Epoch)}
@@ -248,28 +257,51 @@ func (s *Server) attach(o *owner, a Attach) error {
 	if s.owner != nil {
 		return &Refused{Code: Busy, Text: "another process is this replica's application: stop it first"}
 	}
-	s.skip = Position{}
+	if fresh && a.Epoch != 0 {
+		a.After = Position{}
+	}
+	before, was := s.skip, s.lost
+	s.skip, o.reset = Position{}, fresh
 	if a.Resume {
-		if err := s.resume(a.After); err != nil {
+		if err := s.resume(o, &a); err != nil {
+			s.skip, s.lost = before, was
 			return err
 		}
+	} else {
+		s.has, s.lost = s.last, false
 	}
-	o.start, o.sent = s.last, s.count
-	w := Welcome{Version: Version, Replica: s.info.Replica, Cluster: s.info.Cluster, Epoch: s.info.Epoch, After: s.last}
-	if s.last.Less(s.skip) {
-		w.After = s.skip
-	}
-	if _, err := o.sock.Write(w.Append(nil)); err != nil {
+	s.way = a.Way
+	o.start, o.sent = s.has, s.count
+	w := Welcome{Version: Version, Replica: s.info.Replica, Cluster: s.info.Cluster, Epoch: s.info.Epoch, After: s.has}
+	if err := o.write(w.Append(nil)); err != nil {
 		return err
 	}
 	s.owner = o
+	s.skipLost()
+	s.wake()
 	return nil
 }
 
 // resume goes on after the record that an application had last. Records that it has dealt with and could not acknowledge are
 // not delivered to it again; nobody knows their results any more, so they are empty. The caller holds the lock.
-func (s *Server) resume(after Position) error {
+func (s *Server) resume(o *owner, a *Attach) error {
+	after := a.After
+	if l := s.landing; after.Less(s.last) && s.last == l.position() && a.Way == app.EnginesWay && l.open != nil {
+		s.jump = l // it has not kept what it was given
+	}
+	if s.jump != nil { // that decides what becomes of it
+		s.has = after
+		if s.last.Less(after) {
+			s.skip = after
+		}
+		return nil
+	}
 	if after.Less(s.last) {
+		if a.Way == app.OwnWay {
+			s.has = after
+			s.lose(o)
+			return nil
+		}
 		return &Refused{Code: Gone, At: s.last, Text: fmt.Sprintf(
 			"the application has the records up to %s, but those up to %s were acknowledged and are gone: "+
 				"restore a newer state, or attach without a position and go on from there", after, s.last)}
@@ -281,11 +313,10 @@ func (s *Server) resume(after Position) error {
 	}
 	found := after == s.last || end > 0 && PositionOf(&rest[end-1]) == after
 	if !found && s.info.Replays && end == len(rest) {
-		s.skip = after
+		s.has, s.skip, s.lost = after, after, false
 		s.log.Info("the application has more records than this replica has delivered since its start: it gets those after them",
 			"application", after.String(), "replica", s.last.String())
 		s.skipKnown()
-		s.wake()
 		return nil
 	}
 	if !found {
@@ -293,10 +324,16 @@ func (s *Server) resume(after Position) error {
 			"the application says that it has the records up to %s, but this replica delivered none after %s: "+
 				"attach it to the replica that its state is of", after, s.last)}
 	}
-	for range end {
-		s.acknowledge([]byte{})
+	s.has, s.lost, s.way = after, false, a.Way
+	if a.Again {
+		s.has, end = s.last, 0
 	}
-	s.wake()
+	for i := range end {
+		s.acknowledge([]byte{})
+		if i == end-1 {
+			s.passed(&rest[i])
+		}
+	}
 	return nil
 }
 
@@ -310,6 +347,20 @@ func (s *Server) skipKnown() {
 
 // rest is the records in hand that have not been acknowledged. The caller holds the lock.
 func (s *Server) rest() []app.Record { return s.batch[len(s.results):] }
+
+// sendable is those of them that the process may be sent: a transfer point is the last. The caller holds the lock.
+func (s *Server) sendable() []app.Record {
+	if s.lost || s.point != nil || s.jump != nil {
+		return nil
+	}
+	rest := s.rest()
+	for i := range rest {
+		if s.way == app.OwnWay && rest[i].TransferPoint() {
+			return rest[:i+1]
+		}
+	}
+	return rest
+}
 
 // acknowledge takes the result of the next record. The caller holds the lock.
 func (s *Server) acknowledge(result []byte) {

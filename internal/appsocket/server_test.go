@@ -221,11 +221,11 @@ func TestUnacknowledgedIsDeliveredAgain(t *testing.T) {
 	p.answer(got[:3]) // up to 2.1, then it is killed
 	_ = p.sock.Close()
 	p = connect(t, dir)
-	if w := p.attach(Attach{}); w.After != (Position{2, 1}) {
+	if w := p.attach(Attach{}); w.After != (Position{Ordinal: 2, Index: 1}) {
 		t.Fatalf("after %s", w.After)
 	}
 	got = p.records()
-	if len(got) != 7 || PositionOf(&got[0]) != (Position{2, 2}) {
+	if len(got) != 7 || PositionOf(&got[0]) != (Position{Ordinal: 2, Index: 2}) {
 		t.Fatalf("%d records from %v", len(got), got[0])
 	}
 	p.answer(got)
@@ -250,10 +250,10 @@ func TestResume(t *testing.T) {
 		code Code
 		at   Position
 	}{
-		"behind":        {Attach{Resume: true, After: Position{3, 2}}, Gone, Position{4, 1}},
-		"new state":     {Attach{Resume: true}, Gone, Position{4, 1}},
-		"ahead":         {Attach{Resume: true, After: Position{7, 1}}, Ahead, Position{4, 1}},
-		"no such index": {Attach{Resume: true, After: Position{5, 3}}, Ahead, Position{4, 1}},
+		"behind":        {Attach{Resume: true, After: Position{Ordinal: 3, Index: 2}}, Gone, Position{Ordinal: 4, Index: 1}},
+		"new state":     {Attach{Resume: true}, Gone, Position{Ordinal: 4, Index: 1}},
+		"ahead":         {Attach{Resume: true, After: Position{Ordinal: 7, Index: 1}}, Ahead, Position{Ordinal: 4, Index: 1}},
+		"no such index": {Attach{Resume: true, After: Position{Ordinal: 5, Index: 3}}, Ahead, Position{Ordinal: 4, Index: 1}},
 		"other cluster": {Attach{Cluster: [32]byte{1}}, Foreign, Position{}},
 		"other epoch":   {Attach{Epoch: 2}, Foreign, Position{}},
 	} {
@@ -266,11 +266,11 @@ func TestResume(t *testing.T) {
 	}
 	// It had dealt with records up to 5.1 and could not say so.
 	p = connect(t, dir)
-	if w := p.attach(Attach{Resume: true, After: Position{5, 1}, Cluster: cluster, Epoch: 1}); w.After != (Position{5, 1}) {
+	if w := p.attach(Attach{Resume: true, After: Position{Ordinal: 5, Index: 1}, Cluster: cluster, Epoch: 1}); w.After != (Position{Ordinal: 5, Index: 1}) {
 		t.Fatalf("after %s", w.After)
 	}
 	got := p.records()
-	if PositionOf(&got[0]) != (Position{5, 2}) {
+	if PositionOf(&got[0]) != (Position{Ordinal: 5, Index: 2}) {
 		t.Fatalf("from %v", got[0])
 	}
 	p.answer(got)
@@ -293,13 +293,13 @@ func TestBadApplications(t *testing.T) {
 		raw      []byte
 		says     string
 	}{
-		"results first":     {false, result(Position{1, 1}, 1), "begins with Attach"},
+		"results first":     {false, result(Position{Ordinal: 1, Index: 1}, 1), "begins with Attach"},
 		"other version":     {false, (&Attach{Version: 7}).Append(nil), "version 7"},
 		"other program":     {false, []byte{5, 0, 0, 0, KindAttach, 'x', 'y', 'z', 'w'}, "not an application"},
-		"too many results":  {true, result(Position{1, 1}, 5), "5 results for the 4"},
-		"no results":        {true, result(Position{1, 1}, 0), "must have 1"},
-		"wrong position":    {true, result(Position{1, 2}, 1), "1.1"},
-		"other frame":       {true, (&Attach{Version: Version}).Append(nil), "expected"},
+		"too many results":  {true, result(Position{Ordinal: 1, Index: 1}, 5), "5 results for the 4"},
+		"no results":        {true, result(Position{Ordinal: 1, Index: 1}, 0), "must have 1"},
+		"wrong position":    {true, result(Position{Ordinal: 1, Index: 2}, 1), "1.1"},
+		"other frame":       {true, (&Attach{Version: Version}).Append(nil), "which no application sends"},
 		"oversized frame":   {true, []byte{0, 0, 0, 0x7f, KindResults}, "too long"},
 		"frame of no bytes": {true, make([]byte, 4), "without a kind"},
 	} {
@@ -374,7 +374,7 @@ func TestReplicaStartsAgain(t *testing.T) {
 			s.mu.Unlock()
 		}
 		p := connect(t, dir)
-		if w := p.attach(Attach{Resume: true, After: Position{5, 1}}); w.After != (Position{5, 1}) {
+		if w := p.attach(Attach{Resume: true, After: Position{Ordinal: 5, Index: 1}}); w.After != (Position{Ordinal: 5, Index: 1}) {
 			t.Errorf("records follow after %v", w.After)
 		}
 		if first == "application" {
@@ -385,7 +385,7 @@ func TestReplicaStartsAgain(t *testing.T) {
 		}
 		done = deliver(s, batch(4, 6))
 		records := p.records()
-		if len(records) != 3 || PositionOf(&records[0]) != (Position{5, 2}) {
+		if len(records) != 3 || PositionOf(&records[0]) != (Position{Ordinal: 5, Index: 2}) {
 			t.Fatalf("%d records, the first %v", len(records), PositionOf(&records[0]))
 		}
 		p.answer(records)

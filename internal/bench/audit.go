@@ -57,20 +57,35 @@ type stream struct {
 
 // follow begins to follow a replica after an ordinal.
 func follow(ctx context.Context, id int, folder string, after uint64, clock stall.Clock) (*stream, error) {
+	s := &stream{id: id, clock: clock, delivered: updateSet{}, ordinal: after}
+	return s, s.connect(ctx, folder)
+}
+
+// connect follows the replica from where the stream has come to.
+func (s *stream) connect(ctx context.Context, folder string) error {
 	conn, err := local.Dial(ctx, folder)
 	if err != nil {
-		return nil, fmt.Errorf("r%d: %w", id, err)
+		return fmt.Errorf("r%d: %w", s.id, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	life, cancel := context.WithCancel(context.Background())
-	s := &stream{id: id, clock: clock, conn: conn, cancel: cancel, ended: make(chan struct{}), delivered: updateSet{}, ordinal: after}
+	ended, after := make(chan struct{}), s.ordinal
+	s.conn, s.cancel, s.ended, s.err = conn, cancel, ended, nil
 	go func() {
-		defer close(s.ended)
+		defer close(ended)
 		err := conn.Follow(life, after+1, s.take)
 		s.mu.Lock()
 		s.err = err
 		s.mu.Unlock()
 	}()
-	return s, nil
+	return nil
+}
+
+// reconnect goes on following a replica that was started again.
+func (s *stream) reconnect(ctx context.Context, folder string) error {
+	s.close()
+	return s.connect(ctx, folder)
 }
 
 func (s *stream) take(records []app.Record) error {
@@ -79,7 +94,7 @@ func (s *stream) take(records []app.Record) error {
 	defer s.mu.Unlock()
 	for i := range records {
 		r := &records[i]
-		if !r.NoOp() {
+		if r.Update() {
 			s.delivered.add(r.Client, r.Seq)
 		}
 		s.ordinal = r.Ordinal
@@ -135,7 +150,10 @@ func (s *stream) missing(acknowledged updateSet) int {
 }
 
 func (s *stream) close() {
-	s.cancel()
-	<-s.ended
-	_ = s.conn.Close()
+	s.mu.Lock()
+	cancel, ended, conn := s.cancel, s.ended, s.conn
+	s.mu.Unlock()
+	cancel()
+	<-ended
+	_ = conn.Close()
 }

@@ -75,6 +75,39 @@ func (s *Session) Exclude(id int) {
 	s.excluded[id] = true
 }
 
+// Include undoes Exclude.
+func (s *Session) Include(id int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.excluded, id)
+}
+
+// Rejoin goes on following a replica that was started again and answers. What it had delivered before it need not deliver to us
+// again.
+func (s *Session) Rejoin(ctx context.Context, id int) error {
+	for _, f := range s.streams {
+		if f.id == id {
+			return f.reconnect(ctx, s.Cluster.Replica(id).Folder)
+		}
+	}
+	return fmt.Errorf("r%d was not running when the session began", id)
+}
+
+// Place is the last ordinal that a replica has delivered.
+func (s *Session) Place(id int) (ordinal uint64) {
+	for _, f := range s.streams {
+		if f.id == id {
+			ordinal, _ = f.position()
+		}
+	}
+	return ordinal
+}
+
+// StatusOf asks one replica. It gives up when the replica is excluded, or not running.
+func (s *Session) StatusOf(ctx context.Context, id int) (Status, error) {
+	return s.ask(ctx, s.Cluster.Replica(id))
+}
+
 // Counted are the running replicas that are not excluded.
 func (s *Session) Counted() []*cluster.Replica {
 	s.mu.Lock()
@@ -122,6 +155,7 @@ type Status struct {
 	StreamDigest string `json:"stream_digest"`
 	Peers        []struct {
 		SentBytes uint64 `json:"sent_bytes"`
+		RecvBytes uint64 `json:"recv_bytes"`
 	} `json:"peers"`
 	Lanes []struct {
 		Executed uint64 `json:"executed"`
@@ -131,6 +165,14 @@ type Status struct {
 func (s *Status) sent() (bytes uint64) {
 	for i := range s.Peers {
 		bytes += s.Peers[i].SentBytes
+	}
+	return bytes
+}
+
+// Received is how many bytes of its peers the replica has received since it was started.
+func (s *Status) Received() (bytes uint64) {
+	for i := range s.Peers {
+		bytes += s.Peers[i].RecvBytes
 	}
 	return bytes
 }
@@ -328,11 +370,11 @@ func (s *Session) measure(ctx context.Context, window stall.Span) (*Leg, error) 
 	}
 	for id, rss := range after.rss {
 		leg.RSS[id] = rss
-		leg.CPU += time.Duration(after.cpu[id] - before.cpu[id])
+		leg.CPU += time.Duration(since(after.cpu[id], before.cpu[id]))
 	}
 	for id, sent := range after.sent {
-		leg.SentBytes += sent - before.sent[id]
-		leg.Requests = max(leg.Requests, after.requests[id]-before.requests[id])
+		leg.SentBytes += since(sent, before.sent[id])
+		leg.Requests = max(leg.Requests, since(after.requests[id], before.requests[id]))
 	}
 	if s.Detector != nil {
 		limited, cancel := context.WithTimeout(ctx, finishLimit)
@@ -344,4 +386,12 @@ func (s *Session) measure(ctx context.Context, window stall.Span) (*Leg, error) 
 		leg.Stalled = stall.Total(stalls)
 	}
 	return leg, nil
+}
+
+// since is how much a counter has grown; one of a process that was started again has begun anew.
+func since[T int64 | uint64](now, before T) T {
+	if now < before {
+		return now
+	}
+	return now - before
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -25,11 +26,12 @@ import (
 
 // Options says which cluster to make and how to run it.
 type Options struct {
-	Command []string    // the program prime, and what comes before its command
-	Dir     string      // folder to make
-	Group   group.Group //
-	Auth    config.Auth //
-	Node    config.Node // settings of every replica; the id is set for each
+	Command []string           // the program prime, and what comes before its command
+	Dir     string             // folder to make
+	Group   group.Group        //
+	Auth    config.Auth        //
+	Node    config.Node        // settings of every replica; the id is set for each
+	Vary    func(*config.Node) // changes the settings of the replica with that id; nil: all have the same
 	Proof   config.Proof
 	Shares  func(*config.Cluster) ([][]byte, error) // makes everybody's key shares where Proof needs them; nil: it needs none
 	Limits  config.Limits
@@ -98,6 +100,9 @@ func (o *Options) start(ctx context.Context, dir string) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{Dir: dir, Config: made}
+	if err := o.vary(c); err != nil {
+		return nil, err
+	}
 	for _, m := range made.Replicas {
 		args := slices.Clone(o.Command)
 		args = append(args, "run", "--dir", folder(dir, m.ID))
@@ -127,6 +132,22 @@ func (o *Options) start(ctx context.Context, dir string) (*Cluster, error) {
 		}
 	}
 	return c, nil
+}
+
+// vary writes the settings of replicas that are not those of all.
+func (o *Options) vary(c *Cluster) error {
+	if o.Vary == nil {
+		return nil
+	}
+	for _, m := range c.Config.Replicas {
+		node := o.Node
+		node.ID = m.ID
+		o.Vary(&node)
+		if err := os.WriteFile(filepath.Join(folder(c.Dir, m.ID), config.NodeFile), node.Encode(), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func folder(dir string, id int) string { return filepath.Join(dir, "r"+strconv.Itoa(id)) }
@@ -211,22 +232,21 @@ const stopLimit = 10 * time.Second
 
 // Stop ends every process that Start began, politely at first, and returns when they have ended.
 func (c *Cluster) Stop() {
+	var children []*child
 	for _, r := range c.Replicas {
-		if r.child != nil {
-			r.child.terminate()
+		if child := r.now(); child != nil {
+			children = append(children, child)
+			child.terminate()
 		}
 	}
 	limit := time.After(stopLimit)
-	for _, r := range c.Replicas {
-		if r.child == nil {
-			continue
-		}
+	for _, child := range children {
 		select {
-		case <-r.child.ended:
+		case <-child.ended:
 		case <-limit:
 			limit = closed() // the time is over for the others, too
-			_ = r.child.cmd.Process.Kill()
-			<-r.child.ended
+			_ = child.cmd.Process.Kill()
+			<-child.ended
 		}
 	}
 }

@@ -182,22 +182,38 @@ func TestTell(t *testing.T) {
 	}
 }
 
-// TestTryAgain: the program of a killed replica is started in its folder again, and why it refuses is said.
-func TestTryAgain(t *testing.T) {
+// TestRestart: the program of a killed replica is started in its folder again; if it refuses, why is said. Whoever watches hears only of
+// processes that end by themselves.
+func TestRestart(t *testing.T) {
 	c, err := start(t, "once", time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Stop()
 	r := c.Replica(1)
+	died := make(chan string, 10)
+	watched := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(watched)
+		r.Watch(ctx, func(words string) { died <- words })
+	}()
+	if err := r.Restart(t.Context()); err == nil {
+		t.Error("a second process was started beside the first")
+	}
 	if err := r.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.TryAgain(t.Context()); err == nil || !strings.Contains(err.Error(), "not twice") {
+	if err := r.Restart(t.Context()); err == nil || !strings.Contains(err.Error(), "not twice") {
 		t.Errorf("started again: %v", err)
 	}
-	if r.Running() || r.Tell("x") == nil {
-		t.Error("it runs, or listens")
+	if r.Running() || !r.Killed() {
+		t.Errorf("running %v, killed %v", r.Running(), r.Killed())
+	}
+	cancel()
+	<-watched
+	if len(died) > 0 {
+		t.Errorf("it ended by itself: %s", <-died)
 	}
 }
 

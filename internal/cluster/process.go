@@ -16,7 +16,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
+	"github.com/primebft/prime/internal/local"
 	"github.com/primebft/prime/internal/marker"
 )
 
@@ -26,59 +28,115 @@ const LogFile = "log"
 // readyLine is what prime run prints when it is connected to a quorum.
 const readyLine = "ready"
 
-// Replica is one replica of a Cluster.
+// Replica is one replica of a Cluster. It is safe for concurrent use, but for Start, Kill and the like of one replica at a time.
 type Replica struct {
 	ID     int
 	Folder string
 
 	command []string          // what Start began it with
 	heard   func(line []byte) // see Options.Heard
-	child   *child            // nil if it was running before
-	pid     int               // then; 0 if not known
-	killed  atomic.Bool
-	paused  atomic.Bool
+	pid     int               // if it was running before; 0 if not known
+
+	mu    sync.Mutex
+	child *child // its newest process; nil if it was running before
+}
+
+// now is the newest process that was begun here; nil if there is none.
+func (r *Replica) now() *child {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.child
 }
 
 // Running reports whether the process has not ended, as far as is known of one that Start has not begun, and is not paused.
 func (r *Replica) Running() bool {
-	if r.child == nil {
-		return true
-	}
-	select {
-	case <-r.child.ended:
-		return false
-	default:
-		return !r.killed.Load() && !r.paused.Load()
-	}
+	c := r.now()
+	return c == nil || !c.over() && !c.killed.Load() && !c.paused.Load()
 }
 
-// Ended is closed when the process has ended; never for one that Start has not begun.
+// Ended is closed when the process has ended; never for one that Start has not begun. Once the replica is started again it is about
+// the new process.
 func (r *Replica) Ended() <-chan struct{} {
-	if r.child == nil {
-		return nil
+	if c := r.now(); c != nil {
+		return c.ended
 	}
-	return r.child.ended
+	return nil
 }
 
-// Killed reports whether Kill was called.
-func (r *Replica) Killed() bool { return r.killed.Load() }
+// Watch calls died with the last words of each process of the replica that ends without having been killed, until ctx ends.
+func (r *Replica) Watch(ctx context.Context, died func(lastWords string)) {
+	for c := r.now(); c != nil; {
+		select {
+		case <-c.ended:
+			if !c.killed.Load() {
+				died(c.tail())
+			}
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-c.followed:
+			c = r.now()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Killed reports whether the newest process was killed by Kill.
+func (r *Replica) Killed() bool {
+	c := r.now()
+	return c != nil && c.killed.Load()
+}
 
 // Kill ends the process at once, as a crash would, and waits until it has ended.
 func (r *Replica) Kill() error {
-	if r.child == nil {
+	c := r.now()
+	if c == nil {
 		return fmt.Errorf("r%d was not started here: stop it where it was", r.ID)
 	}
-	r.killed.Store(true)
-	err := r.child.cmd.Process.Kill()
-	<-r.child.ended
+	c.killed.Store(true)
+	err := c.cmd.Process.Kill()
+	<-c.ended
 	if errors.Is(err, os.ErrProcessDone) {
 		err = nil
 	}
 	return err
 }
 
+// Restart starts the program once more in the same folder, when its process has ended, and returns when the replica answers on its
+// control socket, or with the reason why it never will. Until then it does not count as running, and if it ends before, as killed.
+func (r *Replica) Restart(ctx context.Context) error {
+	old := r.now()
+	switch {
+	case old == nil:
+		return fmt.Errorf("r%d was not started here: it is left alone", r.ID)
+	case !old.over():
+		return fmt.Errorf("r%d still runs", r.ID)
+	}
+	c, err := spawn(r.command, filepath.Join(r.Folder, LogFile), r.heard)
+	if err != nil {
+		return err
+	}
+	c.killed.Store(true)
+	r.mu.Lock()
+	r.child = c
+	r.mu.Unlock()
+	close(old.followed)
+	if err := c.waitAnswers(ctx, r.Folder); err != nil {
+		_ = c.cmd.Process.Kill()
+		<-c.ended
+		return err
+	}
+	c.killed.Store(false)
+	return nil
+}
+
 // Paused reports whether the process was paused and not resumed since.
-func (r *Replica) Paused() bool { return r.paused.Load() }
+func (r *Replica) Paused() bool {
+	c := r.now()
+	return c != nil && c.paused.Load()
+}
 
 // Pause stops the process without its noticing, as a machine does that freezes; Resume lets it go on.
 func (r *Replica) Pause() error { return r.freeze(true, syscall.SIGSTOP) }
@@ -87,61 +145,47 @@ func (r *Replica) Pause() error { return r.freeze(true, syscall.SIGSTOP) }
 func (r *Replica) Resume() error { return r.freeze(false, syscall.SIGCONT) }
 
 func (r *Replica) freeze(paused bool, signal os.Signal) error {
-	if r.child == nil {
+	c := r.now()
+	if c == nil {
 		return fmt.Errorf("r%d was not started here: it is left alone", r.ID)
 	}
-	select {
-	case <-r.child.ended:
+	if c.over() {
 		return fmt.Errorf("r%d has ended", r.ID)
-	default:
 	}
 	if paused { // before nobody expects an answer any more
-		r.paused.Store(true)
+		c.paused.Store(true)
 	}
-	if err := r.child.cmd.Process.Signal(signal); err != nil {
+	if err := c.cmd.Process.Signal(signal); err != nil {
 		return fmt.Errorf("r%d: %w", r.ID, err)
 	}
-	r.paused.Store(paused)
+	c.paused.Store(paused)
 	return nil
 }
 
 // Tell writes a line to the process's standard input.
 func (r *Replica) Tell(line string) error {
-	if r.child == nil || r.child.input == nil {
+	c := r.now()
+	if c == nil || c.input == nil {
 		return fmt.Errorf("r%d takes no commands", r.ID)
 	}
-	_, err := io.WriteString(r.child.input, line+"\n")
-	return err
-}
-
-// TryAgain starts the program of an ended replica once more, in the same folder, and returns why that was refused: in this
-// version a replica keeps nothing over a restart, so it has to refuse. If ever it does get ready, it is stopped again, and nil
-// is returned.
-func (r *Replica) TryAgain(ctx context.Context) error {
-	c, err := spawn(r.command, filepath.Join(r.Folder, LogFile), nil)
-	if err != nil {
-		return err
-	}
-	err = c.waitReady(ctx)
-	_ = c.cmd.Process.Kill()
-	<-c.ended
+	_, err := io.WriteString(c.input, line+"\n")
 	return err
 }
 
 // Pid is the process id; 0 if it is not known.
 func (r *Replica) Pid() int {
-	if r.child != nil {
-		return r.child.cmd.Process.Pid
+	if c := r.now(); c != nil {
+		return c.cmd.Process.Pid
 	}
 	return r.pid
 }
 
 // LastWords are the last lines that a process which Start began has printed on standard error.
 func (r *Replica) LastWords() string {
-	if r.child == nil {
-		return ""
+	if c := r.now(); c != nil {
+		return c.tail()
 	}
-	return r.child.tail()
+	return ""
 }
 
 // lockHolder is the process that says it holds the lock of a folder; 0 if nobody says so.
@@ -167,6 +211,10 @@ type child struct {
 	ready chan struct{} // closed at the line "ready"
 	ended chan struct{} // closed when the process has ended and was waited for
 
+	killed   atomic.Bool
+	paused   atomic.Bool
+	followed chan struct{} // closed when there is another process of the same replica
+
 	mu   sync.Mutex
 	last []string // lines of standard error
 }
@@ -185,7 +233,7 @@ func spawn(command []string, logFile string, heard func([]byte)) (*child, error)
 		return nil, err
 	}
 	cmd := Child(exec.Command(command[0], command[1:]...))
-	c := &child{cmd: cmd, ready: make(chan struct{}), ended: make(chan struct{})}
+	c := &child{cmd: cmd, ready: make(chan struct{}), ended: make(chan struct{}), followed: make(chan struct{})}
 	stderr, err := cmd.StderrPipe()
 	var stdout io.Reader
 	if err == nil && heard != nil {
@@ -268,6 +316,38 @@ func (c *child) waitReady(ctx context.Context) error {
 		return fmt.Errorf("it ended: %s", c.tail())
 	case <-ctx.Done():
 		return fmt.Errorf("%w; the last that it said: %s", ctx.Err(), c.tail())
+	}
+}
+
+// waitAnswers waits until the process serves the control socket in its folder.
+func (c *child) waitAnswers(ctx context.Context, folder string) error {
+	again := time.NewTicker(answerPeriod)
+	defer again.Stop()
+	for {
+		conn, err := local.Dial(ctx, folder)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-again.C:
+		case <-c.ended:
+			return fmt.Errorf("it ended: %s", c.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w; the last that it said: %s", ctx.Err(), err, c.tail())
+		}
+	}
+}
+
+// answerPeriod is how often a starting process is tried.
+const answerPeriod = 5 * time.Millisecond
+
+// over reports whether the process has ended.
+func (c *child) over() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -18,6 +18,7 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 		r.install(now, w, out)
 		r.proceed(now, out)
 	}
+	r.introduceTransfer(now)
 	r.preorder.Advance(now, out)
 	r.judge(now, out)
 	r.recall(now, out)
@@ -27,8 +28,10 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 		r.preorder.Repeat(now, r.cfg.Timing.Retransmit, out)
 		r.order.Repeat(before, r.preorder.Rows(), out)
 		r.repeatView(now, out)
+		r.checkpoints.Repeat(out)
 		r.sendStatus(out)
 	}
+	r.checkpoints.Advance(now, r.executed(), out)
 	r.watchProgress(now, out)
 	if r.cfg.Check {
 		r.check()
@@ -107,6 +110,9 @@ func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status
 		return
 	}
 	r.helpView(env.Sender, m, out)
+	if m.Executed < r.order.Collected() && m.Executed < r.checkpoints.Stable().Ordinal {
+		r.checkpoints.Help(now, env.Sender, out) // the rest of what it lacks is no longer here
+	}
 	r.preorder.Help(env.Sender, m.Preorders, out)
 	if m.Executed < r.executed() || m.Executed < r.order.Known() {
 		r.order.Help(env.Sender, m.Executed, out)
@@ -124,4 +130,5 @@ func (r *Replica) check() {
 	if r.recon != nil {
 		r.recon.Check()
 	}
+	r.checkpoints.Check()
 }

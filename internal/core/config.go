@@ -66,6 +66,7 @@ type Status struct {
 	Installed bool // the view is; otherwise it is being changed
 	Leader    group.ID
 	Executed  uint64 // last ordinal executed
+	Stable    uint64 // ordinal of the newest stable checkpoint; 0: none is known
 	Ordered   uint64 // last ordinal of the gap-free prefix that is ordered
 	Proposed  uint64 // highest ordinal with a proposal
 	Lanes     []Lane // by origin

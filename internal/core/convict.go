@@ -10,7 +10,7 @@ import (
 
 // Culprit is who is proven faulty by two envelopes whose signatures have been checked, 0 if they prove nothing: two
 // PO-REQUESTs under one number, two PO-SUMMARYs that are inconsistent, two PRE-PREPAREs for one view and ordinal,
-// two REPLAYs or two REPORTs for one view; or a RECON and the PO-REQUEST that it is no part of.
+// two REPLAYs or two REPORTs for one view, two CHECKPOINTs for one ordinal; or a RECON and the PO-REQUEST that it is no part of.
 func Culprit(e *wire.Evidence) group.ID {
 	a, b := e.First, e.Second
 	if m, ok := a.Msg.(*wire.Part); ok { // whoever hands one in has cut the request and found another root
@@ -36,6 +36,8 @@ func Culprit(e *wire.Evidence) group.ID {
 		proven = p.View == q.View && p.Digest() != q.Digest()
 	case *wire.Report:
 		proven = m.View == b.Msg.(*wire.Report).View
+	case *wire.Checkpoint:
+		proven = m.Ordinal == b.Msg.(*wire.Checkpoint).Ordinal
 	}
 	if !proven {
 		return 0

@@ -27,8 +27,8 @@ func TestEarlyMessagesAreBounded(t *testing.T) {
 	if got := len(r.early[2]); got != maxEarlyBytes>>20 {
 		t.Errorf("%d messages of 1 MiB are kept, want %d", got, maxEarlyBytes>>20)
 	}
-	if got := len(r.early[3]); got != maxEarly {
-		t.Errorf("%d small messages are kept, want %d", got, maxEarly)
+	if got := len(r.early[3]); got != MaxEarly {
+		t.Errorf("%d small messages are kept, want %d", got, MaxEarly)
 	}
 }
 

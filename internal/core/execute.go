@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/core/order"
@@ -90,15 +92,22 @@ func (r *Replica) checkpoint() *effect.State {
 	}
 	r.since = progress{}
 	return &effect.State{
-		Ordinal: r.executed(), Time: r.time, Vector: r.vector, Chain: r.link, Sessions: r.sessions.AppendState(nil),
+		Ordinal: r.executed(), Time: r.time, Vector: r.vector, Chain: r.link, Transfers: slices.Clone(r.transfers.last),
+		Sessions: r.sessions.AppendState(nil),
 	}
 }
 
-// take adds the updates of a request that take effect to a delivery.
+// take adds the updates of a request that take effect to a delivery. Transfer points that do not leave no trace.
 func (r *Replica) take(request *wire.Envelope, d *effect.Delivery) {
 	updates := request.Msg.(*wire.PreorderRequest).Updates
 	for k := range updates {
 		u := &updates[k]
+		if u.TransferPoint() {
+			if r.transfers.execute(r.now, request.Sender, r.cfg.Self, r.time) {
+				d.Updates, d.Origins = append(d.Updates, *u), append(d.Origins, request.Sender)
+			}
+			continue
+		}
 		if why := r.sessions.Execute(u.Client, u.Seq, r.time); why != 0 {
 			d.Dropped = append(d.Dropped, effect.Refusal{Client: u.Client, Seq: u.Seq, Why: why})
 			continue
@@ -109,12 +118,13 @@ func (r *Replica) take(request *wire.Envelope, d *effect.Delivery) {
 }
 
 // collect forgets the oldest executed ordinals, and their requests, beyond what is kept for peers that are behind. The last
-// one always stays: later ones build on what it made eligible.
+// one always stays: later ones build on what it made eligible. What was executed after the stable checkpoint stays too, for whoever
+// goes on from there, unless a new one does not become stable for far too long.
 func (r *Replica) collect(out *effect.Output) {
 	last := r.order.Collected()
 	executed := r.executed()
 	first := last
-	for last+1 < executed && (executed-last > uint64(r.cfg.Limits.History) || r.heldBytes > r.cfg.Limits.HistoryBytes) {
+	for last+1 < executed && r.excess(last, executed) {
 		last++
 		r.heldBytes -= *r.held.At(last)
 	}
@@ -124,4 +134,25 @@ func (r *Replica) collect(out *effect.Output) {
 	r.held.Advance(last)
 	r.preorder.Collect(r.order.Collect(last))
 	out.Emit(trace.Event{Kind: trace.Collected, Ordinal: last})
+}
+
+// excess reports whether the ordinal after last is more than has to be kept.
+func (r *Replica) excess(last, executed uint64) bool {
+	l := &r.cfg.Limits
+	if last < r.checkpoints.Stable().Ordinal || l.CheckpointOrdinals+l.CheckpointBytes == 0 {
+		return executed-last > uint64(l.History) || r.heldBytes > l.HistoryBytes
+	}
+	return executed-last > uint64(Kept(*l)) || r.heldBytes > l.HistoryBytes+4*max(l.CheckpointBytes, l.HistoryBytes)
+}
+
+// Kept is how many executed ordinals are kept at most: the history, and what was executed since the stable checkpoint, which is as
+// much as four checkpoints are apart or, where their distance is only one of bytes, four times the history.
+func Kept(l Limits) int {
+	switch {
+	case l.CheckpointOrdinals > 0:
+		return l.History + 4*l.CheckpointOrdinals
+	case l.CheckpointBytes > 0:
+		return 5 * l.History
+	}
+	return l.History
 }

@@ -21,6 +21,9 @@ type Input struct {
 	Submit  []wire.Update  // updates of this replica's clients, to be introduced
 	Resumed *Resumed       // the replica was away, and has been given again all that it had been given before
 	Done    *effect.Done   // a job of this replica that has been done
+	// Transfer says that the application of this replica waits for a transfer point. The next one of this replica that is ordered
+	// answers it, however often it is said.
+	Transfer bool
 	// Checkpointed says that the checkpoint that was due after an ordinal has been made.
 	Checkpointed *Checkpointed
 	// Restored goes on after the ordinal of a stable checkpoint, whose digest the state has been checked against.

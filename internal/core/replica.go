@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/checkpoint"
 	"github.com/primebft/prime/internal/core/election"
 	"github.com/primebft/prime/internal/core/order"
 	"github.com/primebft/prime/internal/core/preorder"
@@ -33,7 +34,10 @@ type Replica struct {
 	election *election.State
 	reports  *rbcast.State
 	change   *viewchange.State
-	random   *rand.ChaCha8 // jitter only
+	// checkpoints is what is known of the states that replicas have made of what they executed.
+	checkpoints *checkpoint.State
+	transfers   transfers
+	random      *rand.ChaCha8 // jitter only
 
 	vector    wire.Vector // execution vector: what the executed ordinals made eligible
 	time      int64       // ordered time of the last executed ordinal
@@ -103,6 +107,10 @@ func New(cfg Config) (*Replica, error) {
 			Self: cfg.Self, Group: cfg.Group, Epoch: cfg.Epoch, Membership: membership,
 			Window: uint64(ViewWindow(cfg.Limits)),
 		}),
+		checkpoints: checkpoint.New(checkpoint.Config{
+			Self: cfg.Self, Group: cfg.Group, Interval: cfg.Timing.Retransmit,
+		}),
+		transfers:    transfers{last: make([]int64, n)},
 		behindAt:     clock.Never,
 		recallAt:     clock.Never,
 		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),
@@ -176,7 +184,8 @@ func (r *Replica) deadline() clock.Instant {
 	if r.unsliced {
 		return r.now
 	}
-	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.repeatAt, r.behindAt, r.recallAt)
+	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.repeatAt, r.behindAt, r.recallAt,
+		r.checkpoints.Deadline(), r.transfers.deadline())
 	if r.recon != nil {
 		first = min(first, r.recon.Deadline())
 	}
@@ -195,6 +204,7 @@ func (r *Replica) Status() Status {
 		View: r.order.View(), Leader: r.order.Leader(), Executed: r.executed(), Ordered: r.order.Ordered(),
 		Proposed: r.order.High(), Sessions: r.sessions.Len(), Blacklist: r.blacklist, Collected: r.order.Collected(),
 		HistoryBytes: r.heldBytes, OrdinalSlots: r.order.Slots(), Installed: r.order.Installed(),
+		Stable: r.checkpoints.Stable().Ordinal,
 	}
 	j := &st.Judgement
 	j.Turnaround, j.Acceptable, j.Limit = r.suspect.Turnaround()

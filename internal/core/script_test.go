@@ -53,6 +53,7 @@ type script struct {
 	sent      func(at clock.Instant, from group.ID, to group.Set, env *wire.Envelope)
 	stepped   func(id group.ID, out *effect.Output)
 	shared    bool // proofs are threshold signatures
+	states    checkpoints
 }
 
 type packet struct {
@@ -78,6 +79,7 @@ var kinds = map[string]wire.Kind{
 	"VC-LIST": wire.KindStateList, "VC-PARTIAL-SIG": wire.KindStateShare, "VC-PROOF": wire.KindStateProof,
 	"REPLAY": wire.KindReplay, "REPLAY-PREPARE": wire.KindReplayPrepare, "REPLAY-COMMIT": wire.KindReplayCommit,
 	"WINDOW": wire.KindWindow, "RECALL": wire.KindRecall, "RECON": wire.KindPart,
+	"CHECKPOINT": wire.KindCheckpoint, "CHECKPOINT-PROOF": wire.KindCheckpointProof,
 }
 
 func (s *script) run(t *testing.T, d *datadriven.TestData) {
@@ -86,6 +88,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		s.start(t, d)
 	case "submit":
 		s.submit(t, d)
+	case "transfer-point": // rI: the application of replica I asks for a transfer point
+		for id := range parseSet(t, []string{d.CmdArgs[0].Key}).All() {
+			s.step(id, core.Input{Transfer: true})
+		}
 	case "equivocate":
 		s.equivocate(t, d)
 	case "propose":
@@ -96,6 +102,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		s.replay(t, d)
 	case "part":
 		s.part(t, d)
+	case "diverge", "transfer", "checkpoint", "proof":
+		s.checkpointing(t, d)
 	case "report":
 		s.report(t, d)
 	case "attack":
@@ -143,11 +151,11 @@ func parseSet(t *testing.T, names []string) (set group.Set) {
 	return set
 }
 
-// start makes a group: f, k, whether leaders are judged, whether proofs are threshold signatures, and the limits inflight, window and history; quiet names events that are not shown; with recon
+// start makes a group: f, k, whether leaders are judged, whether proofs are threshold signatures, and the limits inflight, window, history and checkpoint (ordinals); quiet names events that are not shown; with recon
 // requests are sent in parts to those who lack them.
 func (s *script) start(t *testing.T, d *datadriven.TestData) {
-	f, k, inflight, window, history := 1, 0, 8, 8, 16
-	for key, at := range map[string]*int{"f": &f, "k": &k, "inflight": &inflight, "window": &window, "history": &history} {
+	f, k, inflight, window, history, every := 1, 0, 8, 8, 16, 0
+	for key, at := range map[string]*int{"f": &f, "k": &k, "inflight": &inflight, "window": &window, "history": &history, "checkpoint": &every} {
 		d.MaybeScanArgs(t, key, at)
 	}
 	var judged core.Suspect
@@ -161,7 +169,8 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		r, err := core.New(core.Config{
 			Self: id, Group: s.group, Epoch: 1, Incarnations: incarnations, Wall: int64(1000 * time.Hour), Check: true,
 			Limits: core.Limits{UpdateBytes: 100, RequestBytes: 1000, RequestUpdates: 10, InFlight: inflight,
-				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history, Recon: d.HasArg("recon")},
+				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history, Recon: d.HasArg("recon"),
+				CheckpointOrdinals: every},
 			Timing: core.Timing{Request: time.Millisecond, Ack: time.Millisecond, Summary: time.Millisecond,
 				Matrix: time.Millisecond, Propose: time.Millisecond, Retransmit: 200 * time.Millisecond,
 				Fetch: 20 * time.Millisecond, Suspect: judged},
@@ -174,7 +183,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	}
 	for _, a := range d.CmdArgs {
 		if a.Key == "quiet" {
-			for kind := trace.RequestSent; kind <= trace.Reconciled; kind++ {
+			for kind := trace.RequestSent; kind <= trace.Jumped; kind++ {
 				s.muted[kind] = s.muted[kind] || slices.Contains(a.Vals, kind.String())
 			}
 		}
@@ -254,9 +263,17 @@ func (s *script) step(id group.ID, in core.Input) {
 		}
 	}
 	for _, d := range out.Deliver {
+		if d.Jump != nil {
+			fmt.Fprintf(&s.log, "%s %s: goes on after %d\n", time.Duration(s.now), id, d.Ordinal)
+			continue
+		}
 		texts := []string{}
 		for i, u := range d.Updates {
-			texts = append(texts, fmt.Sprintf("%s(%s)", u.Payload, d.Origins[i]))
+			text := string(u.Payload)
+			if u.TransferPoint() {
+				text = "transfer-point"
+			}
+			texts = append(texts, fmt.Sprintf("%s(%s)", text, d.Origins[i]))
 		}
 		fmt.Fprintf(&s.log, "%s %s: deliver %d: %s\n", time.Duration(s.now), id, d.Ordinal, strings.Join(texts, " "))
 	}
@@ -269,6 +286,7 @@ func (s *script) step(id group.ID, in core.Input) {
 	if s.stepped != nil {
 		s.stepped(id, &out)
 	}
+	s.keepStates(id, &out)
 	for _, job := range out.Jobs {
 		done := s.workers[id.Index()].Do(job)
 		s.step(id, core.Input{Done: &done})

@@ -21,6 +21,10 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 		r.resume(now, in.Resumed)
 	case in.Done != nil:
 		r.finish(now, in.Done, out)
+	case in.Checkpointed != nil:
+		r.checkpoints.Made(wire.Checkpoint{Ordinal: in.Checkpointed.Ordinal, Digest: in.Checkpointed.Digest}, out)
+	case in.Transfer:
+		r.transfers.want(now, r.cfg.Self, r.cfg.Wall)
 	}
 	r.advance(now, out)
 	r.convict(proofs, out)
@@ -47,6 +51,7 @@ func (r *Replica) resume(now clock.Instant, m *Resumed) {
 	if r.recon != nil {
 		r.recon.Resume(t.Recon)
 	}
+	r.checkpoints.Resume(t.Retransmit)
 	r.suspect.Resume(now, suspectConfig(&r.cfg))
 	r.repeatAt = now
 }
@@ -88,6 +93,10 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 		r.onPart(now, env, out)
 
 	// Helping others on, and telling on them.
+	case *wire.Checkpoint:
+		r.checkpoints.OnVote(now, env, out)
+	case *wire.CheckpointProof:
+		r.checkpoints.OnProof(now, env, r.executed(), out)
 	case *wire.Status:
 		r.onStatus(now, env, m, out)
 	case *wire.Evidence:

@@ -10,10 +10,10 @@ import (
 	"github.com/primebft/prime/internal/wire"
 )
 
-// maxEarly is how many messages of later views are kept of each sender until those are preinstalled here; MaxRecalls how many
+// MaxEarly is how many messages of later views are kept of each sender until those are preinstalled here; MaxRecalls how many
 // messages are asked for at a time.
 const (
-	maxEarly   = 256
+	MaxEarly   = 256
 	MaxRecalls = 16
 )
 
@@ -110,7 +110,7 @@ func (r *Replica) keepEarly(env *wire.Envelope) bool {
 	if view := viewOf(env.Msg); view <= r.order.View() || view > r.order.View()+maxAhead {
 		return false
 	}
-	if i := env.Sender.Index(); len(r.early[i]) < maxEarly && r.earlyBytes[i] < maxEarlyBytes {
+	if i := env.Sender.Index(); len(r.early[i]) < MaxEarly && r.earlyBytes[i] < maxEarlyBytes {
 		r.early[i] = append(r.early[i], env)
 		r.earlyBytes[i] += len(env.Raw)
 	}
@@ -189,7 +189,8 @@ func (r *Replica) recall(now clock.Instant, out *effect.Output) {
 		return
 	case r.recallAt == clock.Never || now >= r.recallAt:
 		r.recallAt, r.recalled = now.Add(r.cfg.Timing.Fetch), nil
-	default:
+	default: // what is no longer missing need not be remembered
+		r.recalled = slices.DeleteFunc(r.recalled, func(d wire.Digest) bool { return !slices.Contains(missing, d) })
 		missing = slices.DeleteFunc(missing, func(d wire.Digest) bool { return slices.Contains(r.recalled, d) })
 	}
 	if missing = missing[:min(len(missing), MaxRecalls)]; len(missing) > 0 {

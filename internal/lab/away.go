@@ -42,8 +42,15 @@ func (l *Log) away(links bool) map[int][]stall.Span {
 	for i := range l.Happened {
 		h := &l.Happened[i]
 		switch h.Event.Verb {
-		case Kill, Restart:
+		case Kill:
 			a.begin(h.Replicas, "killed", h.At)
+		case Restart:
+			a.begin(h.Replicas, "killed", h.At)
+			for _, id := range h.Replicas {
+				if back := h.back(id); back > 0 {
+					a.end(id, "killed", back)
+				}
+			}
 		case Attack: // for ever: who knows what it has signed
 			a.begin(h.Replicas, "attack", h.At)
 		case Pause:

@@ -45,7 +45,25 @@ type Happened struct {
 	Replicas []int   // that it was carried out at; of link, where from
 	To       []int   // of link
 	Sides    [][]int // of partition
-	Problem  string  // why it was not carried out, or not everywhere
+	Returns  []Return
+	Problem  string // why it was not carried out, or not everywhere
+}
+
+// Return is a replica that an event lets come back: it was started again, goes on, or is connected to a quorum again.
+type Return struct {
+	Replica int
+	At      int64  // when it was back in order: it had executed all but one ordinal window of what others had; 0: never
+	Bytes   uint64 // of its peers that it received from the event until then
+}
+
+// back is when a replica was back in order after an event; 0 if it was not.
+func (h *Happened) back(id int) int64 {
+	for i := range h.Returns {
+		if h.Returns[i].Replica == id {
+			return h.Returns[i].At
+		}
+	}
+	return 0
 }
 
 // Text is the event with what its roles meant.

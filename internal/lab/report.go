@@ -48,6 +48,41 @@ type EventReport struct {
 	AcceptableMS       *float64      `json:"acceptable_ms,omitempty"` // saw it, what they would have accepted of a correct leader,
 	LimitMS            *float64      `json:"limit_ms,omitempty"`      // and beyond what they suspect one; medians over the replicas
 	OutageToAcceptable *float64      `json:"outage_to_acceptable,omitempty"`
+	// Of restart, resume, heal and partition: what became of those who could come back. BackMS is the last of them, without the time in
+	// which the machine stood still; nil if one was not back when it was taken away again, or at the end. BackBytes is all of them.
+	BackMS    *float64     `json:"back_ms,omitempty"`
+	BackBytes *uint64      `json:"back_bytes,omitempty"`
+	Back      []BackReport `json:"back,omitempty"`
+}
+
+// BackReport is one replica that an event let come back.
+type BackReport struct {
+	Replica int      `json:"replica"`
+	MS      *float64 `json:"back_ms"` // from the event until it was back in order, unstalled; nil: it was not
+	RawMS   *float64 `json:"back_raw_ms"`
+	Bytes   uint64   `json:"back_bytes"` // of its peers that it received until then
+}
+
+// comeback puts in when replicas were back.
+func (l *Log) comeback(e *EventReport, h *Happened) {
+	var last time.Duration
+	var bytes uint64
+	all := len(h.Returns) > 0
+	for _, r := range h.Returns {
+		b := BackReport{Replica: r.Replica, Bytes: r.Bytes}
+		if all = all && r.At > 0; r.At > 0 {
+			took := l.unstalled(stall.Span{From: h.At, To: r.At})
+			ms, raw := milliseconds(int64(took)), milliseconds(r.At-h.At)
+			b.MS, b.RawMS = &ms, &raw
+			last = max(last, took)
+		}
+		bytes += r.Bytes
+		e.Back = append(e.Back, b)
+	}
+	if all {
+		ms := milliseconds(int64(last))
+		e.BackMS, e.BackBytes = &ms, &bytes
+	}
 }
 
 // LatencyReport is latencies in unstalled milliseconds, of updates whose replica was running, correct and connected all the time.
@@ -174,6 +209,7 @@ func (l *Log) report(r *Report, unsettled []stall.Span, v *views) {
 		case Kill, Pause, Attack:
 			l.judgedBefore(&e, h)
 		}
+		l.comeback(&e, h)
 		r.Events = append(r.Events, e)
 		if i+1 < len(l.Happened) && l.Happened[i+1].Event.At != h.Event.At {
 			before = h.At

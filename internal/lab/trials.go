@@ -34,6 +34,8 @@ type EventSummary struct {
 	BeforeP50          *Spread  `json:"before_p50"`
 	DuringP99          *Spread  `json:"during_p99"`
 	AfterP50           *Spread  `json:"after_p50"`
+	BackMS             *Spread  `json:"back_ms,omitempty"`
+	BackBytes          *Spread  `json:"back_bytes,omitempty"`
 }
 
 // Spread is one figure over several runs; those in which it is not known are left out.
@@ -107,6 +109,14 @@ func summarise(runs []*Report, i int) EventSummary {
 		BeforeP50:    of(func(e *EventReport) *float64 { return e.LatencyMS.BeforeP50 }),
 		DuringP99:    of(func(e *EventReport) *float64 { return e.LatencyMS.DuringP99 }),
 		AfterP50:     of(func(e *EventReport) *float64 { return e.LatencyMS.AfterP50 }),
+		BackMS:       of(func(e *EventReport) *float64 { return e.BackMS }),
+		BackBytes: of(func(e *EventReport) *float64 {
+			if e.BackBytes == nil {
+				return nil
+			}
+			bytes := float64(*e.BackBytes)
+			return &bytes
+		}),
 	}
 	if s.OutageMS != nil && s.AcceptableMS != nil && s.AcceptableMS.Median > 0 {
 		ratio := bench.Round(s.OutageMS.Median/s.AcceptableMS.Median, 3)

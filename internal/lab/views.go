@@ -143,7 +143,8 @@ func (l *Log) cause(leader int, at int64) (text string) {
 		concerned := slices.Contains(h.Replicas, leader)
 		switch h.Event.Verb {
 		case Kill, Restart, Attack:
-			if concerned && (h.Event.Verb != Restart || last == nil || last.Event.Verb != Kill) { // a dead one stays dead
+			started := h.Event.Verb == Restart && h.back(leader) > 0
+			if concerned && (h.Event.Verb != Restart || started || last == nil || last.Event.Verb != Kill) { // a dead one stays dead
 				last = h
 			}
 			continue
@@ -154,7 +155,7 @@ func (l *Log) cause(leader int, at int64) (text string) {
 		case Partition, Link:
 			concerned = h.Event.Verb == Partition || concerned || slices.Contains(h.To, leader)
 		}
-		switch final := last != nil && slices.Contains([]Verb{Kill, Restart, Attack}, last.Event.Verb); {
+		switch final := last != nil && slices.Contains([]Verb{Kill, Restart, Attack}, last.Event.Verb) && last.back(leader) == 0; {
 		case !concerned || final:
 		case was == "" || last != nil && (last.Event.Verb == was || was == Partition && last.Event.Verb == Link):
 			last = h
@@ -163,7 +164,7 @@ func (l *Log) cause(leader int, at int64) (text string) {
 	switch {
 	case last == nil:
 		return ""
-	case last.Event.Verb == Resume || last.Event.Verb == Heal:
+	case last.Event.Verb == Resume || last.Event.Verb == Heal || last.back(leader) > 0 && at > last.back(leader):
 		if at-last.At > lookBack {
 			return ""
 		}

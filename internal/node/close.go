@@ -18,6 +18,7 @@ const (
 	StateRunning           = "running"
 	StateApplicationBehind = "application-behind"
 	StateApplicationFailed = "application-failed"
+	StateApplicationWaits  = "application-transferring" // for the state of others, at a transfer point
 	StateDraining          = "draining"
 	StateRestoring         = "restoring" // what a durable replica was given before its start is being given to it again
 	StateCrashed           = "crashed"
@@ -25,7 +26,7 @@ const (
 )
 
 // State is what the replica is doing, in a word and perhaps details: running, application-behind, application-failed,
-// restoring, draining, crashed, closed.
+// application-transferring, restoring, draining, crashed, closed.
 func (n *Node) State() string {
 	if what := n.crash.Load(); what != nil {
 		return StateCrashed + ": " + *what
@@ -40,6 +41,9 @@ func (n *Node) State() string {
 	}
 	if b := n.records.app(); b.behind {
 		return fmt.Sprintf("%s: missed from ordinal %d", StateApplicationBehind, b.until+1)
+	}
+	if n.deliver.calls.lost() {
+		return StateApplicationWaits
 	}
 	if n.closing.Load() {
 		return StateDraining

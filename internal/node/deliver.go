@@ -1,9 +1,9 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/primebft/prime/app"
@@ -18,6 +18,8 @@ type recorder struct {
 	in      *mailbox[effect.Delivery]
 	records *Records
 	done    func() // something has been recorded
+	// jumped goes on after a checkpoint that the core was given.
+	jumped func(*effect.State)
 }
 
 // run records until stop, then what is left.
@@ -27,7 +29,11 @@ func (r *recorder) run(stop <-chan struct{}) {
 	for {
 		batch, _ := r.in.take(spare)
 		for i := range batch {
-			r.records.append(&batch[i])
+			if d := &batch[i]; d.Jump != nil {
+				r.jumped(d.Jump)
+			} else {
+				r.records.append(d)
+			}
 		}
 		spare = batch
 		if len(batch) > 0 {
@@ -56,58 +62,90 @@ func weigh(d *effect.Delivery) int {
 // deliverer is the goroutine that calls the application.
 type deliverer struct {
 	app     app.Application
+	calls   application // app, as this goroutine sees it
 	records *Records
 	replies *reply.Store
 	log     *slog.Logger
-	done    func()                 // the application has dealt with something
-	failure atomic.Pointer[string] // why the application is not called any more
-	ended   chan struct{}          // closed when the application will never be called again
+	done    func()                   // the application has dealt with something
+	missed  func()                   // what was under way has been executed in what the application was not given, or has not
+	keep    func(*due, app.Snapshot) // makes a checkpoint; nil: nobody does. The snapshot is nil if there is none
+	failure atomic.Pointer[string]   // why the application is not called any more
+	ended   chan struct{}            // closed when the application will never be called again
 }
 
 // run gives the application its records until there will be no more or stop.
 func (d *deliverer) run(stop <-chan struct{}) {
 	defer close(d.ended)
-	var batch []app.Record
-	var dropped []effect.Refusal
+	var t turn
 	var replies []reply.Reply
 	for {
 		if ended(stop) {
 			return
 		}
-		var ok bool
-		clear(batch)
-		batch, dropped, ok = d.records.nextForApp(stop, batch[:0], dropped[:0])
-		if !ok {
-			d.sayBehind()
-			return
+		if !d.records.nextForApp(stop, &t) {
+			if ended(stop) || d.calls.way() != app.OwnWay || !d.records.rejoin() {
+				d.sayBehind()
+				return
+			}
+			continue
 		}
-		results, err := d.call(batch)
+		var results [][]byte
+		err := guarded(func() (err error) {
+			if t.jump != nil {
+				return d.jump(t.jump)
+			}
+			results, err = d.calls.deliver(t.batch)
+			return err
+		})
 		if err != nil {
 			if ended(stop) {
 				return // it was interrupted
 			}
-			d.fail(err, batch[0].Ordinal-1)
+			d.fail(err, d.records.app().taken)
 			return
 		}
-		replies = d.reply(replies[:0], batch, results, dropped)
-		d.records.ack(batch[len(batch)-1].Ordinal)
+		if t.jump == nil {
+			replies = d.reply(replies[:0], t.batch, results, t.dropped)
+			d.records.ack(t.batch[len(t.batch)-1].Ordinal)
+		}
+		if err := d.checkpoint(t.due); err != nil && !ended(stop) {
+			d.fail(err, d.records.app().taken)
+			return
+		}
 		d.done()
 	}
 }
 
-// call is one call of the application. What it does wrong is an error, and hurts nobody else.
-func (d *deliverer) call(batch []app.Record) (results [][]byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the application panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
-	results = d.app.Deliver(batch)
-	if len(results) != len(batch) {
-		return nil, fmt.Errorf("the application returned %d results for %d records; it must return one for each, in order",
-			len(results), len(batch))
+// jump lets the application follow a jump.
+func (d *deliverer) jump(l *landing) error {
+	d.missed()
+	if err := d.calls.jump(l.at, l.open); err != nil {
+		return err
 	}
-	return results, nil
+	d.log.Info("the application goes on after records that it was not given", "next", l.at.Ordinal+1, "way", d.calls.way().String(),
+		"waits_for_transfer_point", d.calls.lost())
+	return nil
+}
+
+// checkpoint has a checkpoint made of the state that the application has now, if one is due.
+func (d *deliverer) checkpoint(due *due) error {
+	if due == nil || d.keep == nil {
+		return nil
+	}
+	var snapshot app.Snapshot
+	err := guarded(func() (err error) {
+		snapshot, err = d.calls.snapshot()
+		return err
+	})
+	switch {
+	case errors.Is(err, app.ErrNoSnapshot):
+		d.log.Warn("the application has no snapshot for a checkpoint, which this replica does not make", "ordinal", due.State.Ordinal)
+		return nil
+	case err != nil:
+		return fmt.Errorf("the application cannot make a snapshot: %w", err)
+	}
+	d.keep(due, snapshot)
+	return nil
 }
 
 // fail stops calling the application, for good: it has not seen what follows, so it can no longer answer correctly.
@@ -138,7 +176,7 @@ func (d *deliverer) reply(replies []reply.Reply, batch []app.Record, results [][
 	block := make([]byte, 0, size)
 	for i := range batch {
 		r := &batch[i]
-		if r.NoOp() {
+		if !r.Update() || isUnknown(results[i]) {
 			continue
 		}
 		from := len(block)

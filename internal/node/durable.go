@@ -28,10 +28,6 @@ func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options) (core.Conf
 	if !n.durable() {
 		return c, nil, nil
 	}
-	if o.Wrap != nil {
-		return c, nil, errors.New("a replica that is wrapped cannot be durable: what it remembers would be given to what wraps it; set " +
-			"storage.mode to \"ephemeral\" in node.toml")
-	}
 	limit := int64(n.cfg.Node.Storage.MaxBytes)
 	dir := filepath.Join(n.cfg.Dir, LogFolder)
 	log, err := file.Open(dir, file.Options{Owner: n.owner(), MaxBytes: limit, Disk: o.Disk, Prepare: background, Note: func(cut file.Cut) {

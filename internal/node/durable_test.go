@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/marker"
 	"github.com/primebft/prime/storage"
 	"github.com/primebft/prime/storage/fault"
@@ -274,3 +277,38 @@ func (f *lockedFile) Sync() error {
 }
 
 func (f *lockedFile) Close() error { return f.file.Close() }
+
+// counter counts the steps of what it wraps.
+type counter struct {
+	core.Machine
+	steps int
+}
+
+func (m *counter) Step(now clock.Instant, in core.Input, out *effect.Output) {
+	m.steps++
+	m.Machine.Step(now, in, out)
+}
+
+// TestWrappedAndDurable: what a replica remembers is given to its core, and only what comes after to what wraps it.
+func TestWrappedAndDurable(t *testing.T) {
+	c := durableCluster(t)
+	var lives []*counter
+	open := func() {
+		c.open(2, echo, Options{Check: true, Wrap: func(_ Seat, m core.Machine) core.Machine {
+			lives = append(lives, &counter{Machine: m})
+			return lives[len(lives)-1]
+		}})
+	}
+	open()
+	c.openAll()
+	c.runAll(200, 1, 2, 3)
+	c.settle(600, 1, 2, 3, 4)
+	c.nodes[1].CloseNow()
+	open()
+	c.runAll(1, 2)
+	c.settle(601, 1, 2, 3, 4)
+	c.nodes[1].CloseNow()
+	if len(lives) != 2 || lives[0].steps < 50 || lives[1].steps == 0 || lives[1].steps >= lives[0].steps {
+		t.Fatalf("%d lives, %d and %d steps", len(lives), lives[0].steps, lives[len(lives)-1].steps)
+	}
+}

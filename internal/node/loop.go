@@ -44,11 +44,13 @@ type loop struct {
 	back    *mailbox[*wire.Envelope] // own signed copies
 	done    *mailbox[effect.Done]    // jobs of the machine that have been done
 	submits *mailbox[wire.Update]    // of own clients
+	events  *mailbox[core.Input]     // of the replica itself: about transfers and checkpoints
 	outlet  *outlet
 	journal *journal // nil: nothing is remembered
 	// restoration is what was remembered before this start; nil if nothing was.
 	restoration *restoration
-	broke       func(error) // the log cannot be used: called once
+	wrap        func(core.Machine) core.Machine // of what was restored; nil: nothing more
+	broke       func(error)                     // the log cannot be used: called once
 
 	now     clock.Instant
 	out     effect.Output
@@ -60,6 +62,7 @@ type loop struct {
 	copies  []*wire.Envelope
 	envs    []*wire.Envelope
 	results []effect.Done
+	told    []core.Input
 
 	// Shared with other goroutines.
 	poke      chan struct{}             // something that the loop may be waiting for has happened
@@ -83,11 +86,12 @@ const (
 	inputOwn
 	inputSubmit
 	inputDone
+	inputEvent
 	inputTick
 	inputKinds
 )
 
-var inputNames = [inputKinds]string{"timely", "bounded", "recon", "own", "submit", "done", "tick"}
+var inputNames = [inputKinds]string{"timely", "bounded", "recon", "own", "submit", "done", "event", "tick"}
 
 // nudge wakes the loop if it waits for something that is not an input.
 func (l *loop) nudge() {
@@ -103,6 +107,9 @@ func (l *loop) run(stop <-chan struct{}) {
 	defer l.timer.Stop()
 	if !l.restored(stop) {
 		return
+	}
+	if l.wrap != nil {
+		l.machine = l.wrap(l.machine)
 	}
 	for {
 		for l.round() {
@@ -133,6 +140,7 @@ func (l *loop) run(stop <-chan struct{}) {
 func (l *loop) round() bool {
 	busy := l.own()
 	busy = l.finish() || busy
+	busy = l.tell() || busy
 	if l.held = l.outlet.congested(); !l.held {
 		l.envs = l.inbox.Take(l.envs[:0], wire.Timely, burst)
 		busy = l.messages(inputTimely) || busy
@@ -168,6 +176,15 @@ func (l *loop) finish() bool {
 		l.step(core.Input{Done: &l.results[i]}, inputDone)
 	}
 	return len(l.results) > 0
+}
+
+// tell hands what concerns transfers and checkpoints to the machine.
+func (l *loop) tell() bool {
+	l.told, _ = l.events.take(l.told)
+	for i := range l.told {
+		l.step(l.told[i], inputEvent)
+	}
+	return len(l.told) > 0
 }
 
 // messages handles l.envs.
@@ -228,6 +245,7 @@ func (l *loop) wait(stop <-chan struct{}) bool {
 	case <-l.inbox.Ready():
 	case <-l.done.ready:
 	case <-l.submits.ready:
+	case <-l.events.ready:
 	case <-l.timer.C:
 		l.armed = clock.Never
 	case <-l.poke:
@@ -271,6 +289,8 @@ func (l *loop) lastInput() string {
 		return fmt.Sprintf("%d updates of own clients", len(in.Submit))
 	case in.Done != nil:
 		return fmt.Sprintf("a job done for request %d of %s", in.Done.ID.Seq, in.Done.ID.Origin)
+	case in.Transfer:
+		return "the application asks for a transfer point"
 	}
 	return "tick"
 }

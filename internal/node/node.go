@@ -55,7 +55,7 @@ var (
 type Options struct {
 	Transport transport.Transport                    // connects it with its peers; the node starts and closes it
 	Log       *slog.Logger                           // nil: nothing is logged
-	Wrap      Wrap                                   // wraps the core, as attacks and tests do; nil: as it is
+	Wrap      Wrap                                   // wraps the core, as attacks and tests do, once it is what it was before; nil: as it is
 	Threshold threshold.Scheme                       // of a cluster whose proofs are threshold signatures; nil in others
 	Observe   func(now clock.Instant, e trace.Event) // sees every event of the core on its goroutine; must be quick; may be nil
 	Check     bool                                   // verify costly invariants
@@ -98,6 +98,7 @@ type Node struct {
 	closeOnce sync.Once
 	closeErr  error
 	crash     atomic.Pointer[string]
+	onMissed  atomic.Pointer[func()]
 	unusable  atomic.Bool   // the log is: that is why it crashed
 	done      chan struct{} // closed when everything has ended
 }
@@ -182,7 +183,12 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 			return nil, errors.Join(err, n.journal.close(), n.folder.Release())
 		}
 		own.UseThreshold(shares)
-		n.loop.machine = o.Wrap(n.seat(coreConfig, own), n.loop.machine)
+		seat := n.seat(coreConfig, own)
+		if n.loop.restoration == nil {
+			n.loop.machine = o.Wrap(seat, n.loop.machine)
+		} else { // what was given to the core before is given to the core
+			n.loop.wrap = func(m core.Machine) core.Machine { return o.Wrap(seat, m) }
+		}
 	}
 	n.pool = sign.NewPool(n.verifier, wireLimits(cfg.Cluster, g), g.N(), cfg.Node.Crypto.Workers, q.IngressBytes)
 	n.loop.inbox = n.pool
@@ -203,7 +209,8 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 	n.loop.restoration = past
 	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge}
 	n.deliver = &deliverer{
-		app: a, records: n.records, replies: n.replies, log: o.Log, done: n.loop.nudge, ended: make(chan struct{}),
+		app: a, calls: newApplication(a, n.self, n.epoch, n.RequestTransfer), records: n.records, replies: n.replies, log: o.Log,
+		done: n.loop.nudge, missed: n.missed, ended: make(chan struct{}),
 	}
 	return nil
 }
@@ -212,7 +219,7 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sign.Signer, o Options) {
 	n.loop = &loop{
 		machine: replica, status: replica.Status, waiting: replica.Pending, progress: replica.Progress, clock: real, self: n.self,
-		back: newMailbox[*wire.Envelope](), done: n.jobs.back, submits: newMailbox[wire.Update](),
+		back: newMailbox[*wire.Envelope](), done: n.jobs.back, submits: newMailbox[wire.Update](), events: newMailbox[core.Input](),
 		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
 		answered: n.answered, journal: n.journal, broke: n.broke,
 	}
@@ -223,7 +230,7 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 	}
 	n.gate = newGate(n.journal, n.egress)
 	n.outlet = &outlet{
-		net: n.net, egress: n.egress, gate: n.gate, jobs: n.jobs.in, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
+		net: n.net, egress: n.egress, gate: n.gate, jobs: n.jobs, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
 		journal: n.journal, backlog: n.records.waiting,
 		log: o.Log, observe: o.Observe, drops: map[dropKey]uint64{}, views: newViewLog(o.Log, n.keyring.Group()),
 	}
@@ -320,7 +327,7 @@ func (n *Node) Submit(u wire.Update) error {
 		return fmt.Errorf("%w: it has %d bytes and the cluster's update_bytes is %d", ErrOversized, len(u.Payload), limit)
 	}
 	b := n.records.app()
-	if n.deliver.failure.Load() != nil || b.behind {
+	if n.deliver.failure.Load() != nil || b.behind || n.deliver.calls.lost() {
 		return fmt.Errorf("%w: %s; submit to another replica", ErrApplication, n.State())
 	}
 	if b.bytes > n.cfg.Node.Queues.DeliverBytes {
@@ -339,6 +346,20 @@ func (n *Node) Submit(u wire.Update) error {
 	}
 	n.overloaded.Add(1)
 	return fmt.Errorf("%w: %d bytes of updates wait to be introduced at most", ErrOverloaded, limit)
+}
+
+// RequestTransfer has a transfer point of this replica ordered: its application waits for one. It does not wait itself. See
+// app.Transferrer.
+func (n *Node) RequestTransfer() { n.loop.events.put(1, core.Input{Transfer: true}) }
+
+// OnMissed sets what is called when the application goes on after records that it was not given: the results of updates that were
+// under way may never be known here.
+func (n *Node) OnMissed(f func()) { n.onMissed.Store(&f) }
+
+func (n *Node) missed() {
+	if f := n.onMissed.Load(); f != nil {
+		(*f)()
+	}
 }
 
 // updateOverhead is what an update is charged besides its payload, so that empty ones are bounded too.

@@ -19,7 +19,7 @@ type outlet struct {
 	net      transport.Transport
 	egress   *egress
 	gate     *gate // nil: the replica is ephemeral
-	jobs     *mailbox[effect.Job]
+	jobs     *jobs
 	executed *mailbox[effect.Delivery]
 	journal  *journal
 	backlog  func() int // bytes of records that the application has not taken and will be given
@@ -52,7 +52,7 @@ type dropKey struct {
 
 // congested reports whether whoever follows the loop is so far behind that it should take nothing new.
 func (o *outlet) congested() bool {
-	if o.egress.load() > egressLimit || o.journal.congested() {
+	if o.egress.load() > egressLimit || o.journal.congested() || o.jobs.congested() {
 		return true
 	}
 	_, bytes := o.executed.load()
@@ -63,7 +63,7 @@ func (o *outlet) congested() bool {
 func (o *outlet) flush(now clock.Instant, out *effect.Output) {
 	o.send(out.Sends)
 	if len(out.Jobs) > 0 {
-		o.jobs.put(len(out.Jobs), out.Jobs...)
+		o.jobs.put(out.Jobs)
 	}
 	o.deliver(out.Deliver)
 	if len(out.Refused) > 0 {

@@ -50,17 +50,20 @@ const (
 // not taken yet and, beyond that, as much of the past as its budget allows. Nobody who reads slowly holds up the writer: a
 // watcher that is too slow finds its records gone, and an application that is too slow is declared behind.
 type Records struct {
-	self  int
-	epoch uint32
-	keep  int       // bytes kept for watchers
-	limit int       // bytes of backlog at which the application is declared behind
-	chain app.Chain // of the appender alone; readers have the entries' sums
+	self      int
+	epoch     uint32
+	keep      int       // bytes kept for watchers
+	limit     int       // bytes of backlog at which the application is declared behind
+	chain     app.Chain // of the appender alone; readers have the entries' sums
+	delivered uint64    // records since ordinal 1; of the appender alone
 
 	mu      sync.Mutex
 	entries []entry // consecutive ordinals; entries[head] is the oldest
 	head    int
 	bytes   int // of all entries
 	last    uint64
+	tail    uint32 // records of ordinal last
+	base    base   // where the stream goes on after a jump, or where it began
 	count   uint64 // records since ordinal 1
 	changed chan struct{}
 	closed  bool
@@ -74,16 +77,19 @@ type entry struct {
 	bytes   int
 	own     bool     // has an update that this replica introduced
 	sum     [32]byte // digest of the stream up to here
+	due     *due     // a checkpoint is to be made after it
 }
 
 // backlog is how far the application is.
 type backlog struct {
-	taken  uint64 // last ordinal that it has dealt with
-	own    uint64 // last ordinal with an update that this replica introduced
-	bytes  int    // entries after taken that it will be given
-	until  uint64 // when behind: last ordinal that it will be given
-	behind bool   // it will never be given anything after until
-	missed uint64 // records that it was not given
+	taken  uint64   // last ordinal that it has dealt with
+	own    uint64   // last ordinal with an update that this replica introduced
+	bytes  int      // entries after taken that it will be given
+	until  uint64   // when behind: last ordinal that it will be given
+	behind bool     // it will never be given anything after until
+	missed uint64   // records that it was not given
+	failed bool     // it is never called again
+	jump   *landing // it has to follow this before it is given anything
 }
 
 // needs reports whether the application will still be given an ordinal that is held.
@@ -102,11 +108,15 @@ func (r *Records) append(d *effect.Delivery) {
 		r.chain.Add(e.records[i])
 	}
 	e.sum = r.chain.Sum
+	r.delivered += uint64(len(e.records))
+	if d.State != nil {
+		e.due = &due{State: d.State, Delivered: r.delivered, Digest: e.sum, Records: uint32(len(e.records))}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.entries = append(r.entries, e)
 	r.bytes += e.bytes
-	r.last = d.Ordinal
+	r.last, r.tail = d.Ordinal, uint32(len(e.records))
 	r.count += uint64(len(e.records))
 	r.account(&e)
 	r.evict()
@@ -242,14 +252,25 @@ func (r *Records) span(from, to uint64) []entry {
 		if i > 0 && (count > batchRecords || bytes > batchBytes) {
 			return all[:i]
 		}
+		if all[i].due != nil {
+			return all[:i+1]
+		}
 	}
 	return all
 }
 
-// nextForApp fills batch with the records that the application gets next and dropped with the updates that take no effect
-// in the same ordinals. It waits until there are any; false says that there will never be more.
-func (r *Records) nextForApp(stop <-chan struct{}, batch []app.Record, dropped []effect.Refusal) (
-	[]app.Record, []effect.Refusal, bool) {
+// turn is what the application gets next.
+type turn struct {
+	jump    *landing         // it has to follow this first; then there is nothing else
+	batch   []app.Record     // whole ordinals
+	dropped []effect.Refusal // updates that take no effect in the same ordinals
+	due     *due             // a checkpoint of the state after them is to be made
+}
+
+// nextForApp fills t, whose memory it reuses. It waits until there is anything; false says that there will never be more.
+func (r *Records) nextForApp(stop <-chan struct{}, t *turn) bool {
+	clear(t.batch)
+	*t = turn{batch: t.batch[:0], dropped: t.dropped[:0]}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
@@ -258,16 +279,21 @@ func (r *Records) nextForApp(stop <-chan struct{}, batch []app.Record, dropped [
 		if b.behind {
 			to = b.until
 		}
+		if b.jump != nil {
+			t.jump, b.jump = b.jump, nil
+			return true
+		}
 		if from := b.taken + 1; from <= to {
 			span := r.span(from, to)
 			for i := range span {
-				batch = append(batch, span[i].records...)
-				dropped = append(dropped, span[i].dropped...)
+				t.batch = append(t.batch, span[i].records...)
+				t.dropped = append(t.dropped, span[i].dropped...)
+				t.due = span[i].due
 			}
-			return batch, dropped, true
+			return true
 		}
 		if b.behind || r.closed {
-			return batch, dropped, false
+			return false
 		}
 		change := r.change()
 		r.mu.Unlock()
@@ -275,7 +301,7 @@ func (r *Records) nextForApp(stop <-chan struct{}, batch []app.Record, dropped [
 		case <-change:
 		case <-stop:
 			r.mu.Lock()
-			return batch, dropped, false
+			return false
 		}
 		r.mu.Lock()
 	}
@@ -299,6 +325,7 @@ func (r *Records) giveUp(after uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := &r.backlog
+	b.failed = true
 	if !b.behind {
 		b.behind, b.until = true, after
 		for i := after + 1; i <= r.last; i++ {
@@ -329,7 +356,7 @@ type Position struct {
 func (r *Records) Position() Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := Position{Ordinal: r.last, Count: r.count}
+	p := Position{Ordinal: r.last, Count: r.count, Digest: r.base.sum}
 	if n := len(r.entries); n > r.head {
 		p.Digest = r.entries[n-1].sum
 	}
@@ -343,12 +370,12 @@ func (r *Records) Oldest() uint64 {
 	return r.oldest()
 }
 
-// DigestAt is the digest of the stream up to an ordinal that is held; that of ordinal 0 is all zero.
+// DigestAt is the digest of the stream up to an ordinal that is held; that of ordinal 0, while it is, is all zero.
 func (r *Records) DigestAt(ordinal uint64) ([32]byte, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ordinal == 0 {
-		return [32]byte{}, true
+	if ordinal == r.base.ordinal {
+		return r.base.sum, true
 	}
 	if ordinal < r.oldest() || ordinal > r.last {
 		return [32]byte{}, false

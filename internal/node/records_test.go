@@ -161,12 +161,9 @@ func TestRecordsBehind(t *testing.T) {
 		t.Fatalf("backlog %+v", b)
 	}
 	next := uint64(1)
-	for {
-		batch, _, ok := r.nextForApp(nil, nil, nil)
-		if !ok {
-			break
-		}
-		for _, rec := range batch {
+	var t1 turn
+	for r.nextForApp(nil, &t1) {
+		for _, rec := range t1.batch {
 			if rec.Ordinal != next {
 				t.Fatalf("the application got ordinal %d, want %d", rec.Ordinal, next)
 			}
@@ -203,7 +200,7 @@ func TestRecordsGiveUp(t *testing.T) {
 	if r.bytes > 1000 {
 		t.Errorf("%d bytes held", r.bytes)
 	}
-	if _, _, ok := r.nextForApp(nil, nil, nil); ok {
+	if r.nextForApp(nil, new(turn)) {
 		t.Error("a failed application is given records")
 	}
 	r.append(delivery(51, 2, 100))
@@ -223,7 +220,9 @@ func TestRecordsBatch(t *testing.T) {
 	}
 	ordinals, records := uint64(0), 0
 	for records < 10_000 {
-		batch, dropped, ok := r.nextForApp(nil, nil, nil)
+		var next turn
+		ok := r.nextForApp(nil, &next)
+		batch, dropped := next.batch, next.dropped
 		if !ok || len(batch) > batchRecords || len(batch)%100 != 0 || len(batch) < 200 {
 			t.Fatalf("a batch of %d records", len(batch))
 		}
@@ -241,7 +240,9 @@ func TestRecordsShared(t *testing.T) {
 	t.Parallel()
 	r := newRecords(1, 1, 1<<20, 1<<20)
 	r.append(delivery(1, 3, 10))
-	batch, _, _ := r.nextForApp(nil, nil, nil)
+	var last turn
+	r.nextForApp(nil, &last)
+	batch := last.batch
 	clear(batch)
 	if got, err := r.Next(t.Context(), 1); err != nil || got[0].Ordinal != 1 {
 		t.Errorf("%v, %v", got, err)

@@ -72,6 +72,7 @@ func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall
 			EagerBytes: cfg.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: submitLimit(cfg), Sessions: l.Sessions, SessionWindow: l.SessionWindow,
 			OrdinalWindow: l.OrdinalWindow, History: l.History, Recon: l.Recon,
+			CheckpointOrdinals: l.CheckpointOrdinals, CheckpointBytes: l.CheckpointBytes,
 		},
 		Timing: core.Timing{
 			Request: t.Request, Ack: t.Ack, Summary: t.Summary, Matrix: t.Matrix, Propose: t.Propose, Retransmit: t.Retransmit,
@@ -114,7 +115,7 @@ func MaxFrame(c config.Cluster) func(transport.Class) int {
 	}
 	l := wireLimits(c, g)
 	all := 0
-	for k := wire.KindPreorderRequest; k <= wire.KindPart; k++ {
+	for k := wire.KindPreorderRequest; k <= wire.KindCheckpointProof; k++ {
 		all = max(all, l.MaxFrame(k))
 	}
 	timely := l.MaxTimely()

@@ -114,7 +114,7 @@ func TestMaxFrames(t *testing.T) {
 			t.Errorf("%v has up to %d bytes, TIMELY frames up to %d", k, limits.MaxFrame(k), frame(wire.Timely))
 		}
 	}
-	if last != wire.KindPart {
+	if last != wire.KindCheckpointProof {
 		t.Errorf("the last kind is %v", last)
 	}
 }

@@ -41,6 +41,11 @@ const (
 	inputOwn     = 3 // a message of the replica's own that it has signed and sent
 	inputSubmit  = 4
 	inputDone    = 5 // a job; the input has its name, and its result is computed again
+	// A checkpoint that was made: its ordinal and digest.
+	inputCheckpointed = 6
+	// A state that the core went on with: its length as a varint and its canonical encoding.
+	inputRestored = 7
+	inputTransfer = 8 // the application asks for a transfer point
 )
 
 // Began is what a core was made with, as far as the identity of its replica does not say it.
@@ -75,7 +80,7 @@ func Inert(k wire.Kind) bool {
 // they ask, answer, time, or pass on what others have signed.
 func Binding(k wire.Kind) bool {
 	switch k {
-	case wire.KindFetch, wire.KindStatus, wire.KindCertificate, wire.KindEvidence, wire.KindPing, wire.KindPong, wire.KindRoundTrip,
+	case wire.KindCheckpointProof, wire.KindFetch, wire.KindStatus, wire.KindCertificate, wire.KindEvidence, wire.KindPing, wire.KindPong, wire.KindRoundTrip,
 		wire.KindNewLeaderProof, wire.KindWindow, wire.KindRecall:
 		return false
 	}
@@ -111,12 +116,23 @@ func (w *Writer) Input(now clock.Instant, in core.Input, known, own bool) {
 		w.begin(now, inputDone)
 		name := nameOf(&in.Done.Job)
 		w.buf = append(w.buf, name[:]...)
+	case in.Transfer:
+		w.begin(now, inputTransfer)
 	case len(in.Submit) > 0:
 		w.begin(now, inputSubmit)
 		w.buf = binary.AppendUvarint(w.buf, uint64(len(in.Submit)))
 		for i := range in.Submit {
 			w.buf = appendUpdate(w.buf, &in.Submit[i])
 		}
+	case in.Checkpointed != nil:
+		w.begin(now, inputCheckpointed)
+		w.buf = binary.LittleEndian.AppendUint64(w.buf, in.Checkpointed.Ordinal)
+		w.buf = append(w.buf, in.Checkpointed.Digest[:]...)
+	case in.Restored != nil:
+		w.begin(now, inputRestored)
+		state := in.Restored.Append(nil)
+		w.buf = binary.AppendUvarint(w.buf, uint64(len(state)))
+		w.buf = append(w.buf, state...)
 	default:
 		w.begin(now, inputTick)
 	}
@@ -218,6 +234,8 @@ func parseInputs(b []byte, decode func([]byte) (*wire.Envelope, error), each fun
 		e := Entry{Now: clock.Instant(now)}
 		switch kind[0] {
 		case inputTick:
+		case inputTransfer:
+			e.Input.Transfer = true
 		case inputMessage, inputOwn:
 			raw := bytes.Clone(r.bytes(r.varint())) // it stays, and the record does not
 			if r.err != nil {
@@ -236,6 +254,15 @@ func parseInputs(b []byte, decode func([]byte) (*wire.Envelope, error), each fun
 			for range count {
 				e.Input.Submit = append(e.Input.Submit, r.update())
 			}
+		case inputCheckpointed:
+			e.Input.Checkpointed = &core.Checkpointed{Ordinal: r.fixed()}
+			copy(e.Input.Checkpointed.Digest[:], r.bytes(uint64(len(wire.Digest{}))))
+		case inputRestored:
+			state, err := effect.ParseState(bytes.Clone(r.bytes(r.varint())), 0)
+			if err != nil {
+				return fmt.Errorf("%w: %w", errBad, err)
+			}
+			e.Input.Restored = state
 		case inputDone:
 			copy(e.job[:], r.bytes(uint64(len(e.job))))
 		default:

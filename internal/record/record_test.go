@@ -51,7 +51,13 @@ func TestRoundTrip(t *testing.T) {
 	w.Input(9, core.Input{Message: raw("known")}, true, false)
 	w.Input(10, core.Input{Message: ping}, false, false)
 	w.Input(11, core.Input{Submit: updates}, false, false)
+	w.Input(12, core.Input{Transfer: true}, false, false)
 	w.Input(12, core.Input{Resumed: resumed}, false, false)
+	made := &core.Checkpointed{Ordinal: 8, Digest: wire.Digest{1, 31: 2}}
+	state := &effect.State{Ordinal: 9, Time: 3, Vector: wire.Vector{{Incarnation: 1, Seq: 4}, {}}, Chain: wire.Digest{5},
+		Transfers: []int64{0, 7}, Sessions: []byte("sessions")}
+	w.Input(20, core.Input{Checkpointed: made}, false, false)
+	w.Input(21, core.Input{Restored: state}, false, false)
 	w.Input(40, core.Input{Message: raw("own")}, true, true)
 	log := memory.New(0)
 	if err := log.Commit(append([]storage.Record{Began{Behaviour: core.Behaviour}.Record()}, w.Take()...)); err != nil {
@@ -74,13 +80,14 @@ func TestRoundTrip(t *testing.T) {
 			s.raw, s.in.Message = string(e.Input.Message.Raw), nil
 		}
 		got = append(got, s)
-		if len(got) == 6 {
+		if len(got) == 7 {
 			p.Said([]effect.Send{{To: g.All(), Msg: &wire.Commit{}}, {To: g.Others(1), Msg: &wire.Status{}}}, nil)
 		}
 		return nil
 	})
 	want := []seen{{now: 5}, {now: 5, raw: "one"}, {now: 9}, {now: 10}, {now: 11, in: core.Input{Submit: updates}},
-		{now: 12, in: core.Input{Resumed: resumed}}, {now: 40, raw: "own", own: true}}
+		{now: 12, in: core.Input{Transfer: true}}, {now: 12, in: core.Input{Resumed: resumed}}, {now: 20, in: core.Input{Checkpointed: made}},
+		{now: 21, in: core.Input{Restored: state}}, {now: 40, raw: "own", own: true}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
 	}
@@ -148,6 +155,8 @@ func FuzzInputs(f *testing.F) {
 	w.Input(5, core.Input{Message: raw("one")}, false, false)
 	w.Input(6, core.Input{Submit: []wire.Update{{Payload: []byte("p")}}}, false, false)
 	w.Input(7, core.Tick, false, false)
+	w.Input(8, core.Input{Checkpointed: &core.Checkpointed{Ordinal: 8}}, false, false)
+	w.Input(9, core.Input{Restored: &effect.State{Ordinal: 9, Vector: make(wire.Vector, 4)}}, false, false)
 	f.Add(w.Take()[0].Data)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var last clock.Instant

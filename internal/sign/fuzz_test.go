@@ -37,6 +37,7 @@ func (c *cluster) samples() (all []*wire.Envelope) {
 		&wire.NewLeader{View: 2}, c.votes(2, 1, 3, 4), c.report(3, 2), &proof, &wire.Replay{Proof: proof}, c.window(2, 1, 3, 4),
 		&wire.Evidence{First: c.one(4, c.replay(4)), Second: c.one(4, &wire.Replay{Proof: proof})},
 		&wire.StateShare{Resolution: c.resolution(3)}, &wire.Recall{Digests: []wire.Digest{p.Digest}},
+		c.checkpoint(9, 1, 2, 4),
 	)...)
 	return append(all, certificate.Commits...)
 }
@@ -105,6 +106,8 @@ func partsOf(m wire.Message) (list []*wire.Envelope) {
 		return m.Proof.Shares
 	case *wire.Window:
 		return m.Commits
+	case *wire.CheckpointProof:
+		return m.Votes
 	case *wire.Report:
 		list = append(list, m.Carried.Prepares...)
 		for i := range m.Prepared {

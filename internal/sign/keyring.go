@@ -94,6 +94,9 @@ func (k *Keyring) Header(id group.ID) wire.Header {
 
 // Admits reports whether client's updates may be introduced by this replica: a replica's own key only by itself.
 func (k *Keyring) Admits(client *wire.ClientID, introducer group.ID) bool {
+	if *client == (wire.ClientID{}) {
+		return false // nobody's: it marks transfer points
+	}
 	if owner, ok := k.owners[*client]; ok {
 		return owner == introducer
 	}

@@ -139,7 +139,7 @@ func (i *inspection) parts(e *wire.Envelope, at, limit int) (int, Reason) {
 		if at >= len(first) {
 			rest, n = second, at-len(first)
 		}
-		if why := i.update(introducer, &rest[n]); why != 0 {
+		if why := i.introduced(introducer, &rest[n]); why != 0 {
 			return at, why
 		}
 	}
@@ -224,7 +224,15 @@ func (i *inspection) signature(sender group.ID) bool {
 	return i.v.scheme.Verify(k.m.Replicas[sender.Index()], i.statement, &i.batch.sig)
 }
 
-// update checks that introducer may introduce u, and u's signature if there has to be one.
+// introduced checks an update of a request: a transfer point is its introducer's own, and signed with the request.
+func (i *inspection) introduced(introducer group.ID, u *wire.Update) Reason {
+	if u.TransferPoint() { // in its one form, or the request would not have been decoded
+		return 0
+	}
+	return i.update(introducer, u)
+}
+
+// update checks that introducer may introduce u of a client, and u's signature if there has to be one.
 func (i *inspection) update(introducer group.ID, u *wire.Update) Reason {
 	k := i.v.keyring
 	if !k.Admits(&u.Client, introducer) {
@@ -333,5 +341,6 @@ func (i *inspection) evidence(m *wire.Evidence) Reason {
 // convicts reports whether two messages of kind k can be evidence. None of these kinds holds evidence in turn, which bounds
 // the depth of the check.
 func convicts(k wire.Kind) bool {
-	return k == wire.KindPreorderRequest || k == wire.KindSummary || k == wire.KindPrePrepare || k == wire.KindReplay
+	return k == wire.KindPreorderRequest || k == wire.KindSummary || k == wire.KindPrePrepare || k == wire.KindReplay ||
+		k == wire.KindCheckpoint
 }

@@ -2,7 +2,7 @@ package sign
 
 import "github.com/primebft/prime/internal/wire"
 
-// viewProofs checks what replicas have signed in a message of election or view change. That the parts say what the whole says
+// viewProofs checks what replicas have signed in a message of election, view change or about checkpoints. That the parts say what the whole says
 // follows from their bytes: wire has checked it.
 func (i *inspection) viewProofs(e *wire.Envelope) Reason {
 	switch m := e.Msg.(type) {
@@ -21,6 +21,8 @@ func (i *inspection) viewProofs(e *wire.Envelope) Reason {
 		return i.signed(m.Commits, wire.KindReplayCommit, i.v.quorum)
 	case *wire.Report:
 		return i.certificates(m)
+	case *wire.CheckpointProof:
+		return i.signed(m.Votes, wire.KindCheckpoint, i.v.quorum)
 	}
 	return 0
 }

@@ -44,6 +44,15 @@ func (c *cluster) window(view uint64, by ...group.ID) *wire.Window {
 	return m
 }
 
+// checkpoint is a proof by these replicas, whatever their number and order.
+func (c *cluster) checkpoint(ordinal uint64, by ...group.ID) *wire.CheckpointProof {
+	m := &wire.CheckpointProof{Checkpoint: wire.Checkpoint{Ordinal: ordinal, Digest: wire.Digest{byte(ordinal)}}}
+	for _, id := range by {
+		m.Votes = append(m.Votes, c.one(id, &wire.Checkpoint{Ordinal: ordinal, Digest: m.Digest}))
+	}
+	return m
+}
+
 // prepared is a prepare certificate of view 2, which r2 leads, every signature in a batch of its own.
 func (c *cluster) prepared(ordinal uint64, by ...group.ID) wire.Prepared {
 	p := wire.Prepared{Vote: wire.Vote{View: 2, Ordinal: ordinal, Proposal: wire.Digest{byte(ordinal)}}}
@@ -130,6 +139,33 @@ func TestElectionAndViewChange(t *testing.T) {
 	m := *altered.Msg.(*wire.StateProof)
 	all["shares of another resolution"] = verdict{c.decode(c.sealed(3, &m).Raw), BadMember}
 	c.checkVerdicts(t, all)
+}
+
+func TestCheckpoints(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, 0, Ed25519{}, nil)
+	proof := func(f func(m *wire.CheckpointProof)) *wire.Envelope {
+		m := c.checkpoint(9, 1, 2, 4)
+		f(m)
+		return c.sealed(3, m)
+	}
+	two := func(first, second uint64) *wire.Envelope {
+		return c.sealed(1, &wire.Evidence{First: c.one(4, &wire.Checkpoint{Ordinal: first}),
+			Second: c.one(4, &wire.Checkpoint{Ordinal: second, Digest: wire.Digest{1}})})
+	}
+	forged := two(9, 9)
+	evidence := forged.Msg.(*wire.Evidence)
+	c.checkVerdicts(t, map[string]verdict{
+		"proof":             {proof(func(*wire.CheckpointProof) {}), nil},
+		"of two":            {proof(func(m *wire.CheckpointProof) { m.Votes = m.Votes[1:] }), NoQuorum},
+		"one vote twice":    {proof(func(m *wire.CheckpointProof) { m.Votes[1] = m.Votes[0] }), Malformed},
+		"one vote forged":   {proof(func(m *wire.CheckpointProof) { m.Votes[2] = stolen(m.Votes[2], m.Votes[1]) }), BadMember},
+		"a ping among them": {proof(func(m *wire.CheckpointProof) { m.Votes[0] = c.one(1, &wire.Ping{View: 2}) }), Malformed},
+		"two votes":         {two(9, 9), nil},
+		"two honest votes":  {two(9, 10), nil}, // signed by one replica; that they prove nothing is for the core to say
+		"a vote and a forged one": {c.sealed(1, &wire.Evidence{First: evidence.First,
+			Second: stolen(evidence.Second, evidence.First)}), BadMember},
+	})
 }
 
 func TestReports(t *testing.T) {

@@ -32,11 +32,15 @@ const (
 	Stalled                      // Seq = milliseconds: this replica stood still
 	PartSent                     // Origin, Seq: this replica sent its part of a request to those who lack it
 	Reconciled                   // Origin, Seq: a request came together from parts
+	Stable                       // Ordinal: the checkpoint after it is stable
+	Diverged                     // Ordinal: a correct replica has another checkpoint after it than this replica made
+	Lacking                      // Ordinal: this replica needs the stable checkpoint after it
+	Jumped                       // Ordinal: this replica goes on after it, with the state of a checkpoint
 )
 
 var names = [...]string{"", "request-sent", "preordered", "proposed", "prepared", "ordered", "executed", "waiting",
 	"fetched", "healed", "blacklisted", "dropped", "collected", "out-of-history",
-	"suspected", "preinstalled", "installed", "stalled", "part-sent", "reconciled"}
+	"suspected", "preinstalled", "installed", "stalled", "part-sent", "reconciled", "stable", "diverged", "lacking", "jumped"}
 
 // String is the event's name.
 func (k Kind) String() string {

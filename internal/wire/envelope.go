@@ -154,7 +154,7 @@ func (l *Limits) body(e *Envelope, r *Reader) {
 }
 
 // kinds is a set of kinds. What may be inside what is a finite table, so nesting is bounded: EVIDENCE, PRE-PREPARE, PO-SUMMARY.
-type kinds uint32
+type kinds uint64
 
 func kindSet(ks ...Kind) (s kinds) {
 	for _, k := range ks {
@@ -163,7 +163,7 @@ func kindSet(ks ...Kind) (s kinds) {
 	return s
 }
 
-func (s kinds) has(k Kind) bool { return k < 32 && s&(1<<k) != 0 }
+func (s kinds) has(k Kind) bool { return k < 64 && s&(1<<k) != 0 }
 
 // embed appends an envelope that is part of another with its length before it; nil is length 0.
 func embed(b []byte, e *Envelope) []byte {

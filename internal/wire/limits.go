@@ -21,8 +21,9 @@ var (
 	topLevel = kindSet(KindPreorderRequest, KindPreorderAck, KindSummary, KindSummaryMatrix, KindPrePrepare, KindPrepare,
 		KindCommit, KindFetch, KindStatus, KindCertificate, KindEvidence, KindPing, KindPong, KindRoundTrip, KindBound,
 		KindTurnaround, KindNewLeader, KindNewLeaderProof, KindReport, KindEcho, KindReady, KindStateList, KindStateShare,
-		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall, KindPart)
-	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay, KindPart)
+		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall, KindPart, KindCheckpoint,
+		KindCheckpointProof)
+	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay, KindPart, KindCheckpoint)
 	proposal   = kindSet(KindPrePrepare)
 	commit     = kindSet(KindCommit)
 )
@@ -106,6 +107,10 @@ func (l Limits) maxView(k Kind) int {
 		return batchSize + resolutionSize + bindings + signers(replayVoteSize)
 	case KindRecall:
 		return batchSize + 4 + l.Recalls*digestSize
+	case KindCheckpoint:
+		return batchSize + checkpointSize
+	case KindCheckpointProof:
+		return batchSize + checkpointSize + signers(checkpointSize)
 	}
 	return 0
 }

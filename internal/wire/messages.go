@@ -107,7 +107,7 @@ type Part struct {
 }
 
 // Evidence is two envelopes of one signer that no correct replica would both sign. What they prove is found from their
-// kinds: two PO-REQUESTs with one id, two inconsistent PO-SUMMARYs, two PRE-PREPAREs for one view and ordinal. Or First is a
+// kinds: two PO-REQUESTs with one id, two inconsistent PO-SUMMARYs, two PRE-PREPAREs for one view and ordinal, two CHECKPOINTs for one ordinal. Or First is a
 // RECON and Second the PO-REQUEST that it claims to be a part of: if it is not, it is the signer of First who is faulty.
 type Evidence struct {
 	First, Second *Envelope

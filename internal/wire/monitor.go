@@ -142,6 +142,11 @@ func (l *Limits) viewBody(e *Envelope, r *Reader) {
 			m.Digests[i] = r.Digest()
 		}
 		e.Msg = m
+	case KindCheckpoint:
+		m := checkpoint(r)
+		e.Msg = &m
+	case KindCheckpointProof:
+		e.Msg = l.checkpointProof(r, e.Epoch)
 	default:
 		r.Fail("kind")
 	}

@@ -94,7 +94,7 @@ func (l *Limits) preorderID(r *Reader) (id PreorderID) {
 	return id
 }
 
-// signed reports whether the updates are written with signatures: all are if any has one.
+// signed reports whether the updates are written with signatures: all are if any has one. Only that of a transfer point is zero then.
 func (m *PreorderRequest) signed() bool {
 	for i := range m.Updates {
 		if m.Updates[i].Sig != (Signature{}) {
@@ -136,17 +136,17 @@ func (m *PreorderRequest) appendBody(b []byte) []byte {
 func (l *Limits) preorderRequest(r *Reader) *PreorderRequest {
 	m := &PreorderRequest{Seq: r.U64()}
 	r.Check(m.Seq >= 1, "sequence number 0")
-	each := updateSize
-	if l.SignedUpdates {
+	each, signed := updateSize, r.Bool()
+	if signed {
 		each += len(Signature{})
 	}
-	r.Check(r.Bool() == l.SignedUpdates, "client signatures missing or not wanted")
+	r.Check(l.SignedUpdates || !signed, "client signatures missing or not wanted")
 	n := r.Count(l.RequestUpdates, each)
 	if n == 0 {
 		return m
 	}
 	m.Updates = make([]Update, n)
-	total := 0
+	total, clients := 0, false
 	for i := range m.Updates {
 		u := &m.Updates[i]
 		copy(u.Client[:], r.Bytes(len(u.Client)))
@@ -158,11 +158,17 @@ func (l *Limits) preorderRequest(r *Reader) *PreorderRequest {
 		}
 		total += int(length)
 		u.Payload = r.Bytes(int(length))
-		if l.SignedUpdates {
+		if signed {
 			copy(u.Sig[:], r.Bytes(len(u.Sig)))
-			r.Check(u.Sig != (Signature{}), "client signature is zero")
 		}
+		if u.TransferPoint() {
+			r.Check(u.bare(), "transfer point with more than its client")
+			continue
+		}
+		clients = true
+		r.Check(!signed || u.Sig != (Signature{}), "client signature is zero")
 	}
+	r.Check(signed == (clients && l.SignedUpdates), "client signatures missing or not wanted")
 	return m
 }
 

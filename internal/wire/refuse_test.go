@@ -54,9 +54,9 @@ func TestRefusesEnvelopes(t *testing.T) {
 		{"version 0", set(0, 0), "version"},
 		{"version 2", set(0, 2), "version"},
 		{"kind 0", set(1, 0), "kind"},
-		{"kind after the last", set(1, byte(KindPart)+1), "kind"},
+		{"kind after the last", set(1, byte(KindCheckpointProof)+1), "kind"},
 		{"kind 255", set(1, 255), "kind"},
-		{"kind whose bit would be that of another", set(1, 32+byte(KindCommit)), "kind"},
+		{"kind whose bit would be that of another", set(1, 64+byte(KindCommit)), "kind"},
 		{"sender 0", set(2, 0), "sender is not a member"},
 		{"sender 5 of 4", set(2, 5), "sender is not a member"},
 		{"batch of none", proof(0, 0, 0), "place in the batch"},
@@ -104,6 +104,10 @@ func TestRefusesPreorderMessages(t *testing.T) {
 		{"payloads of 1001 of 1000", request(nil, 300, 300, 300, 101), "payload too long"},
 		{"client signature not wanted", request(func(m *PreorderRequest) { m.Updates[0].Sig[0] = 1 }, 1),
 			"client signatures missing or not wanted"},
+		{"transfer point with a payload", request(func(m *PreorderRequest) { m.Updates[0].Client = ClientID{} }, 1),
+			"transfer point with more than its client"},
+		{"transfer point with a number", request(func(m *PreorderRequest) { m.Updates[0] = Update{Seq: 1} }, 1),
+			"transfer point with more than its client"},
 		{"signed is 2", changed(s.seal(1, 1, s.request(1)), func(c []byte) { c[headerSize+8] = 2 }), "boolean"},
 		{"no parts", ack(), "count out of range"},
 		{"seven parts of six", ack(make([]AckPart, 7)...), "count out of range"},
@@ -124,7 +128,31 @@ func TestRefusesPreorderMessages(t *testing.T) {
 		{"no client signature", s.seal(1, 1, (&sampler{n: 4}).request(1)).Raw, "client signatures missing or not wanted"},
 		{"one of two unsigned", request(func(m *PreorderRequest) { m.Updates[1].Sig = Signature{} }, 1, 1),
 			"client signature is zero"},
+		{"signed transfer point", request(func(m *PreorderRequest) { m.Updates[1] = Update{Sig: m.Updates[1].Sig} }, 1, 1),
+			"transfer point with more than its client"},
 	})
+}
+
+// TestTransferPoints: they stand in requests alone and among clients' updates, in clusters with client signatures and without.
+func TestTransferPoints(t *testing.T) {
+	t.Parallel()
+	for _, signed := range []bool{false, true} {
+		s := &sampler{n: 4, signed: signed}
+		l := limitsFor(4)
+		l.SignedUpdates = signed
+		mixed := s.request(3, 4)
+		mixed.Updates = append(mixed.Updates, Update{})
+		for _, m := range []*PreorderRequest{{Seq: 1, Updates: []Update{{}}}, {Seq: 1, Updates: []Update{{}, {}}}, mixed} {
+			raw := s.seal(1, 1, m).Raw
+			env, err := l.Decode(raw)
+			if err != nil {
+				t.Fatalf("signed %v: %d updates: %v", signed, len(m.Updates), err)
+			}
+			if got := env.Msg.(*PreorderRequest).Updates; !got[len(got)-1].TransferPoint() {
+				t.Errorf("the last of %d updates is no transfer point", len(got))
+			}
+		}
+	}
 }
 
 func TestRefusesOrderMessages(t *testing.T) {

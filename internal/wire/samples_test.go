@@ -168,5 +168,6 @@ func samples(n int, signed bool) []sample {
 	}
 	list = append(list, viewSamples(s)...)
 	request, part := s.partOf(700)
-	return append(list, sample{"recon", s.seal(2, 3, part)}, sample{"evidence_recon", s.seal(1, 1, &Evidence{s.seal(2, 1, part), request})})
+	list = append(list, sample{"recon", s.seal(2, 3, part)}, sample{"evidence_recon", s.seal(1, 1, &Evidence{s.seal(2, 1, part), request})})
+	return append(list, checkpointSamples(s)...)
 }

@@ -57,6 +57,8 @@ func viewBombs(n int) [][]byte {
 		frame(zeros(le32(wide.append(content(KindWindow)), 1<<29-1), 500)),
 		frame(le32(content(KindRecall), 1<<29)),
 		frame(zeros(le32(content(KindRecall), 1<<30), 31)),
+		frame(append(zeros(le64(content(KindCheckpointProof), 1), 32), byte(n))),
+		frame(zeros(append(zeros(le64(content(KindCheckpointProof), 1), 32), byte(n)), 100)),
 	}
 }
 

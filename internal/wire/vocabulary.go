@@ -90,6 +90,8 @@ const (
 	KindWindow          Kind = 28 // a replay-commit certificate: how a view began
 	KindRecall          Kind = 29 // asks for PRE-PREPAREs and REPORTs by digest
 	KindPart            Kind = 30 // RECON: the sender's part of a request, for replicas that lack it
+	KindCheckpoint      Kind = 31 // CHECKPOINT: the sender has a state of this digest after an ordinal
+	KindCheckpointProof Kind = 32 // CHECKPOINT-PROOF: Q CHECKPOINTs for one ordinal and digest
 )
 
 // PreorderID names a preorder request: the origin's Seq-th request of its Incarnation. The pair (Incarnation, Seq) is
@@ -130,6 +132,15 @@ type Update struct {
 	Seq     uint64
 	Payload []byte
 	Sig     Signature
+}
+
+// TransferPoint reports whether u is no client's operation but a mark in the order: the application of the replica that introduced it
+// takes over, from others, the state that they have right after it. It has neither client nor number, payload or signature.
+func (u *Update) TransferPoint() bool { return u.Client == ClientID{} }
+
+// bare reports whether u has nothing that only a client can give it.
+func (u *Update) bare() bool {
+	return u.Client == ClientID{} && u.Seq == 0 && len(u.Payload) == 0 && u.Sig == Signature{}
 }
 
 // Message is the decoded body of an envelope: one of the pointer types in messages.go.

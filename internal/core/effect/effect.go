@@ -16,6 +16,9 @@ type Output struct {
 	Evidence []wire.Evidence // new proof that a replica is faulty, for people; the core has already acted on it
 	Events   []trace.Event
 	Stable   *Stable // the newest checkpoint that became stable
+	// Diverged says that this replica made another checkpoint than a correct one: its machine is faulty or its application not
+	// deterministic. It must serve nobody any more.
+	Diverged *Divergence
 	Lacks    *Stable // what this replica lacks is held by nobody that it can ask: it needs the state of this checkpoint, as core.Input.Restored
 
 	// Known says that the message of the last step was known already and changed nothing, so that it need not be remembered:
@@ -32,7 +35,7 @@ func (o *Output) Reset() {
 	clear(o.Evidence)
 	o.Sends, o.Deliver, o.Refused = o.Sends[:0], o.Deliver[:0], o.Refused[:0]
 	o.Jobs, o.Evidence, o.Events = o.Jobs[:0], o.Evidence[:0], o.Events[:0]
-	o.Stable, o.Lacks = nil, nil
+	o.Stable, o.Lacks, o.Diverged = nil, nil, nil
 }
 
 // Emit records an event.
@@ -57,6 +60,9 @@ type Delivery struct {
 	Origins []group.ID
 	Dropped []Refusal // updates that were ordered but do not take effect: duplicates and expired sessions
 	State   *State    // set if a checkpoint is due after this ordinal, which is the last that its step executed
+	// Jump is set if nothing was executed: the replica went on after a checkpoint that it was given. Ordinal and Time are the
+	// checkpoint's, and those between the last delivery and Ordinal, Ordinal included, are never delivered here.
+	Jump *State
 }
 
 // Refusal is an update that will have no record of its own, and why.

@@ -56,6 +56,31 @@ func (s *State) OnPart(now clock.Instant, env *wire.Envelope, out *effect.Output
 		at = s.touch(l, m.ID.Seq, now)
 		at.parted = at.parted.With(env.Sender)
 		at.askAt = max(at.askAt, now.Add(s.cfg.Fetch))
+		if l.streams == nil {
+			l.streams = make([]stream, s.cfg.Group.N())
+		}
+		if from := &l.streams[env.Sender.Index()]; m.ID.Seq >= from.seq {
+			*from = stream{m.ID.Seq, now}
+		}
 		s.tally(now, i, &wire.AckPart{ID: m.ID, Digest: m.Digest, Certified: true}, env.Sender, out)
 	}
+}
+
+// waits is for how many Fetch intervals a request is not asked for, at most, because parts of those before it still come.
+const waits = 16
+
+// comes reports whether parts of a request are likely to be on their way: f+1 replicas, so a correct one, sent parts of earlier
+// requests of the lane a moment ago, and links keep their order. What is asked for then would only lengthen the queues that the parts
+// are in. Whoever lies about it delays nothing for long.
+func (s *State) comes(now clock.Instant, l *lane, seq uint64, at *slot) bool {
+	if now >= at.seen.Add(waits*s.cfg.Fetch) {
+		return false
+	}
+	senders := 0
+	for j, from := range l.streams {
+		if at.parted.Has(group.FromIndex(j)) || from.seq > 0 && from.seq < seq && now < from.at.Add(s.cfg.Fetch) {
+			senders++
+		}
+	}
+	return senders >= s.cfg.Group.OneCorrect()
 }

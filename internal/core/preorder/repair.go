@@ -115,7 +115,9 @@ func (s *State) fetchMissing(now clock.Instant, out *effect.Output) {
 			if !missing {
 				continue
 			}
-			if at.askAt <= now {
+			if at.askAt <= now && s.comes(now, l, seq, at) {
+				at.askAt = now.Add(s.cfg.Fetch)
+			} else if at.askAt <= now {
 				s.ask(wants, i, seq, at, digest)
 				at.askAt = now.Add(s.cfg.Fetch << max(0, int(at.asks)-patient))
 				at.asks = min(at.asks+1, patient+3)
@@ -157,35 +159,6 @@ func (s *State) ask(wants [][]wire.Want, i int, seq uint64, at *slot, digest wir
 		k++
 	}
 	at.asked = (at.asked + uint8(ask)) & 0x7f
-}
-
-// OnFetch answers a peer with the requests it lacks, and with acks that say which digest is bound, within its credit.
-func (s *State) OnFetch(now clock.Instant, env *wire.Envelope, out *effect.Output) {
-	p, to := &s.peers[env.Sender.Index()], group.SetOf(env.Sender)
-	if now >= p.refillAt {
-		p.credit, p.refillAt = max(1<<20, 4*s.cfg.RequestBytes), now.Add(s.cfg.Fetch)
-	}
-	var parts []wire.AckPart
-	for _, w := range env.Msg.(*wire.Fetch).Wants {
-		i := w.ID.Origin.Index()
-		at := s.lanes[i].slots.At(w.ID.Seq)
-		if at == nil || at.request == nil || w.ID.Incarnation != s.cfg.Incarnations[i] {
-			continue
-		}
-		if w.Digest != (wire.Digest{}) && w.Digest != at.request.Digest {
-			continue
-		}
-		if p.credit < len(at.request.Raw) {
-			drop(out, env.Sender, "fetches faster than is answered")
-			break
-		}
-		p.credit -= len(at.request.Raw)
-		out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Recon, Signed: at.request})
-		if w.ID.Seq <= s.lanes[i].acked {
-			parts = append(parts, s.part(i, w.ID.Seq))
-		}
-	}
-	s.emitAcks(to, parts, out)
 }
 
 // Help answers a peer whose Status shows that it has preordered less than this replica: acks of what it lacks, which say

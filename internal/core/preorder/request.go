@@ -1,6 +1,8 @@
 package preorder
 
 import (
+	"slices"
+
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
@@ -23,8 +25,22 @@ func (s *State) Submit(updates []wire.Update, out *effect.Output) {
 	}
 }
 
-// cost is what an update counts against budgets: an empty one is not free.
-func cost(u wire.Update) int { return len(u.Payload) + 128 }
+// First queues an update of this replica's own before all that wait, whatever room there is: there is one at a time.
+func (s *State) First(u wire.Update) {
+	s.pending = slices.Insert(s.pending, 0, u)
+	s.pendingBytes += cost(u)
+}
+
+// UpdateCost is what an update counts against budgets besides its payload: an empty one is not free.
+const UpdateCost = 128
+
+// cost is what an update counts. Only a transfer point is free, of which one waits at most.
+func cost(u wire.Update) int {
+	if u.TransferPoint() {
+		return 0
+	}
+	return len(u.Payload) + UpdateCost
+}
 
 // roomToIntroduce reports whether there is something to introduce and the in-flight window is open.
 func (s *State) roomToIntroduce() bool {

@@ -65,8 +65,15 @@ type State struct {
 type lane struct {
 	slots                             window.Ring[slot]
 	held, acked, preordered, executed uint64
-	top                               uint64 // highest number that anything is known of
-	needed                            uint64 // an ordered matrix makes everything up to here eligible
+	top                               uint64   // highest number that anything is known of
+	needed                            uint64   // an ordered matrix makes everything up to here eligible
+	streams                           []stream // of parts, by sender; nil: none came
+}
+
+// stream is the parts of a lane that one sender sends.
+type stream struct {
+	seq uint64        // the highest of which a part came
+	at  clock.Instant // when
 }
 
 // slot is one number of a lane.
@@ -95,9 +102,8 @@ type tally struct {
 
 // peer is what preordering keeps of each replica to bound what it does for it.
 type peer struct {
-	credit   int           // bytes that may still be sent to it in answer to its fetches
-	refillAt clock.Instant // when credit is full again
-	acked    clock.Instant // when it last acknowledged a request of ours that it had not acknowledged before; 0: never
+	answers answers       // to its fetches
+	acked   clock.Instant // when it last acknowledged a request of ours that it had not acknowledged before; 0: never
 }
 
 // New returns the state of a replica that has seen nothing.

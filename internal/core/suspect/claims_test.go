@@ -320,3 +320,20 @@ func TestClaim54PingsAreAnsweredWithinLimits(t *testing.T) {
 		t.Errorf("an interval later the peer's ping is answered %d times", len(out.Sends))
 	}
 }
+
+// A replica that lags behind accepts nothing, and shows the leader more and more: it keeps so many challenges, the oldest and the newest.
+func TestChallengesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := watching(1, 0)
+	const last = 3 * MaxChallenges
+	for seq := 1; seq <= last; seq++ {
+		s.Challenge(at(seq), wants(uint64(seq)), nil)
+	}
+	if n := len(s.challenges); n != MaxChallenges || s.challenges[0].since != at(1) || s.challenges[n-1].want[0].Seq != last {
+		t.Fatalf("%d challenges are kept, since %v, up to %v", n, s.challenges[0].since, s.challenges[n-1].want[0])
+	}
+	s.Proposed(at(last+5), wants(last))
+	if len(s.challenges) != 0 || s.longest != time.Duration(at(last+5)-at(1)) {
+		t.Errorf("%d challenges are left, the longest took %v", len(s.challenges), s.longest)
+	}
+}

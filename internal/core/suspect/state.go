@@ -120,8 +120,17 @@ func (s *State) Normal() { s.normal, s.proof, s.answered = true, clock.Never, s.
 
 func (s *State) leader() group.ID { return s.cfg.Group.Leader(s.view) }
 
-// Challenge says that the leader has been sent a matrix that makes want eligible.
+// MaxChallenges is how many challenges are kept. A replica that keeps up has few, since the leader answers them or is replaced; one
+// that lags behind its peers, and so accepts no proposals, would gather one with each of their summaries.
+const MaxChallenges = 1024
+
+// Challenge says that the leader has been sent a matrix that makes want eligible. If there are too many it takes the place of the one
+// before, which it includes: what is waited for longest stays.
 func (s *State) Challenge(now clock.Instant, want wire.Vector, rows wire.Rows) {
+	if last := len(s.challenges) - 1; last+1 == MaxChallenges {
+		s.challenges[last] = challenge{want, rows, now}
+		return
+	}
 	s.challenges = append(s.challenges, challenge{want, rows, now})
 }
 

@@ -17,8 +17,19 @@ const (
 // WireBytes is what a packet of size bytes, or a frame that takes several packets, uses of a bottleneck.
 func WireBytes(size int) int { return size + headerBytes*max(1, (size+payloadBytes-1)/payloadBytes) }
 
-// floorShare is the part of a bottleneck, one in so many bytes, that RECON and BULK are each certain of, as in the scheduler.
-const floorShare = 20
+// The parts of a bottleneck, one in so many bytes, that RECON and BULK are certain of, as in the scheduler with its default share.
+const (
+	reconFloor = 4
+	bulkFloor  = 20
+)
+
+// floorOf is the floor of a lane that has one.
+func floorOf(lane int) int {
+	if lane == laneOf(wire.Recon, false) {
+		return reconFloor
+	}
+	return bulkFloor
+}
 
 // maxAhead is how many bytes may wait, whatever the rate, so that times can be computed.
 const maxAhead = 1 << 30
@@ -92,7 +103,7 @@ func (b *bottleneck[P]) ahead(lane int) int {
 		sum += bytes
 	}
 	if repair(lane) {
-		sum = min(sum, floorShare*b.backlog[lane])
+		sum = min(sum, floorOf(lane)*b.backlog[lane])
 	}
 	return sum
 }
@@ -162,7 +173,7 @@ func (b *bottleneck[P]) charge(lane, n int) {
 		case b.queues[i].empty():
 			b.credit[i] = 0
 		default:
-			b.credit[i] = min(b.credit[i]+(n+floorShare-1)/floorShare, 2*packetBytes)
+			b.credit[i] = min(b.credit[i]+(n+floorOf(i)-2)/(floorOf(i)-1), 2*packetBytes)
 		}
 	}
 }

@@ -123,7 +123,7 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestPriorities: what is urgent goes first; repair gets its floor whatever comes, and not more than its share.
+// TestPriorities: what is urgent goes first, but for the share of repair, which gets that whatever comes, and no more.
 func TestPriorities(t *testing.T) {
 	t.Parallel()
 	const link = 10e6
@@ -142,8 +142,8 @@ func TestPriorities(t *testing.T) {
 	}{
 		{"all fits", flows(1e6, 2e6, 1e6, 1e6), [4]float64{1e6, 2e6, 1e6, 1e6}},
 		{"timely before bounded", flows(4e6, 20e6, 0, 0), [4]float64{4e6, 6e6, 0, 0}},
-		{"repair has a floor", flows(0, 20e6, 20e6, 0), [4]float64{0, 9.5e6, 0.5e6, 0}},
-		{"both kinds of repair have a floor", flows(20e6, 20e6, 20e6, 20e6), [4]float64{9e6, 0, 0.5e6, 0.5e6}},
+		{"repair is certain of its share", flows(0, 20e6, 20e6, 0), [4]float64{0, 8e6, 2e6, 0}},
+		{"bulk has a floor", flows(20e6, 20e6, 20e6, 20e6), [4]float64{7.5e6, 0, 2e6, 0.5e6}},
 		{"repair has a share", flows(1e6, 1e6, 20e6, 0), [4]float64{1e6, 1e6, 2e6, 0}},
 		{"repair before bulk", flows(0, 7e6, 20e6, 20e6), [4]float64{0, 7e6, 2e6, 1e6}},
 	} {
@@ -219,7 +219,7 @@ func TestBusyClassHoldsNobodyUp(t *testing.T) {
 // refilled and it is first. First says so, or both would wait for each other.
 func TestFirstChangesWithTime(t *testing.T) {
 	t.Parallel()
-	s := New(Options{Sources: 1, BudgetBytes: 1 << 20, RateBits: 8e6, ReconShare: 0.5})
+	s := New(Options{Sources: 1, BudgetBytes: 1 << 20, RateBits: 8e6, ReconShare: 0.25})
 	s.Take(0, bounded, 1, nil)
 	s.Push(0, frame(recon, 1, 0, 2*minBurst))
 	if got, _ := s.Take(0, recon, 1, nil); len(got) != 1 {

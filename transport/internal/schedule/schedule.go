@@ -2,8 +2,8 @@
 // owner passes in the time, and the writers of the peer's connections pull frames when they can write, so that queues stay
 // here, where they are fair.
 //
-// Between classes: strict priority, TIMELY first; RECON and BULK get at least a floor of the link, so that repair is never
-// starved, and at most a share, so that it never starves anybody. Inside a class: byte-fair between sources, and of one source frames that yield after the others. TIMELY is
+// Between classes: strict priority, TIMELY first. RECON is certain of its share of the link, whatever else there is to send, and gets
+// no more, so that who lacks something gets it, and who only pretends to starves nobody. BULK has at least a floor and at most a share. Inside a class: byte-fair between sources, and of one source frames that yield after the others. TIMELY is
 // policed per source, so that nobody gains by calling everything urgent. See network.md 4.7 for the reasons and figures.
 package schedule
 
@@ -24,11 +24,11 @@ type Options struct {
 	Sources     int      // replicas that frames are charged to: 1..Sources
 	BudgetBytes int      // most bytes that wait in one class; each frame is charged 32 more than it has
 	RateBits    int64    // how fast the link is written in all, bits/s; 0: as fast as it goes, each class independently
-	ReconShare  float64  // largest share of a link with a rate for RECON, and for BULK
+	ReconShare  float64  // share of a link with a rate for RECON; BULK gets no more either
 	Timely      Contract // per source
 }
 
-// floorShare is the share of a link that RECON and BULK are each certain of.
+// floorShare is the share of a link that BULK is certain of, and the least that RECON may have.
 const floorShare = 0.05
 
 // minBurst is two packets: the least that is written at once on a link with a rate.
@@ -67,8 +67,12 @@ func New(o Options) *Scheduler {
 		burst := max(minBurst, rate*burstSeconds)
 		s.link = newBucket(rate, burst)
 		for _, c := range [...]transport.Class{transport.Recon, transport.Bulk} {
-			s.floor[index(c)] = newBucket(rate*floorShare, minBurst)
-			s.share[index(c)] = newBucket(rate*min(1, max(floorShare, o.ReconShare)), burst)
+			share, floor := min(1, max(floorShare, o.ReconShare)), floorShare
+			if c == transport.Recon {
+				floor = share
+			}
+			s.floor[index(c)] = newBucket(rate*floor, minBurst)
+			s.share[index(c)] = newBucket(rate*share, burst)
 		}
 	}
 	return s

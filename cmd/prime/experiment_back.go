@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/cluster"
+	"github.com/primebft/prime/internal/lab"
+	"github.com/primebft/prime/internal/node"
+)
+
+// How replicas of a lab go away, and come back.
+
+// storage is which replicas are durable.
+type storage struct {
+	all       config.StorageMode
+	ephemeral []int // whatever the others are
+}
+
+func (s *storage) of(id int) config.StorageMode {
+	if slices.Contains(s.ephemeral, id) {
+		return config.StorageEphemeral
+	}
+	return s.all
+}
+
+// String is what a report says of it.
+func (s *storage) String() string {
+	if len(s.ephemeral) > 0 && s.all == config.StorageDurable {
+		return fmt.Sprintf("durable, but for %s", lab.Names(s.ephemeral))
+	}
+	return string(s.all)
+}
+
+// storageFor is what a script needs, if nobody says otherwise: replicas that can be started again if any is, but for those that an
+// event names as compromised, which never are.
+func storageFor(events []lab.Event) storage {
+	s := storage{all: config.StorageEphemeral}
+	for i := range events {
+		switch e := &events[i]; e.Verb {
+		case lab.Restart:
+			s.all = config.StorageDurable
+		case lab.Attack:
+			for _, t := range e.Who {
+				if t.ID != 0 && !slices.Contains(s.ephemeral, t.ID) {
+					s.ephemeral = append(s.ephemeral, t.ID)
+				}
+			}
+		}
+	}
+	slices.Sort(s.ephemeral)
+	return s
+}
+
+// Limits of coming back.
+const (
+	restartLimit = 60 * time.Second      // until a replica that was started again answers
+	backLimit    = 60 * time.Second      // after the load, until all are back in order
+	askLimit     = time.Second           // what a replica that is about to be paused takes to say what it has received
+	backPeriod   = 10 * time.Millisecond // how often it is looked whether they are
+)
+
+// leaves notes that a replica is taken away, and, if its process goes on later, what it has received so far.
+func (x *experiment) leaves(id int, goesOn bool) {
+	var received uint64
+	if goesOn {
+		ctx, cancel := context.WithTimeout(x.life, askLimit)
+		defer cancel()
+		if s, err := x.session.StatusOf(ctx, id); err == nil {
+			received = s.Received()
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.taken[id] = true
+	x.absences[id]++
+	x.received[id] = received
+}
+
+// expect watches, until the replica is taken away again or the end, for when one that an event lets come back is in order. first is
+// done before; nil: nothing.
+func (x *experiment) expect(event, id int, first func(event int, r *cluster.Replica) error) {
+	x.mu.Lock()
+	h := &x.log.Happened[event]
+	place, absence, before := len(h.Returns), x.absences[id], x.received[id]
+	h.Returns = append(h.Returns, lab.Return{Replica: id})
+	x.mu.Unlock()
+	x.coming.Go(func() {
+		if first != nil {
+			if err := first(event, x.cluster.Replica(id)); err != nil {
+				x.mu.Lock()
+				defer x.mu.Unlock()
+				x.complain(event, fmt.Sprintf("r%d does not start again: %v", id, err))
+				return
+			}
+		}
+		at, bytes := x.awaitBack(id, absence, before)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		r := &x.log.Happened[event].Returns[place]
+		r.At, r.Bytes = at, bytes
+	})
+}
+
+// awaitBack returns when a replica is back in order, or 0, and how many bytes of its peers it has received by then, beyond those that it
+// had received before.
+func (x *experiment) awaitBack(id, absence int, before uint64) (at int64, bytes uint64) {
+	again := time.NewTicker(backPeriod)
+	defer again.Stop()
+	for x.life.Err() == nil && x.absence(id) == absence {
+		s, err := x.session.StatusOf(x.life, id)
+		if err == nil {
+			bytes = s.Received() - min(before, s.Received())
+			if s.State == node.StateRunning && x.near(id, s.Ordinal) {
+				x.mu.Lock()
+				delete(x.behind, id)
+				x.mu.Unlock()
+				return x.clock.Now(), bytes
+			}
+		}
+		select {
+		case <-again.C:
+		case <-x.life.Done():
+		}
+	}
+	return 0, bytes
+}
+
+func (x *experiment) absence(id int) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.absences[id]
+}
+
+// near reports whether a replica that has executed an ordinal is within one ordinal window of all others.
+func (x *experiment) near(id int, ordinal uint64) bool {
+	farthest := uint64(0)
+	for _, other := range others(x.sizes.N(), []int{id}) {
+		if !x.isAttacked(other) {
+			farthest = max(farthest, x.session.Place(other))
+		}
+	}
+	return ordinal+uint64(x.cluster.Config.Limits.OrdinalWindow) >= farthest
+}
+
+// restart starts an ended replica again.
+func (x *experiment) restart(event int, r *cluster.Replica) error {
+	ctx, cancel := context.WithTimeout(x.life, restartLimit)
+	defer cancel()
+	x.session.Exclude(r.ID) // until its stream goes on
+	defer x.session.Include(r.ID)
+	if err := r.Restart(ctx); err != nil {
+		return err
+	}
+	if err := x.session.Rejoin(ctx, r.ID); err != nil {
+		return errors.Join(err, r.Kill())
+	}
+	x.mu.Lock()
+	var side []int
+	for _, s := range x.sides {
+		if slices.Contains(s, r.ID) {
+			side = s
+		}
+	}
+	x.mu.Unlock()
+	if side == nil {
+		return nil
+	}
+	return x.separate(event, r.ID, side) // its own links are as at the beginning
+}
+
+// allBack waits, after the load, for replicas that are still to come back. Of those that are left behind, because others no longer
+// hold what they need, nothing more is asked if the script took them away.
+func (x *experiment) allBack() {
+	limit := time.AfterFunc(backLimit, x.end)
+	defer limit.Stop()
+	x.coming.Wait()
+	for id := 1; id <= x.sizes.N(); id++ {
+		x.mu.Lock()
+		behind, taken, absence := x.behind[id], x.taken[id], x.absences[id]
+		x.mu.Unlock()
+		if !behind || !x.cluster.Replica(id).Running() {
+			continue
+		}
+		if at, _ := x.awaitBack(id, absence, 0); at == 0 && taken { // otherwise that is a failure of the engine
+			x.session.Exclude(id)
+		}
+	}
+}

@@ -1,0 +1,284 @@
+package checkpoint
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/wire"
+)
+
+const interval = 100 * time.Millisecond
+
+func digest(b byte) wire.Digest { return wire.Digest{b} }
+
+func vote(from group.ID, ordinal uint64, d wire.Digest) *wire.Envelope {
+	return seal(from, &wire.Checkpoint{Ordinal: ordinal, Digest: d})
+}
+
+func seal(from group.ID, m wire.Message) *wire.Envelope {
+	env := wire.NewEnvelope(wire.Header{Sender: from, Epoch: 1, Incarnation: 1}, m)
+	env.Finish(wire.Proof{Count: 1})
+	return env
+}
+
+// proof is one of these signers, as it comes from a peer.
+func proof(by group.ID, ordinal uint64, d wire.Digest, signers ...group.ID) *wire.Envelope {
+	m := &wire.CheckpointProof{Checkpoint: wire.Checkpoint{Ordinal: ordinal, Digest: d}}
+	for _, id := range signers {
+		m.Votes = append(m.Votes, vote(id, ordinal, d))
+	}
+	return seal(by, m)
+}
+
+// first is replica 1 of four.
+func first() *State { return New(Config{Self: 1, Group: group.MustNew(1, 0), Interval: interval}) }
+
+// hears gives votes to s and returns what follows.
+func hears(s *State, now clock.Instant, votes ...*wire.Envelope) *effect.Output {
+	out := new(effect.Output)
+	for _, e := range votes {
+		s.OnVote(now, e, out)
+		s.Check()
+	}
+	return out
+}
+
+// A checkpoint is stable by a quorum of distinct voters for one digest, and not before.
+func TestQuorumMakesStable(t *testing.T) {
+	t.Parallel()
+	s := first()
+	a, b := digest(1), digest(2)
+	if out := hears(s, 0, vote(2, 10, a), vote(2, 10, a), vote(3, 10, b), vote(3, 20, a), vote(4, 10, a)); out.Stable != nil {
+		t.Fatalf("stable by two: %+v", out.Stable)
+	}
+	out := hears(s, 0, vote(1, 10, a))
+	if out.Stable == nil || out.Stable.Ordinal != 10 || out.Stable.Digest != a || len(out.Stable.Proof.Votes) != 3 {
+		t.Fatalf("not stable: %+v", out.Stable)
+	}
+	if out := hears(s, 0, vote(3, 10, a), vote(1, 5, a), vote(2, 5, a), vote(3, 5, a)); out.Stable != nil {
+		t.Errorf("stable again, or back: %+v", out.Stable)
+	}
+	if s.Stable().Ordinal != 10 || s.Votes(3) != 1 {
+		t.Errorf("stable %d, %d votes of r3", s.Stable().Ordinal, s.Votes(3))
+	}
+}
+
+// A sender that votes for many ordinals displaces only its own votes, the oldest first, and never what it said for newer ones.
+func TestVotesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := first()
+	for o := uint64(1); o <= 1000; o++ {
+		hears(s, 0, vote(4, o*7, digest(1)), vote(3, 10000-o, digest(1)))
+	}
+	if s.Votes(4) != Kept || s.Votes(3) != Kept {
+		t.Errorf("%d and %d votes kept, want %d", s.Votes(4), s.Votes(3), Kept)
+	}
+	if out := hears(s, 0, vote(1, 6972, digest(1)), vote(2, 6972, digest(1)), vote(4, 6972, digest(1))); out.Stable != nil {
+		t.Error("a vote older than those that are kept counts")
+	}
+	if out := hears(s, 0, vote(1, 9999, digest(1)), vote(2, 9999, digest(1)), vote(3, 9999, digest(1))); out.Stable == nil {
+		t.Error("the highest vote of r3 was displaced by lower ones")
+	}
+}
+
+// Two votes of one replica for one ordinal convict it: whether both came alone or one in a proof, early or late.
+func TestContradictionIsEvidence(t *testing.T) {
+	t.Parallel()
+	a, b := digest(1), digest(2)
+	for name, f := range map[string]func(s *State, out *effect.Output){
+		"two votes": func(s *State, out *effect.Output) {
+			s.OnVote(0, vote(4, 10, a), out)
+			s.OnVote(0, vote(4, 10, b), out)
+		},
+		"vote and newer proof": func(s *State, out *effect.Output) {
+			s.OnVote(0, vote(4, 10, b), out)
+			s.OnProof(0, proof(2, 10, a, 2, 3, 4), 0, out)
+		},
+		"proof and late vote": func(s *State, out *effect.Output) {
+			s.OnProof(0, proof(2, 10, a, 2, 3, 4), 0, out)
+			s.OnVote(0, vote(4, 10, b), out)
+		},
+	} {
+		s, out := first(), new(effect.Output)
+		f(s, out)
+		if len(out.Evidence) != 1 || out.Evidence[0].First.Sender != 4 {
+			t.Errorf("%s: evidence %v", name, out.Evidence)
+		}
+	}
+	if out := hears(first(), 0, vote(4, 10, a), vote(4, 20, b), vote(4, 10, a)); len(out.Evidence) != 0 {
+		t.Errorf("an honest replica is convicted: %v", out.Evidence)
+	}
+}
+
+// This replica signs one digest for an ordinal, whatever it is told later, and only for newer ordinals.
+func TestOwnVoteIsFinal(t *testing.T) {
+	t.Parallel()
+	s, out := first(), new(effect.Output)
+	for _, m := range []wire.Checkpoint{{Ordinal: 10, Digest: digest(1)}, {Ordinal: 10, Digest: digest(2)}, {Ordinal: 9, Digest: digest(1)},
+		{Ordinal: 0}, {Ordinal: 20, Digest: digest(3)}} {
+		s.Made(m, out)
+	}
+	if len(out.Sends) != 2 || *out.Sends[0].Msg.(*wire.Checkpoint) != (wire.Checkpoint{Ordinal: 10, Digest: digest(1)}) ||
+		*out.Sends[1].Msg.(*wire.Checkpoint) != (wire.Checkpoint{Ordinal: 20, Digest: digest(3)}) {
+		t.Errorf("signs %+v", out.Sends)
+	}
+}
+
+// f+1 others that agree on another digest than our own are right; f are not. We say so once.
+func TestDivergence(t *testing.T) {
+	t.Parallel()
+	a, b := digest(1), digest(2)
+	own := wire.Checkpoint{Ordinal: 10, Digest: a}
+	s, out := first(), new(effect.Output)
+	s.Made(own, out)
+	if out := hears(s, 0, vote(1, 10, a), vote(2, 10, b), vote(3, 20, b)); out.Diverged != nil {
+		t.Error("diverged by the word of one")
+	}
+	if out := hears(s, 0, vote(4, 10, b)); out.Diverged == nil || *out.Diverged != (effect.Divergence{Ordinal: 10, Own: a, Others: b}) {
+		t.Errorf("not diverged by two: %+v", out.Diverged)
+	}
+	if out := hears(s, 0, vote(3, 10, b)); out.Diverged != nil || out.Stable == nil {
+		t.Errorf("diverged %+v again, stable %+v", out.Diverged, out.Stable)
+	}
+	late, out := first(), new(effect.Output)
+	late.OnProof(0, proof(2, 10, b, 2, 3, 4), 0, out)
+	if late.Made(own, out); out.Diverged == nil || len(out.Sends) != 0 {
+		t.Errorf("made after it was stable: diverged %+v, sends %v", out.Diverged, out.Sends)
+	}
+	three := first()
+	hears(three, 0, vote(2, 10, b), vote(3, 10, b))
+	out = new(effect.Output)
+	if three.Made(own, out); out.Diverged == nil {
+		t.Error("made after two others voted: not diverged")
+	}
+}
+
+// Old proofs and proofs of too few change nothing.
+func TestProofsOnlyRise(t *testing.T) {
+	t.Parallel()
+	s, out := first(), new(effect.Output)
+	s.OnProof(0, proof(2, 10, digest(1), 2, 3), 0, out)
+	if out.Stable != nil {
+		t.Fatal("stable by two signers")
+	}
+	s.OnProof(0, proof(2, 10, digest(1), 2, 3, 4), 0, out)
+	if out.Stable == nil || out.Stable.Ordinal != 10 {
+		t.Fatal("not stable by a proof")
+	}
+	out = new(effect.Output)
+	s.OnProof(0, proof(3, 5, digest(1), 2, 3, 4), 20, out)
+	s.OnProof(0, proof(3, 10, digest(1), 2, 3, 4), 20, out)
+	if out.Stable != nil || !out.Known || s.Stable().Ordinal != 10 {
+		t.Errorf("an old proof: stable %+v, known %v", out.Stable, out.Known)
+	}
+}
+
+// Who repeats a vote that is of no more use is sent the proof, once in an interval.
+func TestProofForWhoMissedIt(t *testing.T) {
+	t.Parallel()
+	s := first()
+	hears(s, 1, vote(2, 10, digest(1)), vote(3, 10, digest(1)), vote(1, 10, digest(1)))
+	if out := hears(s, 1, vote(4, 10, digest(1))); len(out.Sends) != 0 {
+		t.Fatal("a vote that only comes late is answered")
+	}
+	out := hears(s, 2, vote(4, 10, digest(1)), vote(4, 10, digest(1)))
+	if len(out.Sends) != 1 || out.Sends[0].To != group.SetOf(4) || out.Sends[0].Msg.Kind() != wire.KindCheckpointProof {
+		t.Fatalf("a repeated vote is answered with %+v", out.Sends)
+	}
+}
+
+// f+1 that tell are believed after a while without progress, fewer after long; nothing happens while there is no proof, and after
+// progress it all begins anew.
+func TestLacking(t *testing.T) {
+	t.Parallel()
+	half := clock.Instant(0).Add(interval / 2)
+	s, out := first(), new(effect.Output)
+	s.Told(1, 2, 5)
+	s.Told(1, 3, 5)
+	s.Advance(1+half, 5, out)
+	if out.Lacks != nil || s.Deadline() != clock.Never {
+		t.Fatal("lacks a checkpoint that is not known")
+	}
+	s.OnProof(1, proof(2, 10, digest(1), 2, 3, 4), 5, out)
+	s.OnProof(1, proof(3, 10, digest(1), 2, 3, 4), 5, out)
+	if s.Advance(half, 5, out); out.Lacks != nil {
+		t.Fatal("too early")
+	}
+	if s.Advance(1+half, 5, out); out.Lacks == nil || out.Lacks.Ordinal != 10 || s.Deadline() == clock.Never {
+		t.Fatalf("lacks %+v", out.Lacks)
+	}
+	out = new(effect.Output)
+	s.OnProof(2+half, proof(4, 20, digest(2), 2, 3, 4), 5, out)
+	if s.Advance(2+half, 5, out); out.Lacks == nil || out.Lacks.Ordinal != 20 {
+		t.Fatalf("a newer one is known: lacks %+v", out.Lacks)
+	}
+	out = new(effect.Output)
+	if s.Advance(3+half, 5, out); out.Lacks != nil {
+		t.Fatal("again at once")
+	}
+	if s.Advance(s.Deadline(), 5, out); out.Lacks == nil {
+		t.Fatal("never again")
+	}
+	out = new(effect.Output)
+	if s.Advance(s.Deadline(), 6, out); out.Lacks != nil || s.Deadline() != clock.Never {
+		t.Fatal("lacks something although it came")
+	}
+	one := first()
+	one.OnProof(1, proof(2, 10, digest(1), 2, 3, 4), 5, out)
+	if at := clock.Instant(1).Add(patience * interval); one.Deadline() != at {
+		t.Fatalf("the word of one counts at %v, want %v", one.Deadline(), at)
+	}
+	one.Holds(2)
+	if one.Advance(one.Deadline(), 5, out); out.Lacks != nil || one.Deadline() != clock.Never {
+		t.Fatal("lacks what a peer holds")
+	}
+}
+
+// Whatever votes and proofs come, in whatever order: the stable ordinal only rises, no replica counts twice, and only who signed
+// two digests for an ordinal is convicted.
+func TestAnyOrder(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s, last := first(), uint64(0)
+		said := map[group.ID]map[uint64]wire.Digest{}
+		liars := group.Set(0)
+		say := func(from group.ID, o uint64, d wire.Digest) {
+			if said[from] == nil {
+				said[from] = map[uint64]wire.Digest{}
+			}
+			if old, ok := said[from][o]; ok && old != d {
+				liars = liars.With(from)
+			}
+			said[from][o] = d
+		}
+		for range rapid.IntRange(1, 60).Draw(t, "messages") {
+			out := new(effect.Output)
+			o, d := 10*rapid.Uint64Range(1, 8).Draw(t, "ordinal"), digest(byte(rapid.IntRange(1, 2).Draw(t, "digest")))
+			if rapid.IntRange(0, 9).Draw(t, "proof") == 0 {
+				for _, id := range []group.ID{2, 3, 4} {
+					say(id, o, d)
+				}
+				s.OnProof(0, proof(2, o, d, 2, 3, 4), 0, out)
+			} else {
+				from := group.ID(rapid.IntRange(1, 4).Draw(t, "from"))
+				say(from, o, d)
+				s.OnVote(0, vote(from, o, d), out)
+			}
+			s.Check()
+			if s.Stable().Ordinal < last || (out.Stable != nil) != (s.Stable().Ordinal > last) {
+				t.Fatalf("stable %d after %d", s.Stable().Ordinal, last)
+			}
+			last = s.Stable().Ordinal
+			for _, e := range out.Evidence {
+				if !liars.Has(e.First.Sender) {
+					t.Fatalf("%s is convicted", e.First.Sender)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,60 @@
+package session
+
+import (
+	"math/bits"
+
+	"github.com/primebft/prime/internal/wire"
+)
+
+// Parse reads the table that AppendState wrote at a replica with the same limits: at most most sessions that remember window numbers
+// each. Any bytes give a table or an error, a wire.Malformed; what is accepted is the only encoding of its table, and one that
+// executing updates can lead to. Nothing aliases b.
+func Parse(b []byte, most, window int) (*Table, error) {
+	t := New(most, window)
+	r := wire.NewReader(b)
+	t.floor = r.U64()
+	each := len(wire.ClientID{}) + 8 + 8 + window/8
+	r.Check(r.Len()%each == 0 && r.Len()/each <= most, "number of sessions")
+	for r.Len() > 0 {
+		s := &session{}
+		copy(s.client[:], r.Bytes(len(s.client)))
+		s.floor, s.high = r.U64(), r.U64()
+		s.executed = make([]uint64, window/64)
+		for i := range s.executed {
+			s.executed[i] = r.U64()
+		}
+		_, again := t.sessions[s.client]
+		r.Check(!again, "session twice")
+		r.Check(s.floor <= t.floor, "floor of a session")
+		r.Check(s.plausible(t.window), "numbers of a session")
+		t.sessions[s.client] = t.byUse.PushBack(s)
+	}
+	if err := r.Done(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// plausible reports whether the highest number is marked as executed, and none that never can be: they start at 1.
+func (s *session) plausible(window uint64) bool {
+	if s.high == 0 || s.executed[s.high%window/64]&(1<<(s.high%64)) == 0 {
+		return false
+	}
+	lowest := uint64(1)
+	if s.high >= window {
+		lowest = s.high - window + 1
+	}
+	marked := 0
+	for seq := lowest; ; seq++ { // seq may be the highest number there is
+		if s.executed[seq%window/64]&(1<<(seq%64)) != 0 {
+			marked++
+		}
+		if seq >= s.high {
+			break
+		}
+	}
+	for _, word := range s.executed {
+		marked -= bits.OnesCount64(word)
+	}
+	return marked == 0
+}
