@@ -262,8 +262,10 @@ func (w *world) observe(n *node) {
 		s := &n.out.Sends[i]
 		if s.Signed != nil {
 			w.promises.flooded(n.id, s)
-		} else if m, ok := s.Msg.(*wire.Part); ok {
-			w.promises.parted(n.id, s, m)
+		} else if m, ok := s.Msg.(*wire.Parts); ok {
+			for k := range m.List {
+				w.promises.parted(n.id, s, &m.List[k])
+			}
 		}
 	}
 	for i := range n.out.Deliver {

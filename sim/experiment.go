@@ -43,9 +43,11 @@ type Measurement struct {
 	BytesByKind     map[string]float64 `json:"bytes_by_kind"`    // the same, by kind of message
 	OrdinalsPerS    float64            `json:"ordinals_per_s"`
 	PerRequest      float64            `json:"updates_per_request"`
-	Uplink          []float64          `json:"uplink"`       // share of its rate that each replica used; 0 if it has no limit
-	Processor       []float64          `json:"processor"`    // share of its processors that each replica used
-	RepairBytes     []float64          `json:"repair_bytes"` // for each update, that each replica put on its links to repair what others lack
+	Uplink          []float64          `json:"uplink"`                // share of its rate that each replica used; 0 if it has no limit
+	Processor       []float64          `json:"processor"`             // share of its processors that each replica used
+	RepairBytes     []float64          `json:"repair_bytes"`          // for each update, that each replica put on its links to repair what others lack
+	RepairMean      float64            `json:"repair_mean_bytes"`     // of all replicas
+	RepairAnalysis  float64            `json:"repair_analysis_bytes"` // what the paper's analysis gives for that; 0 if nobody hides anything
 	DroppedBytes    uint64             `json:"dropped_bytes"`
 	Repeated        uint64             `json:"repeated"` // messages of its own that a replica sent again, or for others
 	TurnaroundMS    float64            `json:"turnaround_ms"`

@@ -38,6 +38,7 @@ func perReplica(s sizes) int { return s.group.N() }
 var growths = map[string]func(sizes) int{
 	"cfg.Incarnations": perReplica, "preorder.cfg.Incarnations": perReplica, "recon.cfg.Incarnations": perReplica,
 	"preorder.lanes": perReplica, "preorder.peers": perReplica, "recon.lanes": perReplica, "recon.lanes[].stored": perReplica,
+	"recon.pinned": perReplica, "preorder.lanes[].streams": perReplica,
 	"election.votes": perReplica, "reports.instances": perReplica, "change.reports": perReplica, "change.prepares": perReplica,
 	"change.commits": perReplica, "change.shares[].list": perReplica, "suspect.answers": perReplica, "suspect.bounds": perReplica,
 	"suspect.numbers": perReplica, "suspect.reported": perReplica, "suspect.trips": perReplica, "rounds": perReplica,
@@ -51,6 +52,9 @@ var growths = map[string]func(sizes) int{
 	"recon.lanes[].slots[].parts":      perReplica,
 	"recon.lanes[].slots[].tried":      func(s sizes) int { return s.group.N() / s.group.OneCorrect() },
 	"recon.queue":                      func(s sizes) int { return 4 * s.group.N() * s.lane() },
+	"recon.batches":                    func(s sizes) int { return 4 * s.group.N() * s.lane() },
+	"recon.batches[].parts":            func(s sizes) int { return 4 * s.group.N() * s.lane() },
+	"preorder.peers[].answers.list":    func(sizes) int { return preorder.MaxAnswers },
 	"held":                             func(s sizes) int { return ringLimit(s.kept() + 1) },
 	"order.slots":                      func(s sizes) int { return ringLimit(s.kept() + 1 + s.view()) },
 	"order.slots[].commits":            func(s sizes) int { return s.group.Quorum() },

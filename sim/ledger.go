@@ -149,10 +149,8 @@ func (l *ledger) said(env *wire.Envelope) {
 		l.request(requestKey{env.Sender, m.Seq}, env.Digest).msg = m
 	case *wire.PreorderAck:
 		l.acknowledged(m, func(_ wire.AckPart, v *requestVariant) { v.ackers = v.ackers.With(env.Sender) })
-	case *wire.Part:
-		if v := l.partOf(m); v != nil {
-			v.ackers = v.ackers.With(env.Sender)
-		}
+	case *wire.Parts:
+		l.parted(m, func(v *requestVariant) { v.ackers = v.ackers.With(env.Sender) })
 	case *wire.PrePrepare:
 		if env.Sender != l.group.Leader(m.View) {
 			return // nobody's proposal
@@ -193,10 +191,10 @@ func (l *ledger) heard(hearer group.ID, env *wire.Envelope) {
 				v.certified[i] = v.certified[i].With(env.Sender)
 			}
 		})
-	case *wire.Part: // it says that its sender holds a certificate
-		if v := l.partOf(m); v != nil {
+	case *wire.Parts: // it says that its sender holds certificates
+		l.parted(m, func(v *requestVariant) {
 			v.parts[i], v.acks[i], v.certified[i] = v.parts[i].With(env.Sender), v.acks[i].With(env.Sender), v.certified[i].With(env.Sender)
-		}
+		})
 	case *wire.PrePrepare:
 		if env.Sender == l.group.Leader(m.View) {
 			v := l.proposal(proposalKey{m.View, m.Ordinal}, env.Digest)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/wire"
 )
 
 // result is what was measured. before is where the replicas were when the measured time began.
@@ -25,6 +26,7 @@ func (t *trial) result(before []core.Status) Measurement {
 	for i, s := range t.servers {
 		m.DroppedBytes += t.tally.lost[i]
 		m.RepairBytes[i] = float64(t.tally.repair[i]) / max(1, done)
+		m.RepairMean += m.RepairBytes[i] / float64(n)
 		m.Processor[i] = s.busyTime.Seconds() / seconds / float64(s.cores)
 		if bits := t.plan.WAN.Uplink.Bits; bits > 0 {
 			sent := float64(t.tally.offered[i]) - float64(t.tally.lost[i]) - float64(t.waiting(i)-t.tally.queued[i])
@@ -32,6 +34,7 @@ func (t *trial) result(before []core.Status) Measurement {
 		}
 		m.Views = max(m.Views, s.status().View)
 	}
+	m.RepairAnalysis = t.analysis(float64(t.tally.hidden)/max(1, done), m.BytesByKind[wire.KindPreorderRequest.String()])
 	last := n - 1 // not the first leader, which may be the attacker
 	now := t.servers[last].status()
 	m.OrdinalsPerS = float64(now.Executed-before[last].Executed) / seconds
@@ -40,6 +43,15 @@ func (t *trial) result(before []core.Status) Measurement {
 		m.TurnaroundLimit = milliseconds(limit)
 	}
 	return m
+}
+
+// analysis is what TDSC 2011, section 5.3, gives for the bytes that repair takes of each replica for each update, if this share of the updates
+// is hidden and so many bytes of PO-REQUESTs are sent for each update: each of Q replicas sends its part, 1/(f+1) of the request, to f others.
+func (t *trial) analysis(hidden, requests float64) float64 {
+	g := t.group
+	copies := float64(g.N()-1) - hidden*float64(g.F()) // of a request, on average
+	each := requests / copies
+	return hidden * float64(g.Quorum()*g.F()) / float64(g.OneCorrect()) * each / float64(g.N())
 }
 
 // boundMS is the bound of docs/protocol.md on the latency of an update, without queues: the paper's six ways and the turnaround that a

@@ -65,8 +65,10 @@ func (p *promises) signed(env *wire.Envelope) {
 		p.prepare(env, m)
 	case *wire.Commit:
 		p.commit(env, m)
-	case *wire.Part:
-		p.part(env, m)
+	case *wire.Parts:
+		for k := range m.List {
+			p.part(env, &m.List[k])
+		}
 	default:
 		p.views.signed(env)
 	}

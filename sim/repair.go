@@ -43,7 +43,7 @@ func (w *world) work(n *node) {
 
 // Repair is what correct replicas sent to bring requests to those who lack them, on the wire, and what it was good for.
 type Repair struct {
-	Parts        int // RECONs, one for each receiver
+	Parts        int // one for each receiver
 	PartBytes    int
 	Whole        int // PO-REQUESTs that were asked for, likewise
 	WholeBytes   int
@@ -65,7 +65,7 @@ func (r *Repair) count(s *effect.Send, env *wire.Envelope, receivers int) {
 	bytes := receivers * len(env.Raw)
 	switch {
 	case s.Class == wire.Recon && env.Kind == wire.KindPart:
-		r.Parts, r.PartBytes = r.Parts+receivers, r.PartBytes+bytes
+		r.Parts, r.PartBytes = r.Parts+receivers*len(env.Msg.(*wire.Parts).List), r.PartBytes+bytes
 	case s.Class == wire.Recon:
 		r.Whole, r.WholeBytes = r.Whole+receivers, r.WholeBytes+bytes
 	case env.Kind == wire.KindPreorderRequest:
@@ -105,6 +105,15 @@ func (l *ledger) partOf(m *wire.Part) *requestVariant {
 		return nil
 	}
 	return l.request(requestKey{m.ID.Origin, m.ID.Seq}, m.Digest)
+}
+
+// parted gives f the requests that a RECON says it has parts of.
+func (l *ledger) parted(m *wire.Parts, f func(*requestVariant)) {
+	for k := range m.List {
+		if v := l.partOf(&m.List[k]); v != nil {
+			f(v)
+		}
+	}
 }
 
 // part checks that a correct replica sends parts of what it has preordered, and its own.

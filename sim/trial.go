@@ -32,6 +32,7 @@ type trial struct {
 	idle    []int // free places in jobs
 	now     clock.Instant
 	begin   clock.Instant // of the measured time
+	hiders  group.Set     // replicas that hide requests
 	stream  []uint64      // what was executed first anywhere, in order; every replica has to execute the same
 	err     error
 	tally   tallies
@@ -56,6 +57,7 @@ type tallies struct {
 	offered   []uint64 // bytes, by sender
 	repair    []uint64 // of these, in class RECON
 	queued    []int    // bytes that waited at the beginning, by sender
+	hidden    uint64   // updates that were introduced by who hides requests
 	requests  uint64
 	requested uint64 // updates in them
 	ordinals  uint64
@@ -146,6 +148,9 @@ func (s *server) corrupt(cfg core.Config, incarnations []uint32) {
 	for _, name := range t.plan.Faults {
 		if b, ok := attack.Named(name); ok && host.Allies.Has(s.id) {
 			s.machine = b.Wrap(host, s.machine)
+			if b.Hides {
+				t.hiders = t.hiders.With(s.id)
+			}
 		}
 	}
 }
@@ -259,6 +264,9 @@ func (t *trial) executed(s *server, d *effect.Delivery) {
 func (t *trial) done(c *patron, number int) {
 	if t.now > t.begin {
 		t.tally.latencies = append(t.tally.latencies, t.now.Sub(c.since))
+		if t.hiders.Has(c.home) {
+			t.tally.hidden++
+		}
 	}
 	t.queue.push(event{at: t.now, kind: submit, node: c.home, arg: number})
 }

@@ -186,12 +186,12 @@ func printExperiment(w io.Writer, r *experimentReport) error {
 		line := &r.Curves[i]
 		fmt.Fprintf(w, "\n%d replicas, %s\n", line.Replicas, line.name())
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(t, "clients\tupdates/s\tmean ms\tp50 ms\tp99 ms\tbytes/update\tordinals/s\tupdates/request\tuplink\tprocessor\tdropped\trepair\tturnaround/limit ms\tview\t")
+		fmt.Fprintln(t, "clients\tupdates/s\tmean ms\tp50 ms\tp99 ms\tbytes/update\tordinals/s\tupdates/request\tuplink\tprocessor\tdropped\trepair mean/most\tanalysis\tturnaround/limit ms\tview\t")
 		for k := range line.Points {
 			m := &line.Points[k]
-			fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.1f\t%.1f\t%.0f %%\t%.0f %%\t%d\t%.0f\t%.0f/%.0f\t%d\t\n", m.Clients, m.ThroughputPerS,
+			fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.1f\t%.1f\t%.0f %%\t%.0f %%\t%d\t%.0f/%.0f\t%.0f\t%.0f/%.0f\t%d\t\n", m.Clients, m.ThroughputPerS,
 				m.LatencyMS.Mean, m.LatencyMS.P50, m.LatencyMS.P99, m.BytesPerUpdate, m.OrdinalsPerS, m.PerRequest,
-				100*slices.Max(m.Uplink), 100*slices.Max(m.Processor), m.DroppedBytes, slices.Max(m.RepairBytes), m.TurnaroundMS, m.TurnaroundLimit, m.Views)
+				100*slices.Max(m.Uplink), 100*slices.Max(m.Processor), m.DroppedBytes, m.RepairMean, slices.Max(m.RepairBytes), m.RepairAnalysis, m.TurnaroundMS, m.TurnaroundLimit, m.Views)
 		}
 		if err := t.Flush(); err != nil {
 			return err

@@ -84,6 +84,22 @@ func leaderText(s *prime.Status) string {
 	return text
 }
 
+// checkpointText is what the replica keeps of states.
+func checkpointText(s *prime.Status) string {
+	c := &s.Checkpoints
+	if c.Last == 0 && c.Stable == 0 {
+		return "none yet"
+	}
+	text := fmt.Sprintf("stable at ordinal %d; own at %d, %s", c.Stable, c.Last, bytesText(int(c.Bytes)))
+	if c.Skipped > 0 {
+		text += fmt.Sprintf("; %d SKIPPED", c.Skipped)
+	}
+	if c.Restored > 0 {
+		text += fmt.Sprintf("; went on after that of others at %d", c.Restored)
+	}
+	return text
+}
+
 // printStatus shows the status to people.
 func printStatus(out io.Writer, s *prime.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -98,6 +114,11 @@ func printStatus(out io.Writer, s *prime.Status) error {
 	row("application", "at ordinal %d, %s behind", s.Application.Ordinal, bytesText(s.Application.BacklogBytes))
 	if s.Application.MissedFrom > 0 {
 		row("", "MISSED everything from ordinal %d on", s.Application.MissedFrom)
+	}
+	row("checkpoints", "%s", checkpointText(s))
+	if t := &s.Transfer; t.Ordinal > 0 && t.Phase != "idle" {
+		row("transfer", "of ordinal %d: %s, %d of %d blocks, %s at %s/s", t.Ordinal, t.Phase, t.Done, t.Blocks, bytesText(int(t.Bytes)),
+			bytesText(int(t.PerS)))
 	}
 	row("updates", "%d waiting (%s), %d accepted, %d refused as too many", s.Queues.SubmitUpdates, bytesText(s.Queues.SubmitBytes),
 		s.Counters.Submitted, s.Counters.Overloaded)

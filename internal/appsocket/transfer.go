@@ -141,6 +141,9 @@ func (s *Server) unable(j *jump, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j.err = err
+	if s.landing == j {
+		s.landing = nil // there is no use in trying it again
+	}
 	if s.jump == j {
 		s.jump = nil
 		s.wake()

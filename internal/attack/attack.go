@@ -55,7 +55,7 @@ func Behaviours() []Behaviour {
 		proposalToTheRest(), delay(), silentChange(), halfChange(), replayToOne(), twoReplays(), twoReports(), lyingReports(),
 		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), reconciliation(), wrongBase(), earlyPongs(), forgedChange(),
 		floodKind(), twins(), sharedKey(), forgedShares(),
-		wrongParts(), floodParts(), needy(), frameParts(),
+		lieInParts(), floodParts(), needy(), frameParts(),
 	}
 }
 

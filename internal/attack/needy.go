@@ -41,9 +41,9 @@ func frameParts() Behaviour {
 					if requests = append(requests, env); len(requests) > memory {
 						requests = requests[1:]
 					}
-				case *wire.Part:
+				case *wire.Parts:
 					for _, r := range requests {
-						if m.Names(r) {
+						if m.Of(r) != nil {
 							put(effect.Send{To: h.Group.Others(h.Self), Class: wire.Bounded, Msg: &wire.Evidence{First: env, Second: r}})
 						}
 					}

@@ -3,18 +3,16 @@ package attack
 import (
 	"bytes"
 
-	"github.com/primebft/prime/internal/clock"
-	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/wire"
 )
 
-// wrongParts sends parts of requests that are none.
-func wrongParts() Behaviour {
+// lieInParts sends parts of requests that are none.
+func lieInParts() Behaviour {
 	return Behaviour{
 		Name: "wrong-parts", Does: "sends RECONs with wrong bytes, paths, lengths, digests and proofs, and parts that are another replica's",
 		Wrap: edit(func(h *Host, s effect.Send, put func(effect.Send)) {
-			m, ok := s.Msg.(*wire.Part)
+			m, ok := s.Msg.(*wire.Parts)
 			if !ok {
 				put(s)
 				return
@@ -23,10 +21,21 @@ func wrongParts() Behaviour {
 				put(effect.Send{To: victims, Class: s.Class, Msg: m})
 				s.To = s.To.Minus(victims)
 			}
-			s.Msg = wrongPart(h, m)
+			s.Msg = wrongParts(h, m)
 			put(s)
 		}),
 	}
+}
+
+// wrongParts is m with something changed in one of its parts; that alone if it would not go with the others.
+func wrongParts(h *Host, m *wire.Parts) *wire.Parts {
+	lie := &wire.Parts{List: append([]wire.Part(nil), m.List...)}
+	k := h.Rand.IntN(len(lie.List))
+	lie.List[k] = *wrongPart(h, &m.List[k])
+	if lie.List[k].ID != m.List[k].ID || lie.List[k].Length != m.List[k].Length {
+		lie.List = lie.List[k : k+1]
+	}
+	return lie
 }
 
 // wrongPart is m with something changed.
@@ -55,41 +64,4 @@ func wrongPart(h *Host, m *wire.Part) *wire.Part {
 	}
 	lie.Root = wire.PartRoot(h.Self.Index(), lie.Length, lie.Bytes, lie.Path)
 	return &lie
-}
-
-// floodParts sends parts of requests that do not exist, and of those that do.
-func floodParts() Behaviour {
-	return Behaviour{
-		Name: "flood-parts", Does: "floods RECONs of requests that do not exist, or that everybody has", Noisy: true,
-		Wrap: func(h *Host, inner core.Machine) core.Machine {
-			enough := h.Group.OneCorrect()
-			return &actor{host: h, Machine: inner,
-				sees: func(a *actor, in core.Input, _ []effect.Send) {
-					if in.Message != nil && in.Message.Kind == wire.KindPreorderRequest {
-						a.remember(in.Message)
-					}
-				},
-				acts: func(a *actor, _ clock.Instant, put func(effect.Send)) {
-					for range 8 {
-						m := &wire.Part{ID: h.id(1 + h.Rand.Uint64N(uint64(2*h.Limits.InFlight)+8)), Digest: h.digest(), Length: uint32(60 + h.Rand.IntN(60)),
-							Origin: wire.Proof{Count: 1}, Path: make([]wire.Digest, height(h.Group.N()))}
-						if len(a.seen) > 0 && h.Rand.IntN(2) == 0 {
-							e := a.seen[h.Rand.IntN(len(a.seen))]
-							m.ID.Origin, m.ID.Incarnation, m.ID.Seq = e.Sender, e.Incarnation, e.Msg.(*wire.PreorderRequest).Seq
-							m.Digest, m.Length, m.Origin = e.Digest, uint32(len(e.Content)), e.Proof
-						}
-						m.Bytes = make([]byte, (int(m.Length)+enough-1)/enough)
-						put(effect.Send{To: h.some(), Class: wire.Recon, Msg: m})
-					}
-				}}
-		},
-	}
-}
-
-// height is that of a tree over n leaves.
-func height(n int) (levels int) {
-	for width := 1; width < n; width *= 2 {
-		levels++
-	}
-	return levels
 }

@@ -34,7 +34,7 @@ func reconciliation() Behaviour {
 					if s.Msg = &other; len(other.Parts) == 0 {
 						return
 					}
-				case *wire.Certificate, *wire.Window, *wire.Part:
+				case *wire.Certificate, *wire.Window, *wire.Parts:
 					return
 				}
 				if kind == wire.KindPreorderRequest {

@@ -13,8 +13,8 @@ import (
 // two REPLAYs or two REPORTs for one view, two CHECKPOINTs for one ordinal; or a RECON and the PO-REQUEST that it is no part of.
 func Culprit(e *wire.Evidence) group.ID {
 	a, b := e.First, e.Second
-	if m, ok := a.Msg.(*wire.Part); ok { // whoever hands one in has cut the request and found another root
-		if b.Epoch == a.Epoch && m.Names(b) {
+	if m, ok := a.Msg.(*wire.Parts); ok { // whoever hands one in has cut the request and found another root
+		if b.Epoch == a.Epoch && m.Of(b) != nil {
 			return a.Sender
 		}
 		return 0

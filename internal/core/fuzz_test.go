@@ -23,7 +23,7 @@ func FuzzStep(f *testing.F) {
 		r, err := core.New(core.Config{
 			Self: 2, Group: group.MustNew(1, 0), Epoch: 1, Incarnations: []uint32{1, 1, 1, 1}, Wall: int64(time.Hour), Check: true,
 			Limits: core.Limits{UpdateBytes: 50, RequestBytes: 100, RequestUpdates: 3, InFlight: 3, PendingBytes: 1000,
-				Sessions: 2, SessionWindow: 64, OrdinalWindow: 3, History: 2, Recon: true},
+				Sessions: 2, SessionWindow: 64, OrdinalWindow: 3, History: 2, Recon: true, CheckpointOrdinals: 2},
 			Timing: core.Timing{Retransmit: 50 * time.Millisecond, Fetch: 5 * time.Millisecond},
 		})
 		if err != nil {
@@ -75,13 +75,15 @@ func (l *liars) sign(from int, m wire.Message) *wire.Envelope {
 }
 
 func (l *liars) once() {
-	op, from := l.pick(12), []int{0, 2, 3}[l.pick(3)]
+	op, from := l.pick(13), []int{0, 2, 3}[l.pick(3)]
 	switch op {
 	case 0:
 		l.now += clock.Instant(l.pick(60)) * clock.Instant(time.Millisecond)
 		l.step(core.Tick)
 	case 1:
 		l.step(core.Input{Submit: []wire.Update{{Client: wire.ClientID{byte(l.pick(4))}, Seq: uint64(l.pick(9)) + 1}}})
+	case 12:
+		l.step(core.Input{Restored: l.state()})
 	case 11:
 		if len(l.seen) > 0 {
 			l.step(core.Input{Message: l.seen[l.pick(len(l.seen))]})
@@ -146,11 +148,33 @@ func (l *liars) message(op, from int) wire.Message {
 		}
 		return &wire.Fetch{Wants: []wire.Want{{ID: l.id()}, {ID: l.id(), Digest: l.digest()}}}
 	default:
-		if l.pick(2) == 0 {
+		switch l.pick(4) {
+		case 0:
 			return &wire.Status{View: 1, Executed: uint64(l.pick(9)), Preorders: l.vector(), Held: l.vector()}
+		case 1:
+			return l.certificate()
+		case 2:
+			return &wire.Checkpoint{Ordinal: uint64(l.pick(9)) + 1, Digest: wire.Digest{byte(l.pick(2))}}
+		default:
+			m := &wire.CheckpointProof{Checkpoint: wire.Checkpoint{Ordinal: uint64(l.pick(9)) + 1, Digest: wire.Digest{byte(l.pick(2))}}}
+			for _, from := range []int{0, 2, 3}[l.pick(3):] {
+				m.Votes = append(m.Votes, l.sign(from, &wire.Checkpoint{Ordinal: m.Ordinal, Digest: m.Digest}))
+			}
+			return m
 		}
-		return l.certificate()
 	}
+}
+
+// state is one that may come after what was executed, or not.
+func (l *liars) state() *effect.State {
+	s := &effect.State{Ordinal: uint64(l.pick(9)) + 1, Time: int64(l.pick(9)), Vector: slices.Clone(l.machine.ExecutionVector()),
+		Sessions: make([]byte, 8+l.pick(2))}
+	for i, p := range l.vector() {
+		if s.Vector[i].Less(p) {
+			s.Vector[i] = p
+		}
+	}
+	return s
 }
 
 func (l *liars) proposal() *wire.PrePrepare {
@@ -176,7 +200,7 @@ func (l *liars) part(from int) wire.Message {
 	}
 	m.Bytes[l.pick(len(m.Bytes))] ^= byte(l.pick(2))
 	m.Root = wire.PartRoot(from, m.Length, m.Bytes, m.Path)
-	return m
+	return &wire.Parts{List: []wire.Part{*m}}
 }
 
 func (l *liars) certificate() wire.Message {
@@ -215,17 +239,20 @@ func (l *liars) step(in core.Input) {
 			inputs = append(inputs, core.Input{Done: &done})
 		}
 		for _, d := range out.Deliver {
-			if l.executed++; d.Ordinal != l.executed {
+			if l.executed++; d.Ordinal != l.executed && (d.Jump == nil || d.Ordinal < l.executed) {
 				l.t.Fatalf("delivers %d after %d", d.Ordinal, l.executed-1)
+			}
+			if l.executed = d.Ordinal; d.State != nil {
+				inputs = append(inputs, core.Input{Checkpointed: &core.Checkpointed{Ordinal: d.Ordinal, Digest: d.State.Chain}})
 			}
 		}
 	}
 	st := l.machine.Status()
-	if st.OrdinalSlots > 16 || st.Blacklist.Has(2) {
+	if st.OrdinalSlots > 64 || st.Blacklist.Has(2) {
 		l.t.Fatalf("holds %d ordinals, blacklists %s", st.OrdinalSlots, st.Blacklist)
 	}
 	for _, lane := range st.Lanes {
-		if lane.Slots > 32 {
+		if lane.Slots > 128 {
 			l.t.Fatalf("a lane holds %d slots", lane.Slots)
 		}
 	}
@@ -249,6 +276,8 @@ func (l *liars) check(m wire.Message) {
 		l.voteOnce(vote{wire.KindPrepare, m.Ordinal}, m.Proposal)
 	case *wire.Commit:
 		l.voteOnce(vote{wire.KindCommit, m.Ordinal}, m.Proposal)
+	case *wire.Checkpoint:
+		l.voteOnce(vote{wire.KindCheckpoint, m.Ordinal}, m.Digest)
 	}
 }
 

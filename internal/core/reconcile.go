@@ -41,13 +41,13 @@ func (r *Replica) reconcile(now clock.Instant, out *effect.Output) {
 	r.recon.Advance(now, r.preorder, out)
 }
 
-// onPart: a part is a certified acknowledgement too, and with enough others it is the request.
-func (r *Replica) onPart(now clock.Instant, env *wire.Envelope, out *effect.Output) {
+// onParts: a part is a certified acknowledgement too, and with enough others it is the request.
+func (r *Replica) onParts(now clock.Instant, env *wire.Envelope, out *effect.Output) {
 	if r.recon == nil || env.Sender == r.cfg.Self {
 		return
 	}
-	r.preorder.OnPart(now, env, out)
-	r.recon.OnPart(env, r.preorder, out)
+	r.preorder.OnParts(now, env, out)
+	r.recon.OnParts(env, r.preorder, out)
 }
 
 // finish takes the result of a job. A request that came together is as good as one from its origin.

@@ -68,5 +68,5 @@ func (s *script) part(t *testing.T, d *datadriven.TestData) {
 		m.Digest[0] ^= 1
 	}
 	m.Root = wire.PartRoot(from.Index(), m.Length, m.Bytes, m.Path)
-	s.send(from, effect.Send{To: to, Class: wire.Recon, Msg: m})
+	s.send(from, effect.Send{To: to, Class: wire.Recon, Msg: &wire.Parts{List: []wire.Part{*m}}})
 }

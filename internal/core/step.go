@@ -21,10 +21,12 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 		r.resume(now, in.Resumed)
 	case in.Done != nil:
 		r.finish(now, in.Done, out)
-	case in.Checkpointed != nil:
-		r.checkpoints.Made(wire.Checkpoint{Ordinal: in.Checkpointed.Ordinal, Digest: in.Checkpointed.Digest}, out)
 	case in.Transfer:
 		r.transfers.want(now, r.cfg.Self, r.cfg.Wall)
+	case in.Checkpointed != nil:
+		r.checkpoints.Made(wire.Checkpoint{Ordinal: in.Checkpointed.Ordinal, Digest: in.Checkpointed.Digest}, out)
+	case in.Restored != nil:
+		r.jump(now, in.Restored, out)
 	}
 	r.advance(now, out)
 	r.convict(proofs, out)
@@ -89,8 +91,8 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 		}
 
 	// Reconciliation (5.3).
-	case *wire.Part:
-		r.onPart(now, env, out)
+	case *wire.Parts:
+		r.onParts(now, env, out)
 
 	// Helping others on, and telling on them.
 	case *wire.Checkpoint:

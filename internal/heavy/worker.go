@@ -32,7 +32,7 @@ func (w *Worker) Do(j effect.Job) effect.Done {
 	if j.Request != nil {
 		done.Part = w.code.Cut(j.Request, w.self)
 	} else {
-		done.Joined = w.join(j.Parts)
+		done.Joined = w.join(j.ID, j.Parts)
 	}
 	return done
 }
@@ -40,13 +40,13 @@ func (w *Worker) Do(j effect.Job) effect.Done {
 // join puts a request together and checks it: its digest, its name and its origin's signature. Each sender gives the proof
 // that it has of the origin, and at least one of the senders is correct. Nil if the parts are none of the request that their
 // senders say.
-func (w *Worker) join(recons []*wire.Envelope) *wire.Envelope {
-	content := w.code.Join(recons)
+func (w *Worker) join(id wire.PreorderID, recons []*wire.Envelope) *wire.Envelope {
+	content := w.code.Join(id, recons)
 	if content == nil {
 		return nil
 	}
 	for _, e := range recons {
-		m := e.Msg.(*wire.Part)
+		m := e.Msg.(*wire.Parts).Find(id)
 		request, err := w.limits.Decode(m.Restore(content))
 		if err == nil && m.Names(request) && w.verify(request) == nil {
 			return request

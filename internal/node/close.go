@@ -97,6 +97,7 @@ func (n *Node) shutInput() {
 func (n *Node) end(err error) error {
 	n.closeOnce.Do(func() {
 		close(n.stop)
+		n.checkpoints.end()
 		<-n.loopDone
 		n.pool.Close() // lets go of the transport's readers
 		n.closeErr = errors.Join(err, n.net.Close())

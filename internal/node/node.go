@@ -70,22 +70,23 @@ type Node struct {
 	log     *slog.Logger
 	started time.Time
 
-	folder   *marker.Folder
-	journal  *journal // nil: the replica is ephemeral
-	net      transport.Transport
-	keyring  *sign.Keyring
-	verifier *sign.Verifier
-	pool     *sign.Pool
-	loop     *loop
-	outlet   *outlet
-	egress   *egress
-	gate     *gate
-	jobs     *jobs
-	executed *mailbox[effect.Delivery]
-	recorder *recorder
-	records  *Records
-	deliver  *deliverer
-	replies  *reply.Store
+	folder      *marker.Folder
+	journal     *journal // nil: the replica is ephemeral
+	net         transport.Transport
+	keyring     *sign.Keyring
+	verifier    *sign.Verifier
+	pool        *sign.Pool
+	loop        *loop
+	outlet      *outlet
+	egress      *egress
+	gate        *gate
+	jobs        *jobs
+	executed    *mailbox[effect.Delivery]
+	recorder    *recorder
+	records     *Records
+	deliver     *deliverer
+	checkpoints *checkpoints
+	replies     *reply.Store
 
 	submitted, overloaded atomic.Uint64
 
@@ -212,6 +213,14 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 		app: a, calls: newApplication(a, n.self, n.epoch, n.RequestTransfer), records: n.records, replies: n.replies, log: o.Log,
 		done: n.loop.nudge, missed: n.missed, ended: make(chan struct{}),
 	}
+	if err := n.openCheckpoints(n.keyring.Group()); err != nil {
+		return errors.Join(err, n.journal.close())
+	}
+	n.recorder.jumped = func(s *effect.State) {
+		if err := n.checkpoints.jumped(s, n.records); err != nil {
+			n.broke(err)
+		}
+	}
 	return nil
 }
 
@@ -231,7 +240,7 @@ func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sig
 	n.gate = newGate(n.journal, n.egress)
 	n.outlet = &outlet{
 		net: n.net, egress: n.egress, gate: n.gate, jobs: n.jobs, executed: n.executed, limit: n.cfg.Node.Queues.DeliverBytes, replies: n.replies,
-		journal: n.journal, backlog: n.records.waiting,
+		journal: n.journal, backlog: n.records.waiting, diverged: n.diverged,
 		log: o.Log, observe: o.Observe, drops: map[dropKey]uint64{}, views: newViewLog(o.Log, n.keyring.Group()),
 	}
 	n.loop.outlet = n.outlet
@@ -256,7 +265,13 @@ func (n *Node) signing(signer *sign.Signer) func([]*wire.Envelope) {
 
 // begin listens, marks the folder, and lets the goroutines run.
 func (n *Node) begin() error {
-	err := n.net.Start(func(from int, class transport.Class, bytes []byte) { n.pool.Offer(group.ID(from), class, bytes) })
+	err := n.net.Start(func(from int, class transport.Class, bytes []byte) {
+		if class == transport.Bulk { // nothing of it is signed, and it concerns only the transfer of state
+			n.checkpoints.agent.Deliver(n.checkpoints.ctx, group.ID(from), bytes)
+			return
+		}
+		n.pool.Offer(group.ID(from), class, bytes)
+	})
 	if err != nil {
 		return err
 	}
@@ -270,6 +285,7 @@ func (n *Node) begin() error {
 	n.workers.Go(func() { n.recorder.run(n.loopDone) })
 	n.workers.Go(func() { n.egress.run(n.stop) })
 	n.workers.Go(func() { n.jobs.run(n.stop) })
+	n.workers.Go(func() { n.checkpoints.run(n.stop) })
 	go n.deliver.run(n.stop)
 	go n.runLoop()
 	return nil
@@ -290,6 +306,7 @@ func (n *Node) mark() error {
 // abandon undoes a start that failed before anything was signed.
 func (n *Node) abandon() error {
 	n.pool.Close()
+	n.checkpoints.end()
 	return errors.Join(n.net.Close(), n.journal.close(), n.folder.Release())
 }
 
@@ -316,6 +333,18 @@ func (n *Node) crashed(p any, stack []byte) {
 		defer func() { _ = recover() }() // the machine is broken: so may be its status
 		n.final = n.loop.status()
 	}()
+	go n.CloseNow()
+}
+
+// diverged ends the replica because what it has executed, or its application's state, is not that of correct ones.
+func (n *Node) diverged(d *effect.Divergence) {
+	what := fmt.Sprintf("its checkpoint of ordinal %d is %s, and f+1 other replicas have %s: the application is not deterministic (equal "+
+		"records must give equal snapshots), replicas run different versions of it, or this machine is faulty", d.Ordinal, d.Own, d.Others)
+	if !n.crash.CompareAndSwap(nil, &what) {
+		return
+	}
+	n.loop.submits.close()
+	n.log.Error("this replica's state is wrong, and it stops; the others go on without it", "what", what)
 	go n.CloseNow()
 }
 

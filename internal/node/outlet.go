@@ -16,17 +16,19 @@ import (
 
 // outlet is where the effects of steps go. It belongs to the loop's goroutine, but for its counters.
 type outlet struct {
-	net      transport.Transport
-	egress   *egress
-	gate     *gate // nil: the replica is ephemeral
-	jobs     *jobs
-	executed *mailbox[effect.Delivery]
-	journal  *journal
-	backlog  func() int // bytes of records that the application has not taken and will be given
-	limit    int        // bytes of executed updates that may wait to be recorded before the loop holds back
-	replies  *reply.Store
-	log      *slog.Logger
-	observe  func(clock.Instant, trace.Event) // may be nil
+	net         transport.Transport
+	egress      *egress
+	gate        *gate // nil: the replica is ephemeral
+	jobs        *jobs
+	executed    *mailbox[effect.Delivery]
+	journal     *journal
+	backlog     func() int // bytes of records that the application has not taken and will be given
+	limit       int        // bytes of executed updates that may wait to be recorded before the loop holds back
+	replies     *reply.Store
+	checkpoints *checkpoints
+	diverged    func(*effect.Divergence) // this replica is wrong: called once
+	log         *slog.Logger
+	observe     func(clock.Instant, trace.Event) // may be nil
 
 	lots      lots                    // spare memory
 	promises  []effect.Send           // spare memory
@@ -68,6 +70,15 @@ func (o *outlet) flush(now clock.Instant, out *effect.Output) {
 	o.deliver(out.Deliver)
 	if len(out.Refused) > 0 {
 		o.replies.Refuse(out.Refused)
+	}
+	if out.Stable != nil {
+		o.checkpoints.stable(*out.Stable)
+	}
+	if out.Lacks != nil {
+		o.checkpoints.lacks(*out.Lacks)
+	}
+	if out.Diverged != nil {
+		o.diverged(out.Diverged)
 	}
 	for i := range out.Evidence {
 		o.convict(&out.Evidence[i])
@@ -120,8 +131,24 @@ func (o *outlet) convict(e *wire.Evidence) {
 		return
 	}
 	o.convicted = o.convicted.With(culprit)
-	o.log.Error("a replica is proven faulty: it signed two messages that contradict each other; treat it as compromised",
+	o.log.Error("a replica is proven faulty: "+crime(e)+"; treat it as compromised",
 		"replica", culprit.String(), "first", e.First.Digest.String(), "second", e.Second.Digest.String())
+}
+
+// crime is what evidence proves, for people.
+func crime(e *wire.Evidence) string {
+	switch e.First.Kind {
+	case wire.KindPart:
+		return "it signed a RECON with a part of a request that is none"
+	case wire.KindPreorderRequest:
+		return "it signed two requests under one number"
+	case wire.KindSummary:
+		return "it signed two PO-SUMMARYs that contradict each other"
+	case wire.KindPrePrepare:
+		return "it signed two proposals for one ordinal of one view"
+	default:
+		return "it signed two " + e.First.Kind.String() + " messages for one view that contradict each other"
+	}
 }
 
 func (o *outlet) event(now clock.Instant, e *trace.Event) {

@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 
 	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/blocks"
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/preorder"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/sign"
+	"github.com/primebft/prime/internal/transfer"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/threshold"
 	"github.com/primebft/prime/transport"
@@ -120,8 +122,11 @@ func MaxFrame(c config.Cluster) func(transport.Class) int {
 	}
 	timely := l.MaxTimely()
 	return func(class transport.Class) int {
-		if class == transport.Timely {
+		switch class {
+		case transport.Timely:
 			return timely
+		case transport.Bulk:
+			return transfer.MaxFrame(blocks.Size)
 		}
 		return all
 	}

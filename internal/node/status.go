@@ -9,6 +9,7 @@ import (
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/sign"
+	"github.com/primebft/prime/internal/transfer"
 	"github.com/primebft/prime/transport"
 )
 
@@ -28,19 +29,21 @@ type Status struct {
 	Connected    int     `json:"connected"`     // replicas that this one is connected to, itself included
 	UptimeS      float64 `json:"uptime_s"`
 
-	Application Application      `json:"application"`
-	Peers       []transport.Peer `json:"peers"`
-	Lanes       []Lane           `json:"lanes"`
-	Executed    uint64           `json:"executed"` // last ordinal that the protocol core has executed
-	Ordered     uint64           `json:"ordered"`  // last ordinal of the gap-free prefix that is ordered
-	Proposed    uint64           `json:"proposed"` // highest ordinal with a proposal
-	Sessions    int              `json:"sessions"`
-	Blacklist   []int            `json:"blacklist"` // replicas proven faulty
-	Judgement   Judgement        `json:"judgement"`
-	Storage     Storage          `json:"storage"`
-	Repair      Repair           `json:"repair"`
-	Queues      Queues           `json:"queues"`
-	Counters    Counters         `json:"counters"`
+	Application Application       `json:"application"`
+	Peers       []transport.Peer  `json:"peers"`
+	Lanes       []Lane            `json:"lanes"`
+	Executed    uint64            `json:"executed"` // last ordinal that the protocol core has executed
+	Ordered     uint64            `json:"ordered"`  // last ordinal of the gap-free prefix that is ordered
+	Proposed    uint64            `json:"proposed"` // highest ordinal with a proposal
+	Sessions    int               `json:"sessions"`
+	Blacklist   []int             `json:"blacklist"` // replicas proven faulty
+	Judgement   Judgement         `json:"judgement"`
+	Storage     Storage           `json:"storage"`
+	Repair      Repair            `json:"repair"`
+	Checkpoints Checkpoints       `json:"checkpoints"`
+	Transfer    transfer.Progress `json:"transfer"` // of the state of others, if this replica lacks it
+	Queues      Queues            `json:"queues"`
+	Counters    Counters          `json:"counters"`
 }
 
 // Judgement is what this replica thinks of the leader, in milliseconds. What it does not know yet is left out.
@@ -58,6 +61,7 @@ type Application struct {
 	BacklogBytes  int    `json:"backlog_bytes"`  // records that wait for it
 	MissedFrom    uint64 `json:"missed_from"`    // first ordinal that it will never be given; 0 if there is none
 	MissedRecords uint64 `json:"missed_records"` // records that it was not given
+	Way           string `json:"way"`            // how it comes to state that it lacks: none, engine, own
 }
 
 // Lane is one origin's preorder lane.
@@ -118,6 +122,7 @@ func (n *Node) Status() Status {
 		Storage: n.storage(), Queues: n.queues(), Counters: n.counters(), Installed: c.Installed, ViewChanges: n.outlet.installed.Load(),
 		Judgement: judgement(c.Judgement), Repair: repaired(&c, p.Count),
 	}
+	s.Checkpoints, s.Transfer = n.checkpoints.status()
 	s.Queues.SubmitUpdates += c.Pending
 	s.Queues.SubmitBytes += c.Bytes
 	s.Connected = connected(s.Peers)
@@ -165,7 +170,7 @@ func (n *Node) coreStatus() core.Status {
 
 func (n *Node) application() Application {
 	b := n.records.app()
-	a := Application{Ordinal: b.taken, BacklogBytes: b.bytes, MissedRecords: b.missed}
+	a := Application{Ordinal: b.taken, BacklogBytes: b.bytes, MissedRecords: b.missed, Way: n.deliver.calls.way().String()}
 	if b.behind {
 		a.Ordinal, a.MissedFrom = min(b.taken, b.until), b.until+1
 	}

@@ -69,17 +69,17 @@ func (c *Code) Root(content []byte) wire.Digest {
 	return root
 }
 
-// Join is the content of which these are parts: f+1 RECONs of distinct senders with one root. It is nil if there is no such
+// Join is the content of the request whose parts these RECONs have: f+1, of distinct senders, with one root. It is nil if there is no such
 // content: then more than f of the senders lie. What it returns has that root and no other, whoever sent the parts.
-func (c *Code) Join(recons []*wire.Envelope) []byte {
+func (c *Code) Join(id wire.PreorderID, recons []*wire.Envelope) []byte {
 	enough := c.group.OneCorrect()
 	if len(recons) < enough {
 		return nil
 	}
-	first, all := recons[0].Msg.(*wire.Part), make([][]byte, c.group.N())
+	first, all := recons[0].Msg.(*wire.Parts).Find(id), make([][]byte, c.group.N())
 	for _, e := range recons {
-		m := e.Msg.(*wire.Part)
-		if m.Root != first.Root || m.Length != first.Length || len(m.Bytes) != len(first.Bytes) || !c.group.Has(e.Sender) {
+		m := e.Msg.(*wire.Parts).Find(id)
+		if m == nil || m.Root != first.Root || m.Length != first.Length || len(m.Bytes) != len(first.Bytes) || !c.group.Has(e.Sender) {
 			return nil
 		}
 		all[e.Sender.Index()] = m.Bytes

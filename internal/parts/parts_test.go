@@ -107,10 +107,13 @@ func cut(c *Code, e *wire.Envelope) (all []*wire.Envelope) {
 }
 
 func say(id group.ID, m *wire.Part) *wire.Envelope {
-	e := wire.NewEnvelope(wire.Header{Sender: id, Epoch: 1, Incarnation: 1}, m)
+	e := wire.NewEnvelope(wire.Header{Sender: id, Epoch: 1, Incarnation: 1}, &wire.Parts{List: []wire.Part{*m}})
 	e.Finish(wire.Proof{Count: 1})
 	return e
 }
+
+// part is the only one of a RECON.
+func part(e *wire.Envelope) *wire.Part { return &e.Msg.(*wire.Parts).List[0] }
 
 // TestAnyEnoughPartsJoin tries every choice of f+1 parts, and that what is decoded from the bytes has the root that the cutter
 // says.
@@ -127,7 +130,7 @@ func TestAnyEnoughPartsJoin(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if m := d.Msg.(*wire.Part); m.Root != c.Root(e.Content) || !m.Names(e) {
+				if m := part(d); m.Root != c.Root(e.Content) || !m.Names(e) {
 					t.Fatalf("%s: the part of r%d has root %s, the request %s", g, i+1, m.Root, c.Root(e.Content))
 				}
 				all[i] = d
@@ -140,10 +143,10 @@ func TestAnyEnoughPartsJoin(t *testing.T) {
 				for id := range set.All() {
 					some = append(some, all[id.Index()])
 				}
-				if got := c.Join(some); !bytes.Equal(got, e.Content) {
+				if got := c.Join(part(some[0]).ID, some); !bytes.Equal(got, e.Content) {
 					t.Fatalf("%s: the parts of %s give %d bytes, not the request of %d", g, set, len(got), len(e.Content))
 				}
-				if got := c.Join(some[1:]); got != nil {
+				if got := c.Join(part(some[0]).ID, some[1:]); got != nil {
 					t.Fatalf("%s: the parts of %s less one give something", g, set)
 				}
 			}
@@ -164,7 +167,7 @@ func TestNothingButTheContentOfTheRootJoins(t *testing.T) {
 		some := all[:g.OneCorrect()]
 		for range rng.IntN(3) {
 			k := rng.IntN(len(some))
-			m := *some[k].Msg.(*wire.Part)
+			m := *part(some[k])
 			m.Bytes = bytes.Clone(m.Bytes)
 			switch rng.IntN(5) {
 			case 0:
@@ -174,16 +177,16 @@ func TestNothingButTheContentOfTheRootJoins(t *testing.T) {
 			case 2:
 				m.Bytes = m.Bytes[:len(m.Bytes)-rng.IntN(2)]
 			case 3: // another's part
-				m.Bytes = bytes.Clone(all[rng.IntN(len(all))].Msg.(*wire.Part).Bytes)
+				m.Bytes = bytes.Clone(part(all[rng.IntN(len(all))]).Bytes)
 			}
 			if rng.IntN(2) == 0 { // what a receiver computes; otherwise the lie that no receiver would believe
 				m.Root = wire.PartRoot(some[k].Sender.Index(), m.Length, m.Bytes, m.Path)
 			}
 			some[k] = say(some[k].Sender, &m)
 		}
-		if got := c.Join(some); got != nil {
+		if got := c.Join(part(some[0]).ID, some); got != nil {
 			joined++
-			if root := some[0].Msg.(*wire.Part).Root; c.Root(got) != root {
+			if root := part(some[0]).Root; c.Root(got) != root {
 				t.Fatalf("%x has root %s, its parts have %s", got, c.Root(got), root)
 			}
 		}
@@ -210,7 +213,7 @@ func TestInconsistentTreeGivesNothing(t *testing.T) {
 	}
 	for i := range lies {
 		for j := range lies {
-			if i != j && c.Join([]*wire.Envelope{lies[i], lies[j]}) != nil {
+			if i != j && c.Join(part(lies[i]).ID, []*wire.Envelope{lies[i], lies[j]}) != nil {
 				t.Errorf("the parts of r%d and r%d give something", i+1, j+1)
 			}
 		}
@@ -233,7 +236,7 @@ func BenchmarkParts(b *testing.B) {
 			b.Run(fmt.Sprintf("join/n=%d/%d", g.N(), payload), func(b *testing.B) {
 				b.SetBytes(int64(payload))
 				for b.Loop() {
-					if c.Join(all[g.N()-g.OneCorrect():]) == nil {
+					if c.Join(part(all[0]).ID, all[g.N()-g.OneCorrect():]) == nil {
 						b.Fatal("nothing")
 					}
 				}

@@ -23,7 +23,7 @@ func TestWrongPartsAreEvidenceForAnybody(t *testing.T) {
 		m := code.Cut(request, 1)
 		m.Bytes = bytes.Clone(m.Bytes)
 		alter(m)
-		return c.one(1, m)
+		return c.one(1, &wire.Parts{List: []wire.Part{*m, *code.Cut(another, 1)}})
 	}
 	good := lie(func(*wire.Part) {})
 	wrong := lie(func(m *wire.Part) { m.Bytes[3] ^= 1 })
@@ -37,7 +37,8 @@ func TestWrongPartsAreEvidenceForAnybody(t *testing.T) {
 		"a good part":           {evidence(good, request), BadMember},
 		"a forged part":         {evidence(stolen(wrong, good), request), BadMember},
 		"a forged request":      {evidence(wrong, stolen(request, another)), BadMember},
-		"another request":       {evidence(wrong, another), Malformed},
+		"the good part of two":  {evidence(wrong, another), BadMember},
+		"a request of no part":  {evidence(wrong, c.one(3, c.request(3))), Malformed},
 		"no request":            {evidence(wrong, good), Malformed},
 		"a request and a part":  {evidence(request, wrong), Malformed},
 		"another origin's name": {evidence(lie(func(m *wire.Part) { m.ID.Origin = 2 }), request), Malformed},
@@ -52,7 +53,7 @@ func TestPartsAreNotPassedOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := c.one(1, code.Cut(c.one(3, c.request(1)), 1))
+	e := c.one(1, &wire.Parts{List: []wire.Part{*code.Cut(c.one(3, c.request(1)), 1)}})
 	for from, want := range map[group.ID]bool{1: true, 2: false, 3: false} {
 		if mayBring(from, e) != want {
 			t.Errorf("%s may bring the part of r1: %v", from, !want)

@@ -318,9 +318,10 @@ func (i *inspection) certificate(m *wire.Certificate) Reason {
 // request it checks all: cutting the request is too much for the core.
 func (i *inspection) evidence(m *wire.Evidence) Reason {
 	a, b := m.First, m.Second
-	if part, ok := a.Msg.(*wire.Part); ok {
+	if parts, ok := a.Msg.(*wire.Parts); ok {
+		part := parts.Of(b)
 		switch {
-		case !part.Names(b):
+		case part == nil:
 			return Malformed
 		case i.envelope(a) != 0 || i.proofs(b) != 0:
 			return BadMember

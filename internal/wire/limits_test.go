@@ -43,7 +43,7 @@ func TestMaxFrameIsReached(t *testing.T) {
 			}
 			for _, m := range []Message{
 				request, acks, s.summary(), &SummaryMatrix{1, s.rows(0)}, proposal.Msg, &Prepare{vote}, &Commit{vote}, wants,
-				&Status{1, 1, 1, s.vector(), s.vector()}, proof, s.largestPart(request, l), s.largestEvidence(largest, another, request, l),
+				&Status{1, 1, 1, s.vector(), s.vector()}, proof, s.largestRecon(s.named(request), l), s.largestEvidence(largest, another, request, l),
 			} {
 				reaches(t, l, s, m)
 			}
@@ -57,9 +57,20 @@ func TestMaxFrameIsReached(t *testing.T) {
 	}
 }
 
-// largestPart is r1's part of a request in the largest batch.
-func (s *sampler) largestPart(request *PreorderRequest, l Limits) *Part {
-	return s.part(s.named(request), l)
+// largestRecon is r1's part of a request in the largest batch, with as many others before it as go together.
+func (s *sampler) largestRecon(request *Envelope, l Limits) *Parts {
+	m, last := &Parts{}, s.part(request, l)
+	if rest := ReconBytes - last.Size(); rest > 0 {
+		for number := 1 + rest/(last.Size()-maxPosition); number > 0; number-- {
+			next := *last
+			next.ID.Seq, next.Bytes = uint64(len(m.List)+1), nil
+			next.Bytes = make([]byte, rest/number-next.Size())
+			next.Length = uint32(len(next.Bytes) * l.Enough)
+			m.List, rest = append(m.List, next), rest-rest/number
+		}
+	}
+	m.List = append(m.List, *last)
+	return m
 }
 
 // named is a request like this, with the longest name.
@@ -82,7 +93,7 @@ func (s *sampler) part(e *Envelope, l Limits) *Part {
 // largestEvidence is two messages of one kind, or a part and its request if these are larger.
 func (s *sampler) largestEvidence(first, second *Envelope, request *PreorderRequest, l Limits) *Evidence {
 	e := s.named(request)
-	if part := s.seal(1, 64, s.part(e, l)); len(part.Raw)+len(e.Raw) > len(first.Raw)+len(second.Raw) {
+	if part := s.seal(1, 64, s.largestRecon(e, l)); len(part.Raw)+len(e.Raw) > len(first.Raw)+len(second.Raw) {
 		return &Evidence{part, e}
 	}
 	return &Evidence{first, second}

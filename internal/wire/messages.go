@@ -93,8 +93,19 @@ type Certificate struct {
 	Commits    []*Envelope
 }
 
-// Part is RECON (5.3): the sender's part of a request that it has preordered. A request is cut into n parts, one for each
-// replica, of which any f+1 give it back. The parts are the leaves of a hash tree; its root follows from one part, the place
+// Most parts of one RECON, and most bytes of those of a RECON that has several.
+const (
+	MaxParts   = 64
+	ReconBytes = 16 << 10
+)
+
+// Parts is RECON (5.3): the sender's parts of requests that it has preordered and the receiver lacks, in ascending order of the
+// requests' origins and numbers, one of each.
+type Parts struct {
+	List []Part // at least one
+}
+
+// Part is one replica's part of a request. A request is cut into n parts, one for each replica, of which any f+1 give it back. The parts are the leaves of a hash tree; its root follows from one part, the place
 // of its sender and the path, so that a part is never without a root, and parts that belong together have the same.
 type Part struct {
 	ID     PreorderID
@@ -107,8 +118,9 @@ type Part struct {
 }
 
 // Evidence is two envelopes of one signer that no correct replica would both sign. What they prove is found from their
-// kinds: two PO-REQUESTs with one id, two inconsistent PO-SUMMARYs, two PRE-PREPAREs for one view and ordinal, two CHECKPOINTs for one ordinal. Or First is a
-// RECON and Second the PO-REQUEST that it claims to be a part of: if it is not, it is the signer of First who is faulty.
+// kinds: two PO-REQUESTs with one id, two inconsistent PO-SUMMARYs, two PRE-PREPAREs for one view and ordinal, two CHECKPOINTs for
+// one ordinal. Or First is a RECON and Second a PO-REQUEST that it claims to have a part of: if it does not, it is the signer of First
+// who is faulty.
 type Evidence struct {
 	First, Second *Envelope
 }
@@ -147,4 +159,4 @@ func (*Certificate) Kind() Kind { return KindCertificate }
 func (*Evidence) Kind() Kind { return KindEvidence }
 
 // Kind implements Message.
-func (*Part) Kind() Kind { return KindPart }
+func (*Parts) Kind() Kind { return KindPart }

@@ -8,7 +8,7 @@ import (
 	"github.com/primebft/prime/internal/group"
 )
 
-// reconSize is a RECON without the name of the request, the origin's proof, the path and the part.
+// reconSize is a part without the name of the request, the origin's proof, the path and the part.
 const reconSize = digestSize + 4
 
 // partSize is the length of each part of a content of which enough parts give it back.
@@ -22,11 +22,28 @@ func partSize(length, enough int) int {
 // partPathLen is the height of the tree over the parts for n replicas.
 func partPathLen(n int) int { return bits.Len(uint(n - 1)) }
 
-func (m *Part) size() int {
+// Size is how many bytes the part takes of a RECON.
+func (m *Part) Size() int {
 	return m.ID.size() + reconSize + proofSize + (len(m.Origin.Path)+len(m.Path))*digestSize + len(m.Bytes)
 }
 
-func (m *Part) appendBody(b []byte) []byte {
+func (m *Parts) size() int {
+	size := 1
+	for i := range m.List {
+		size += m.List[i].Size()
+	}
+	return size
+}
+
+func (m *Parts) appendBody(b []byte) []byte {
+	b = append(b, byte(len(m.List)))
+	for i := range m.List {
+		b = m.List[i].append(b)
+	}
+	return b
+}
+
+func (m *Part) append(b []byte) []byte {
 	b = append(appendID(b, m.ID), m.Digest[:]...)
 	b = binary.LittleEndian.AppendUint32(b, m.Length)
 	b = m.Origin.append(b)
@@ -36,9 +53,51 @@ func (m *Part) appendBody(b []byte) []byte {
 	return append(b, m.Bytes...)
 }
 
-// recon reads a RECON of sender. The lengths of path and part follow from the group and from Length.
-func (l *Limits) recon(r *Reader, sender group.ID) *Part {
-	m := &Part{ID: l.preorderID(r), Digest: r.Digest(), Length: r.U32()}
+// recon reads a RECON of sender.
+func (l *Limits) recon(r *Reader, sender group.ID) *Parts {
+	n, size := int(r.U8()), 0
+	r.Check(n >= 1 && n <= MaxParts, "number of parts")
+	m := &Parts{}
+	for i := 0; i < n && r.Err() == nil; i++ {
+		m.List = append(m.List, l.part(r, sender))
+		size += m.List[i].Size()
+		r.Check(i == 0 || m.List[i-1].ID.before(m.List[i].ID), "requests do not ascend")
+		r.Check(n == 1 || size <= ReconBytes, "more bytes of parts than go together")
+	}
+	return m
+}
+
+// before reports whether a request comes before another in a RECON.
+func (id PreorderID) before(other PreorderID) bool {
+	if id.Origin != other.Origin {
+		return id.Origin < other.Origin
+	}
+	return id.Position.Less(other.Position)
+}
+
+// Find is the part of a request; nil if there is none.
+func (m *Parts) Find(id PreorderID) *Part {
+	for i := range m.List {
+		if m.List[i].ID == id {
+			return &m.List[i]
+		}
+	}
+	return nil
+}
+
+// Of is the part that claims to be one of the PO-REQUEST e; nil if there is none.
+func (m *Parts) Of(e *Envelope) *Part {
+	for i := range m.List {
+		if m.List[i].Names(e) {
+			return &m.List[i]
+		}
+	}
+	return nil
+}
+
+// part reads one part of sender. The lengths of path and part follow from the group and from Length.
+func (l *Limits) part(r *Reader, sender group.ID) (m Part) {
+	m = Part{ID: l.preorderID(r), Digest: r.Digest(), Length: r.U32()}
 	most := l.MaxFrame(KindPreorderRequest) - batchSize + headerSize
 	if l.Enough < 1 || int64(m.Length) > int64(most) || m.Length < headerSize {
 		r.Fail("length of the request")

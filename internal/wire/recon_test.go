@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/primebft/prime/internal/group"
 )
 
 // TestEveryPathLeadsToTheRoot, for every size of group and every place in it, and no changed part has the same root.
@@ -45,7 +47,7 @@ func TestRefusesParts(t *testing.T) {
 		m := *good
 		m.Path, m.Bytes = slices.Clone(good.Path), slices.Clone(good.Bytes)
 		f(&m)
-		return s.seal(2, 1, &m).Raw
+		return s.seal(2, 1, &Parts{[]Part{m}}).Raw
 	}
 	most := uint32(l.MaxFrame(KindPreorderRequest) - batchSize + headerSize)
 	refuseAll(t, l, []refusal{
@@ -58,6 +60,34 @@ func TestRefusesParts(t *testing.T) {
 		{"request 0", with(func(m *Part) { m.ID.Seq = 0 }), "sequence number 0"},
 		{"of nobody", with(func(m *Part) { m.ID.Origin = 5 }), "origin is not a member"},
 	})
+	several := func(list ...*Part) []byte {
+		m := &Parts{}
+		for _, p := range list {
+			m.List = append(m.List, *p)
+		}
+		return s.seal(2, 1, m).Raw
+	}
+	at := func(origin group.ID, seq uint64) *Part {
+		m := *good
+		m.ID.Origin, m.ID.Seq = origin, seq
+		return &m
+	}
+	many := slices.Repeat([]*Part{at(1, 1)}, MaxParts+1)
+	refuseAll(t, l, []refusal{
+		{"nothing", several(), "number of parts"},
+		{"too many", several(many...), "number of parts"},
+		{"one twice", several(at(1, 1), at(1, 1)), "requests do not ascend"},
+		{"numbers fall", several(at(1, 2), at(1, 1)), "requests do not ascend"},
+		{"origins fall", several(at(2, 1), at(1, 2)), "requests do not ascend"},
+		{"too much together", several(slices.Collect(func(yield func(*Part) bool) {
+			for i := range uint64(40) {
+				yield(at(1, i+1))
+			}
+		})...), "more bytes of parts than go together"},
+	})
+	if _, err := l.Decode(several(at(1, 7), at(1, 9), at(4, 1))); err != nil {
+		t.Errorf("three parts: %v", err)
+	}
 	l.Enough = 0
 	refuseAll(t, l, []refusal{{"not expected", with(func(*Part) {}), "length of the request"}})
 }

@@ -101,8 +101,8 @@ func (l *Limits) evidence(r *Reader) *Evidence {
 	if r.Err() != nil {
 		return m
 	}
-	if part, ok := m.First.Msg.(*Part); ok {
-		r.Check(part.Names(m.Second), "not the request of the part")
+	if parts, ok := m.First.Msg.(*Parts); ok {
+		r.Check(parts.Of(m.Second) != nil, "not a request of the parts")
 		return m
 	}
 	r.Check(m.First.Sender == m.Second.Sender, "signers differ")

@@ -168,6 +168,9 @@ func samples(n int, signed bool) []sample {
 	}
 	list = append(list, viewSamples(s)...)
 	request, part := s.partOf(700)
-	list = append(list, sample{"recon", s.seal(2, 3, part)}, sample{"evidence_recon", s.seal(1, 1, &Evidence{s.seal(2, 1, part), request})})
+	other := *part
+	other.ID.Origin = 4
+	parts := &Parts{[]Part{*part, other}}
+	list = append(list, sample{"recon", s.seal(2, 3, parts)}, sample{"evidence_recon", s.seal(1, 1, &Evidence{s.seal(2, 1, parts), request})})
 	return append(list, checkpointSamples(s)...)
 }

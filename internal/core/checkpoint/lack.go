@@ -31,6 +31,9 @@ func (s *State) Told(now clock.Instant, by group.ID, executed uint64) bool {
 		return false
 	}
 	l.told = l.told.With(by)
+	if l.ordinal != 0 {
+		return true // the owner knows
+	}
 	if wait := now.Add(s.cfg.Interval / 2); l.told.Len() >= s.cfg.Group.OneCorrect() {
 		l.at = min(l.at, wait)
 	} else {

@@ -88,8 +88,9 @@ const (
 type Job struct {
 	ID      wire.PreorderID
 	To      group.Set        // with Request: who is to get the part
+	Batch   uint64           // with Request: what is cut together is sent together
 	Request *wire.Envelope   // a PO-REQUEST to be cut into parts
-	Parts   []*wire.Envelope // RECONs of distinct senders, with one root, to be put together
+	Parts   []*wire.Envelope // RECONs of distinct senders with parts of ID, all with one root, to be put together
 }
 
 // Done is a job with its result.

@@ -35,6 +35,7 @@ type State struct {
 	windows   []*wire.Window    // certificates of the ordinals that view changes bound, as long as those are held
 
 	executed uint64      // last ordinal executed
+	landed   uint64      // ordinals up to here were not executed here, see Jump: they cannot be given to others
 	accepted uint64      // proposals 1..accepted have been accepted, in order
 	planned  uint64      // accepted proposals 1..planned have been given out by Fresh
 	chain    wire.Vector // what proposal accepted makes eligible
@@ -229,8 +230,8 @@ func (s *State) checkVotes(o uint64, r *round) {
 	invariant.Assert(prepares == r.prepares && commits == r.commits, "ordinal %d counts its votes wrong", o)
 }
 
-// Collected is the last ordinal that is no longer held.
-func (s *State) Collected() uint64 { return s.slots.Base() }
+// Collected is the last ordinal that is no longer held, or never was.
+func (s *State) Collected() uint64 { return max(s.slots.Base(), s.landed) }
 
 // Deadline is when Advance has something to do although nothing arrived.
 func (s *State) Deadline() clock.Instant {

@@ -141,7 +141,7 @@ const helpBytes = 256 << 10
 // Help sends a peer that has executed less than is ordered here what it lacks, the oldest first: commit certificates, and for
 // what a view change bound its window and the proposals.
 func (s *State) Help(from group.ID, executed uint64, out *effect.Output) {
-	if executed < s.slots.Base() {
+	if executed < s.Collected() {
 		out.Emit(trace.Event{Kind: trace.OutOfHistory, Peer: from, Ordinal: executed + 1})
 		return
 	}

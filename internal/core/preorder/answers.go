@@ -16,6 +16,9 @@ const (
 	mostAnswers  = 1 << 20
 )
 
+// MaxAnswers is how many requests may be under way to one peer, however small.
+const MaxAnswers = 512
+
 // answer is a request that a peer was sent because it asked for it.
 type answer struct {
 	origin int
@@ -102,7 +105,7 @@ func (s *State) OnFetch(now clock.Instant, env *wire.Envelope, out *effect.Outpu
 			continue
 		}
 		size := len(at.request.Raw)
-		if len(a.list) > 0 && a.bytes+size > max(a.window, leastAnswers) {
+		if len(a.list) > 0 && a.bytes+size > max(a.window, leastAnswers) || len(a.list) == MaxAnswers {
 			drop(out, env.Sender, "fetches faster than is answered")
 			break
 		}

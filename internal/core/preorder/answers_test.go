@@ -125,7 +125,7 @@ func TestPartsOnTheirWayAreNotAskedFor(t *testing.T) {
 			now := clock.Instant(k) * clock.Instant(fetch)
 			for _, from := range c.senders {
 				if k < c.stops {
-					s.OnPart(now, say(from, &wire.Part{ID: s.id(1, uint64(1+k))}), &out)
+					s.OnParts(now, say(from, &wire.Parts{List: []wire.Part{{ID: s.id(1, uint64(1+k))}}}), &out)
 				}
 			}
 			out.Reset()

@@ -43,10 +43,15 @@ func (s *State) Holders(origin group.ID, seq uint64) group.Set {
 	return holders
 }
 
-// OnPart takes what a RECON says beside its part: its sender holds a preorder certificate for the digest. While parts come
-// the request is not asked for.
-func (s *State) OnPart(now clock.Instant, env *wire.Envelope, out *effect.Output) {
-	m := env.Msg.(*wire.Part)
+// OnParts takes what a RECON says beside its parts: its sender holds preorder certificates for their digests. While parts come
+// a request is not asked for.
+func (s *State) OnParts(now clock.Instant, env *wire.Envelope, out *effect.Output) {
+	for k := range env.Msg.(*wire.Parts).List {
+		s.onPart(now, env, &env.Msg.(*wire.Parts).List[k], out)
+	}
+}
+
+func (s *State) onPart(now clock.Instant, env *wire.Envelope, m *wire.Part, out *effect.Output) {
 	i := m.ID.Origin.Index()
 	l := &s.lanes[i]
 	if m.ID.Incarnation != s.cfg.Incarnations[i] || m.ID.Seq <= l.executed || m.ID.Seq > s.horizon(l) {

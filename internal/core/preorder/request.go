@@ -25,8 +25,11 @@ func (s *State) Submit(updates []wire.Update, out *effect.Output) {
 	}
 }
 
-// First queues an update of this replica's own before all that wait, whatever room there is: there is one at a time.
+// First queues a transfer point before all that wait, whatever room there is. There is one at most: a second one adds nothing.
 func (s *State) First(u wire.Update) {
+	if len(s.pending) > 0 && s.pending[0].TransferPoint() {
+		return
+	}
 	s.pending = slices.Insert(s.pending, 0, u)
 	s.pendingBytes += cost(u)
 }

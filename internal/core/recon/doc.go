@@ -11,6 +11,8 @@
 // question: whoever lacks a request has it one message delay after the others accepted the proposal, whatever its
 // origin does. No leader can prevent it: the senders follow from the matrix that makes the request eligible.
 //
+// Parts that are due together go together, in one RECON for what the same replicas lack.
+//
 // A part names the digest of its request and, by a path in a hash tree, a root over all n parts. Parts are collected
 // by digest and root. The first of these groups with f+1 distinct senders has a correct one among them, who cut the true
 // request; the tree binds all parts of the group, so they are the true ones, and the group gives the request back. A part with
@@ -23,7 +25,8 @@
 // State, per lane: slots by sequence number, from the execution vector on. Invariant: from each sender at most one part of a
 // request is ever taken, and of each request at most one part is ever sent to a replica.
 //
-// Limits: requests as far ahead as preordering takes them; one part of each sender; bytes for each origin and sender.
+// Limits: requests as far ahead as preordering takes them; one part of each sender; bytes of parts for each origin and sender, and of the
+// RECONs that they came in for each sender.
 //
 // Scripts: ../testdata/recon_hidden.txt, recon_wrong_part.txt, recon_withheld_acks.txt.
 package recon

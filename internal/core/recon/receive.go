@@ -9,10 +9,17 @@ import (
 	"github.com/primebft/prime/internal/wire"
 )
 
-// OnPart handles a RECON: the first of its sender for a request is kept while the request is lacking, and if it is the (f+1)-th
-// with its digest and root, the request is put together.
-func (s *State) OnPart(env *wire.Envelope, known Requests, out *effect.Output) {
-	m, i, j := env.Msg.(*wire.Part), env.Msg.(*wire.Part).ID.Origin.Index(), env.Sender.Index()
+// OnParts handles a RECON: of each of its parts, the first of its sender for a request is kept while the request is lacking, and if it
+// is the (f+1)-th with its digest and root, the request is put together.
+func (s *State) OnParts(env *wire.Envelope, known Requests, out *effect.Output) {
+	m := env.Msg.(*wire.Parts)
+	for k := range m.List {
+		s.onPart(env, &m.List[k], known, out)
+	}
+}
+
+func (s *State) onPart(env *wire.Envelope, m *wire.Part, known Requests, out *effect.Output) {
+	i, j := m.ID.Origin.Index(), env.Sender.Index()
 	l := &s.lanes[i]
 	s.counters.Received++
 	switch {
@@ -33,13 +40,13 @@ func (s *State) OnPart(env *wire.Envelope, known Requests, out *effect.Output) {
 	case known.Has(m.ID.Origin, m.ID.Seq, m.Digest):
 		s.counters.Unneeded++
 		at.from = at.from.With(env.Sender)
-		at.accuse(env, known.Preordered(m.ID.Origin, m.ID.Seq), out)
-	case l.stored[j]+cost(env) > s.cfg.Stored:
+		at.accuse(env, m, known.Preordered(m.ID.Origin, m.ID.Seq), out)
+	case l.stored[j]+cost(m) > s.cfg.Stored || s.pinned[j]+len(env.Raw) > s.cfg.Stored*s.cfg.Group.N():
 		drop(out, env.Sender, "too many parts")
 	default:
 		at.from = at.from.With(env.Sender)
 		at.parts = append(at.parts, env)
-		l.stored[j] += cost(env)
+		l.stored[j], s.pinned[j] = l.stored[j]+cost(m), s.pinned[j]+len(env.Raw)
 		s.gather(at, m, out)
 	}
 }
@@ -48,7 +55,7 @@ func (s *State) OnPart(env *wire.Envelope, known Requests, out *effect.Output) {
 func (s *State) gather(at *slot, m *wire.Part, out *effect.Output) {
 	var same []*wire.Envelope
 	for _, e := range at.parts {
-		if p := e.Msg.(*wire.Part); p.Digest == m.Digest && p.Root == m.Root {
+		if p := e.Msg.(*wire.Parts).Find(m.ID); p.Digest == m.Digest && p.Root == m.Root {
 			same = append(same, e)
 		}
 	}
@@ -69,23 +76,22 @@ func (s *State) joined(d *effect.Done, out *effect.Output) *wire.Envelope {
 	out.Emit(trace.Event{Kind: trace.Reconciled, Origin: d.ID.Origin, Seq: d.ID.Seq})
 	l := &s.lanes[d.ID.Origin.Index()]
 	if at := l.slots.At(d.ID.Seq); at != nil {
-		at.digest, at.root = d.Joined.Digest, d.Parts[0].Msg.(*wire.Part).Root
+		at.digest, at.root = d.Joined.Digest, d.Parts[0].Msg.(*wire.Parts).Find(d.ID).Root
 		for _, e := range at.parts {
-			at.accuse(e, d.Joined, out)
+			at.accuse(e, e.Msg.(*wire.Parts).Find(d.ID), d.Joined, out)
 		}
-		l.forget(at)
+		s.forget(d.ID, at)
 	}
 	return d.Joined
 }
 
 // accuse convicts the sender of a part whose root is not that of the request that it names. Anybody can check: the request is
 // what its digest says, and cutting it gives the root.
-func (at *slot) accuse(part, request *wire.Envelope, out *effect.Output) {
-	m := part.Msg.(*wire.Part)
+func (at *slot) accuse(recon *wire.Envelope, m *wire.Part, request *wire.Envelope, out *effect.Output) {
 	if at.digest == (wire.Digest{}) || m.Digest != at.digest || m.Root == at.root || request == nil || !m.Names(request) {
 		return
 	}
-	out.Evidence = append(out.Evidence, wire.Evidence{First: part, Second: request})
+	out.Evidence = append(out.Evidence, wire.Evidence{First: recon, Second: request})
 }
 
 func drop(out *effect.Output, from group.ID, why trace.Reason) {

@@ -17,6 +17,7 @@ type holdings struct {
 	requests map[wire.PreorderID]*wire.Envelope // preordered
 	here     map[wire.Digest]bool               // held, preordered or not
 	holders  group.Set                          // of everything
+	lacks    map[group.ID]group.Set             // or who lacks the requests of an origin
 }
 
 func (h *holdings) Preordered(origin group.ID, seq uint64) *wire.Envelope {
@@ -25,7 +26,12 @@ func (h *holdings) Preordered(origin group.ID, seq uint64) *wire.Envelope {
 
 func (h *holdings) Has(_ group.ID, _ uint64, digest wire.Digest) bool { return h.here[digest] }
 
-func (h *holdings) Holders(group.ID, uint64) group.Set { return h.holders }
+func (h *holdings) Holders(origin group.ID, _ uint64) group.Set {
+	if h.lacks != nil {
+		return ^h.lacks[origin]
+	}
+	return h.holders
+}
 
 func name(origin group.ID, seq uint64) wire.PreorderID {
 	return wire.PreorderID{Origin: origin, Position: wire.Position{Incarnation: 1, Seq: seq}}
@@ -43,8 +49,13 @@ func request(origin group.ID, seq uint64) *wire.Envelope {
 
 // part is something that claims to be a part; root stands for what the bytes would give.
 func part(from, origin group.ID, seq uint64, digest, root byte) *wire.Envelope {
-	return say(from, &wire.Part{ID: name(origin, seq), Digest: wire.Digest{digest}, Length: 100, Root: wire.Digest{root}, Bytes: make([]byte, 34)})
+	return say(from, &wire.Parts{List: []wire.Part{
+		{ID: name(origin, seq), Digest: wire.Digest{digest}, Length: 100, Root: wire.Digest{root}, Bytes: make([]byte, 34)},
+	}})
 }
+
+// only is the only part of a RECON.
+func only(e *wire.Envelope) *wire.Part { return &e.Msg.(*wire.Parts).List[0] }
 
 func newState(self group.ID, g group.Group, stored int) *State {
 	return New(Config{Self: self, Group: g, Incarnations: slices.Repeat([]uint32{1}, g.N()), Ahead: 20, Stored: stored})
@@ -63,7 +74,7 @@ func TestGroupsOfParts(t *testing.T) {
 		for range 12 {
 			from, lie := group.ID(1+rng.IntN(6)), [2]byte{byte(1 + rng.IntN(2)), byte(1 + rng.IntN(3))}
 			var out effect.Output
-			s.OnPart(part(from, 2, 5, lie[0], lie[1]), known, &out)
+			s.OnParts(part(from, 2, 5, lie[0], lie[1]), known, &out)
 			s.Check()
 			want := 0
 			if _, again := first[from]; !again {
@@ -81,7 +92,7 @@ func TestGroupsOfParts(t *testing.T) {
 				tried[lie[1]] = true
 				var senders group.Set
 				for _, e := range out.Jobs[0].Parts {
-					if p := e.Msg.(*wire.Part); p.Digest != (wire.Digest{lie[0]}) || p.Root != (wire.Digest{lie[1]}) || senders.Has(e.Sender) {
+					if p := only(e); p.Digest != (wire.Digest{lie[0]}) || p.Root != (wire.Digest{lie[1]}) || senders.Has(e.Sender) {
 						t.Fatalf("a job with a part of %s that does not belong to it", e.Sender)
 					}
 					senders = senders.With(e.Sender)
@@ -127,17 +138,22 @@ func TestEverybodyWhoLacksItGetsQParts(t *testing.T) {
 				var out effect.Output
 				s.Plan(clock.Instant(round), rows, from, to, known)
 				s.Advance(clock.Instant(round), known, &out)
-				for _, j := range out.Jobs {
-					done := effect.Output{}
-					s.Done(&effect.Done{Job: j, Part: &wire.Part{Bytes: []byte{1}}}, known, &done)
-					for to := range done.Sends[0].To.All() {
-						if got[to] == nil {
-							got[to] = map[uint64]group.Set{}
+				done := effect.Output{}
+				for _, k := range rng.Perm(len(out.Jobs)) { // they are done in any order
+					j := out.Jobs[k]
+					s.Done(&effect.Done{Job: j, Part: &wire.Part{ID: j.ID, Bytes: []byte{1}}}, known, &done)
+				}
+				for _, send := range done.Sends {
+					for _, p := range send.Msg.(*wire.Parts).List {
+						for to := range send.To.All() {
+							if got[to] == nil {
+								got[to] = map[uint64]group.Set{}
+							}
+							if got[to][p.ID.Seq].Has(id) {
+								t.Fatalf("%s sends %s its part of %d twice", id, to, p.ID.Seq)
+							}
+							got[to][p.ID.Seq] = got[to][p.ID.Seq].With(id)
 						}
-						if got[to][j.ID.Seq].Has(id) {
-							t.Fatalf("%s sends %s its part of %d twice", id, to, j.ID.Seq)
-						}
-						got[to][j.ID.Seq] = got[to][j.ID.Seq].With(id)
 					}
 				}
 			}
@@ -149,6 +165,54 @@ func TestEverybodyWhoLacksItGetsQParts(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestPartsGoTogether: parts of one proposal go in as few RECONs as hold them: for each replica the same ones, whoever lacks what.
+func TestPartsGoTogether(t *testing.T) {
+	t.Parallel()
+	g := group.MustNew(2, 0)
+	s := New(Config{Self: 1, Group: g, Incarnations: slices.Repeat([]uint32{1}, 7), Ahead: 100, Stored: 1 << 20})
+	known := &holdings{requests: map[wire.PreorderID]*wire.Envelope{}, lacks: map[group.ID]group.Set{2: group.SetOf(6, 7), 3: group.SetOf(7)}}
+	to, rows := make(wire.Vector, 7), make(wire.Rows, 7)
+	to[1], to[2] = wire.Position{Incarnation: 1, Seq: 70}, wire.Position{Incarnation: 1, Seq: 2}
+	for i := range 5 {
+		rows[i] = say(group.FromIndex(i), &wire.Summary{Number: 1, Vector: to})
+	}
+	for seq := uint64(1); seq <= 70; seq++ {
+		known.requests[name(2, seq)], known.requests[name(3, seq)] = request(2, seq), request(3, seq)
+	}
+	var out effect.Output
+	s.Plan(0, rows, make(wire.Vector, 7), to, known)
+	s.Advance(0, known, &out)
+	got, messages := map[group.ID]int{}, 0
+	for k, j := range out.Jobs {
+		if s.Done(&effect.Done{Job: j, Part: &wire.Part{ID: j.ID, Bytes: make([]byte, 200)}}, known, &out); k < len(out.Jobs)-1 && len(out.Sends) > 0 {
+			t.Fatalf("%d parts go before all %d are cut", k, len(out.Jobs))
+		}
+	}
+	for _, send := range out.Sends {
+		list, size := send.Msg.(*wire.Parts).List, 0
+		for k := range list {
+			size += list[k].Size()
+			if k > 0 && (list[k-1].ID.Origin > list[k].ID.Origin || list[k-1].ID.Origin == list[k].ID.Origin && list[k-1].ID.Seq >= list[k].ID.Seq) {
+				t.Error("parts do not ascend")
+			}
+		}
+		if len(list) > wire.MaxParts || size > wire.ReconBytes {
+			t.Errorf("a RECON has %d parts of %d bytes", len(list), size)
+		}
+		for id := range send.To.All() {
+			got[id] += len(list)
+			messages++
+		}
+	}
+	if len(got) != 2 || got[6] != 70 || got[7] != 72 || messages > 2*(1+70*300/wire.ReconBytes) || s.Counters().Sent != 142 || len(s.batches) != 0 {
+		t.Errorf("r6 and r7 get %v parts in %d messages, counted %d", got, messages, s.Counters().Sent)
+	}
+	large := []wire.Part{{Bytes: make([]byte, 20<<10)}, {Bytes: make([]byte, 20<<10)}}
+	if n := fitting(large); n != 1 {
+		t.Errorf("%d large parts go together", n)
 	}
 }
 
@@ -176,8 +240,10 @@ func TestNothingIsSentInVain(t *testing.T) {
 		t.Fatalf("%+v", out.Jobs)
 	}
 	known.holders = group.SetOf(4)
-	if s.Done(&effect.Done{Job: out.Jobs[0], Part: &wire.Part{}}, known, &out); len(out.Sends) != 0 {
-		t.Errorf("a part goes to %s, which has acknowledged the request", out.Sends[0].To)
+	for _, j := range out.Jobs {
+		if s.Done(&effect.Done{Job: j, Part: &wire.Part{ID: j.ID}}, known, &out); len(out.Sends) != 0 {
+			t.Errorf("a part goes to %s, which has acknowledged the request", out.Sends[0].To)
+		}
 	}
 }
 
@@ -188,14 +254,14 @@ func TestLimits(t *testing.T) {
 	s, known := newState(4, g, 3*(34+512)), &holdings{}
 	var out effect.Output
 	for seq := range uint64(40) {
-		s.OnPart(part(1, 2, seq+1, 1, 1), known, &out)
+		s.OnParts(part(1, 2, seq+1, 1, 1), known, &out)
 		s.Check()
 	}
 	if s.Stored(1) != 3*(34+512) || s.Stored(3) != 0 || len(out.Events) != 37 {
 		t.Errorf("%d and %d bytes are kept, %d parts dropped", s.Stored(1), s.Stored(3), len(out.Events))
 	}
-	s.OnPart(part(1, 3, 1, 1, 1), known, &out) // another lane
-	s.OnPart(part(3, 2, 20, 1, 1), known, &out)
+	s.OnParts(part(1, 3, 1, 1, 1), known, &out) // another lane
+	s.OnParts(part(3, 2, 20, 1, 1), known, &out)
 	if s.Stored(1) != 4*(34+512) || s.Stored(3) != 34+512 {
 		t.Errorf("%d and %d bytes are kept", s.Stored(1), s.Stored(3))
 	}
@@ -208,14 +274,38 @@ func TestLimits(t *testing.T) {
 	}
 	before := s.Stored(1)
 	for _, e := range []*wire.Envelope{part(1, 2, 1, 1, 1), part(1, 2, 23, 1, 1)} {
-		if s.OnPart(e, known, &out); s.Stored(1) != before {
-			t.Errorf("a part of request %d is kept", e.Msg.(*wire.Part).ID.Seq)
+		if s.OnParts(e, known, &out); s.Stored(1) != before {
+			t.Errorf("a part of request %d is kept", only(e).ID.Seq)
 		}
 	}
 	wrong := part(1, 2, 5, 1, 1)
-	wrong.Msg.(*wire.Part).ID.Incarnation = 2
-	if s.OnPart(wrong, known, &out); s.Stored(1) != before {
+	only(wrong).ID.Incarnation = 2
+	if s.OnParts(wrong, known, &out); s.Stored(1) != before {
 		t.Error("a part of another incarnation is kept")
+	}
+}
+
+// TestLimitOfMessages: a part keeps the whole RECON in memory that it came in, so those are bounded too.
+func TestLimitOfMessages(t *testing.T) {
+	t.Parallel()
+	g := group.MustNew(1, 0)
+	s, known := newState(4, g, 1<<14), &holdings{}
+	var out effect.Output
+	for seq := range uint64(19) {
+		e := part(1, 2, seq+1, 1, 1)
+		stale := wire.Part{ID: name(3, 1), Bytes: make([]byte, 15<<10)}
+		stale.ID.Incarnation = 2
+		e = say(1, &wire.Parts{List: []wire.Part{*only(e), stale}})
+		s.OnParts(e, known, &out)
+		s.Check()
+	}
+	if s.pinned[0] > 4<<14 || s.pinned[0] < 3<<14 || s.Stored(1) > 5*(34+512) {
+		t.Errorf("%d bytes of parts keep %d bytes of messages", s.Stored(1), s.pinned[0])
+	}
+	executed := make(wire.Vector, 4)
+	executed[1] = wire.Position{Incarnation: 1, Seq: 20}
+	if s.Executed(executed); s.pinned[0] != 0 {
+		t.Errorf("%d bytes are kept of what is executed", s.pinned[0])
 	}
 }
 
@@ -228,13 +318,13 @@ func TestWrongRootsAreEvidence(t *testing.T) {
 	r := request(2, 1)
 	claim := func(from group.ID, root byte) *wire.Envelope {
 		e := part(from, 2, 1, 0, root)
-		e.Msg.(*wire.Part).Digest = r.Digest
+		only(e).Digest = r.Digest
 		return e
 	}
 	var out effect.Output
-	s.OnPart(claim(1, 9), known, &out)
-	s.OnPart(claim(2, 1), known, &out)
-	s.OnPart(claim(3, 1), known, &out)
+	s.OnParts(claim(1, 9), known, &out)
+	s.OnParts(claim(2, 1), known, &out)
+	s.OnParts(claim(3, 1), known, &out)
 	if len(out.Jobs) != 1 {
 		t.Fatalf("%d jobs", len(out.Jobs))
 	}
@@ -252,16 +342,16 @@ func TestWrongRootsAreEvidence(t *testing.T) {
 	late, known := newState(4, group.MustNew(2, 0), 1<<20), known
 	out.Reset()
 	for _, id := range []group.ID{1, 2, 3} {
-		late.OnPart(claim(id, 1), known, &out)
+		late.OnParts(claim(id, 1), known, &out)
 	}
 	late.Done(&effect.Done{Job: out.Jobs[0], Joined: r}, known, &out)
 	known.here[r.Digest], known.requests[name(2, 1)] = true, r
-	late.OnPart(claim(5, 1), known, &out)
-	late.OnPart(part(6, 2, 1, 77, 1), known, &out)
+	late.OnParts(claim(5, 1), known, &out)
+	late.OnParts(part(6, 2, 1, 77, 1), known, &out)
 	if len(out.Evidence) != 0 {
 		t.Fatalf("evidence %+v", out.Evidence)
 	}
-	late.OnPart(claim(7, 2), known, &out)
+	late.OnParts(claim(7, 2), known, &out)
 	if len(out.Evidence) != 1 || out.Evidence[0].First.Sender != 7 {
 		t.Fatalf("evidence %+v", out.Evidence)
 	}

@@ -1,6 +1,9 @@
 package recon
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/group"
@@ -57,6 +60,7 @@ func (s *State) plan(now clock.Instant, i int, seq uint64, known Requests) {
 
 // Advance has the parts cut whose time has come, if somebody still lacks the request.
 func (s *State) Advance(now clock.Instant, known Requests, out *effect.Output) {
+	next := batch{number: s.batched + 1}
 	for len(s.queue) > 0 && s.queue[0].due <= now {
 		request := s.queue[0].request
 		if s.queue = s.queue[1:]; len(s.queue) == 0 {
@@ -65,8 +69,12 @@ func (s *State) Advance(now clock.Instant, known Requests, out *effect.Output) {
 		m := request.Msg.(*wire.PreorderRequest)
 		if to := s.lacking(request.Sender, m.Seq, known); to != 0 {
 			id := wire.PreorderID{Origin: request.Sender, Position: wire.Position{Incarnation: request.Incarnation, Seq: m.Seq}}
-			out.Jobs = append(out.Jobs, effect.Job{ID: id, To: to, Request: request})
+			out.Jobs = append(out.Jobs, effect.Job{ID: id, To: to, Batch: next.number, Request: request})
+			next.left++
 		}
+	}
+	if next.left > 0 {
+		s.batched, s.batches = next.number, append(s.batches, next)
 	}
 }
 
@@ -75,14 +83,72 @@ func (s *State) lacking(origin group.ID, seq uint64, known Requests) group.Set {
 	return s.cfg.Group.Others(s.cfg.Self).Without(origin).Minus(known.Holders(origin, seq)).Minus(s.blacklist)
 }
 
-// send sends this replica's part of a request that has been cut to those who still lack it.
-func (s *State) send(d *effect.Done, known Requests, out *effect.Output) {
-	to := d.To.Intersect(s.lacking(d.ID.Origin, d.ID.Seq, known))
-	if to == 0 || d.Part == nil {
+// cut takes this replica's part of a request. When all that were cut together are done, they are sent.
+func (s *State) cut(d *effect.Done, known Requests, out *effect.Output) {
+	k := slices.IndexFunc(s.batches, func(b batch) bool { return b.number == d.Batch })
+	if k < 0 {
 		return
 	}
-	s.counters.Sent += uint64(to.Len())
-	s.counters.SentBytes += uint64(to.Len() * len(d.Part.Bytes))
-	out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Recon, Msg: d.Part})
-	out.Emit(trace.Event{Kind: trace.PartSent, Origin: d.ID.Origin, Seq: d.ID.Seq})
+	b := &s.batches[k]
+	if b.left--; d.Part != nil {
+		b.parts = append(b.parts, ready{*d.Part, d.To})
+	}
+	if b.left == 0 {
+		s.send(b, known, out)
+		s.batches = slices.Delete(s.batches, k, k+1)
+	}
+}
+
+// send sends the parts of a batch to those who still lack their requests: what the same replicas lack in the same messages.
+func (s *State) send(b *batch, known Requests, out *effect.Output) {
+	slices.SortFunc(b.parts, func(x, y ready) int {
+		return cmp.Or(cmp.Compare(x.part.ID.Origin, y.part.ID.Origin), cmp.Compare(x.part.ID.Seq, y.part.ID.Seq))
+	})
+	var all group.Set
+	for k := range b.parts {
+		p := &b.parts[k]
+		id := p.part.ID
+		p.to = p.to.Intersect(s.lacking(id.Origin, id.Seq, known))
+		if n := p.to.Len(); n > 0 {
+			s.counters.Sent += uint64(n)
+			s.counters.SentBytes += uint64(n * len(p.part.Bytes))
+			out.Emit(trace.Event{Kind: trace.PartSent, Origin: id.Origin, Seq: id.Seq})
+		}
+		all = all.Union(p.to)
+	}
+	for all != 0 {
+		var list []wire.Part
+		same := all
+		for k := range b.parts {
+			if p := &b.parts[k]; first(all).Intersect(p.to) != 0 {
+				list, same = append(list, p.part), same.Intersect(p.to)
+			} else {
+				same = same.Minus(p.to)
+			}
+		}
+		all = all.Minus(same)
+		for len(list) > 0 {
+			n := fitting(list)
+			out.Sends = append(out.Sends, effect.Send{To: same, Class: wire.Recon, Msg: &wire.Parts{List: list[:n:n]}})
+			list = list[n:]
+		}
+	}
+}
+
+// fitting is how many of the first parts go into one RECON, at least one.
+func fitting(list []wire.Part) (n int) {
+	for size := 0; n < len(list) && n < wire.MaxParts; n++ {
+		if size += list[n].Size(); n > 0 && size > wire.ReconBytes {
+			break
+		}
+	}
+	return n
+}
+
+// first is the first of a set that is not empty.
+func first(s group.Set) group.Set {
+	for id := range s.All() {
+		return group.SetOf(id)
+	}
+	return 0
 }

@@ -17,7 +17,7 @@ type Config struct {
 	Group        group.Group
 	Incarnations []uint32      // by group.ID.Index
 	Ahead        int           // how far beyond what is executed a lane reaches, as in preordering
-	Stored       int           // bytes of parts kept for each origin and sender
+	Stored       int           // bytes of parts kept for each origin and sender; of RECONs they came in, as much times the number of replicas
 	Wait         time.Duration // before a part is sent, for acknowledgements that are on their way
 }
 
@@ -36,8 +36,24 @@ type State struct {
 	cfg       Config
 	lanes     []lane
 	queue     []planned // in order of due
+	batches   []batch   // of requests that are being cut
+	batched   uint64    // the last batch
+	pinned    []int     // bytes of the RECONs whose parts are kept, one for each part, by sender
 	blacklist group.Set
 	counters  Counters
+}
+
+// batch is requests that are cut together, whose parts go together.
+type batch struct {
+	number uint64
+	left   int // of its jobs, not done
+	parts  []ready
+}
+
+// ready is a part that is cut, and who is to get it.
+type ready struct {
+	part wire.Part
+	to   group.Set
 }
 
 // Counters count since the start.
@@ -77,7 +93,7 @@ func (s *State) Resume(wait time.Duration) { s.cfg.Wait = wait }
 
 // New returns the state of a replica that has seen nothing.
 func New(cfg Config) *State {
-	s := &State{cfg: cfg, lanes: make([]lane, cfg.Group.N())}
+	s := &State{cfg: cfg, lanes: make([]lane, cfg.Group.N()), pinned: make([]int, cfg.Group.N())}
 	for i := range s.lanes {
 		s.lanes[i].stored = make([]int, cfg.Group.N())
 	}
@@ -104,22 +120,28 @@ func (s *State) Executed(vector wire.Vector) {
 		l := &s.lanes[i]
 		last := min(vector[i].Seq, l.slots.Base()+uint64(l.slots.Len()))
 		for seq := l.slots.Base() + 1; seq <= last; seq++ {
-			l.forget(l.slots.At(seq))
+			s.forget(s.id(i, seq), l.slots.At(seq))
 		}
 		l.slots.Advance(vector[i].Seq)
 	}
 }
 
-// forget drops the parts of a slot.
-func (l *lane) forget(at *slot) {
+// forget drops the parts of a request.
+func (s *State) forget(id wire.PreorderID, at *slot) {
+	l := &s.lanes[id.Origin.Index()]
 	for _, e := range at.parts {
-		l.stored[e.Sender.Index()] -= cost(e)
+		l.stored[e.Sender.Index()] -= cost(e.Msg.(*wire.Parts).Find(id))
+		s.pinned[e.Sender.Index()] -= len(e.Raw)
 	}
 	at.parts = nil
 }
 
-// cost is what a stored part counts against the limit.
-func cost(e *wire.Envelope) int { return len(e.Msg.(*wire.Part).Bytes) + 512 }
+// cost is what a stored part counts against the limit of its lane. The RECON that it came in stays in memory for it.
+func cost(m *wire.Part) int { return len(m.Bytes) + 512 }
+
+func (s *State) id(i int, seq uint64) wire.PreorderID {
+	return wire.PreorderID{Origin: group.FromIndex(i), Position: wire.Position{Incarnation: s.cfg.Incarnations[i], Seq: seq}}
+}
 
 // horizon is the highest number that a lane accepts.
 func (s *State) horizon(l *lane) uint64 { return l.slots.Base() + uint64(s.cfg.Ahead) }
@@ -134,15 +156,18 @@ func (s *State) Deadline() clock.Instant {
 
 // Check verifies invariants that cost too much for every step in production.
 func (s *State) Check() {
+	pinned := make([]int, len(s.pinned))
 	for i := range s.lanes {
 		l := &s.lanes[i]
 		stored := make([]int, len(l.stored))
 		for seq := l.slots.Base() + 1; seq <= l.slots.Base()+uint64(l.slots.Len()); seq++ {
 			var senders group.Set
+			id := s.id(i, seq)
 			for _, e := range l.slots.At(seq).parts {
 				invariant.Assert(!senders.Has(e.Sender) && l.slots.At(seq).from.Has(e.Sender), "two parts of %s are kept", e.Sender)
 				senders = senders.With(e.Sender)
-				stored[e.Sender.Index()] += cost(e)
+				stored[e.Sender.Index()] += cost(e.Msg.(*wire.Parts).Find(id))
+				pinned[e.Sender.Index()] += len(e.Raw)
 			}
 		}
 		for j := range stored {
@@ -150,12 +175,16 @@ func (s *State) Check() {
 				"%d bytes of parts of %s are kept, counted as %d", stored[j], group.FromIndex(j), l.stored[j])
 		}
 	}
+	for j := range pinned {
+		invariant.Assert(pinned[j] == s.pinned[j] && pinned[j] <= s.cfg.Stored*s.cfg.Group.N(),
+			"%d bytes of RECONs of %s are kept, counted as %d", pinned[j], group.FromIndex(j), s.pinned[j])
+	}
 }
 
 // Done takes the result of a job. It returns a request that came together here, nil if none did.
 func (s *State) Done(d *effect.Done, known Requests, out *effect.Output) *wire.Envelope {
 	if d.Request != nil {
-		s.send(d, known, out)
+		s.cut(d, known, out)
 		return nil
 	}
 	return s.joined(d, out)

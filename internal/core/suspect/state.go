@@ -146,6 +146,11 @@ func (s *State) Proposed(now clock.Instant, accepted wire.Vector) {
 	}
 }
 
+// Passed says that this replica went on after what it had not executed: when the leader proposed that, if it owed it, is not known.
+func (s *State) Passed(executed wire.Vector) {
+	s.challenges = slices.DeleteFunc(s.challenges, func(c challenge) bool { return executed.Covers(c.want) })
+}
+
 // Discount takes the rows of a replica that was proven faulty out of what the leader is asked for: it may have shown the
 // leader others. eligible computes what rows make eligible.
 func (s *State) Discount(id group.ID, eligible func(wire.Rows) wire.Vector) {

@@ -1,0 +1,369 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/primebft/prime/app"
+	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/blocks"
+	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/snapshot"
+	"github.com/primebft/prime/internal/transfer"
+	"github.com/primebft/prime/transport"
+)
+
+// CheckpointFolder is the folder, in a durable replica's folder, that its checkpoints are in.
+const CheckpointFolder = "checkpoints"
+
+// ephemeralRoom is how many bytes of checkpoints an ephemeral replica keeps in memory: its own newest ones and one that it fetches.
+const ephemeralRoom = 1 << 30
+
+// checkpoints makes the checkpoints of a replica, keeps them, gives them to others, and fetches what this one lacks.
+//
+//	recorder, deliverer → keep → worker → store → loop (Checkpointed)
+//	loop (Stable) → worker → store;  loop (Lacks) → agent ⇄ peers → fetched → loop (Restored) → recorder → deliverer
+type checkpoints struct {
+	n      int // replicas
+	store  *snapshot.Store
+	agent  *transfer.Agent
+	events *mailbox[core.Input]
+	log    *slog.Logger
+
+	ctx   context.Context  // ends with the replica
+	end   func()           // ends ctx
+	tasks *mailbox[func()] // of the worker
+	// outlives says that the application has its state from elsewhere when the replica starts again, so that what led there need not be
+	// kept.
+	outlives func() bool
+	// kept is told of a checkpoint that is on disk, if what led there need not be kept; needs is one that must stay. Either may be nil.
+	kept  func(ordinal uint64)
+	needs func() uint64
+
+	mu     sync.Mutex
+	making uint64             // ordinal of the checkpoint that is being written; 0: none is
+	landed map[uint64]*landed // checkpoints that the core has been given and the stream has not reached, by ordinal
+	held   map[uint64]int     // checkpoints that the application is restored from, by ordinal
+	stats  Checkpoints
+}
+
+// landed is a checkpoint that this replica goes on after.
+type landed struct {
+	due  *due
+	open func() (io.ReadCloser, error) // nil: without a snapshot
+}
+
+// Checkpoints is what became of the checkpoints of a replica since its start.
+type Checkpoints struct {
+	Made     uint64 `json:"made"`     // by this replica
+	Skipped  uint64 `json:"skipped"`  // because the one before was still being written, or there was no room
+	Last     uint64 `json:"last"`     // ordinal of the last one made; 0 if there is none
+	LastMS   int64  `json:"last_ms"`  // how long that took to be written
+	Stable   uint64 `json:"stable"`   // ordinal of the newest that is known to be stable
+	Bytes    uint64 `json:"bytes"`    // of the last one made
+	Restored uint64 `json:"restored"` // ordinal of the last one of others that this replica went on after; 0 if there is none
+}
+
+// openCheckpoints opens the store and makes the agent.
+func (n *Node) openCheckpoints(g group.Group) error {
+	o := snapshot.Options{
+		Dir: filepath.Join(n.cfg.Dir, CheckpointFolder), Owner: n.checkpointOwner(),
+		Note: func(what string) { n.log.Warn("checkpoints: " + what) },
+	}
+	if !n.durable() {
+		o.Disk = snapshot.NewMemory(ephemeralRoom)
+	}
+	store, err := snapshot.Open(o)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	strategy := transfer.Bandwidth
+	if n.cfg.Node.Transfer.Strategy == config.StrategyLatency {
+		strategy = transfer.Latency
+	}
+	c := &checkpoints{
+		n: g.N(), store: store, events: n.loop.events, log: n.log, tasks: newMailbox[func()](),
+		landed: map[uint64]*landed{}, held: map[uint64]int{},
+		outlives: func() bool { _, ok := n.deliver.app.(follower); return ok || n.deliver.calls.way() != app.NoWay },
+	}
+	c.agent = transfer.NewAgent(transfer.AgentOptions{
+		Fetch: transfer.Options{Self: n.self, N: g.N(), F: g.F(), Strategy: strategy, Variant: n.cfg.Node.Transfer.Variant,
+			Session: uint64(n.started.UnixNano()), Store: store},
+		Serve: transfer.ServerOptions{N: g.N(), Store: store},
+		Send: func(to group.ID, frame []byte) {
+			n.net.Send(int(to), transport.Frame{Class: transport.Bulk, Source: int(n.self), Bytes: frame})
+		},
+		Done: c.fetched, Failed: c.failed,
+	})
+	c.ctx, c.end = context.WithCancel(context.Background())
+	n.checkpoints, n.deliver.keep, n.outlet.checkpoints = c, c.keep, c
+	return nil
+}
+
+// checkpointOwner is whose checkpoints they are: of this replica, under this configuration.
+func (n *Node) checkpointOwner() [32]byte {
+	digest := n.cfg.Cluster.Digest()
+	b := append([]byte("prime-checkpoints-v1\x00"), n.cfg.Cluster.ID[:]...)
+	return sha256.Sum256(append(append(b, digest[:]...), byte(n.self)))
+}
+
+// run does what takes long, until stop.
+func (c *checkpoints) run(stop <-chan struct{}) {
+	var agent sync.WaitGroup
+	agent.Go(func() { c.agent.Run(c.ctx) })
+	defer agent.Wait()
+	var spare []func()
+	for {
+		tasks, _ := c.tasks.take(spare)
+		for i, task := range tasks {
+			task()
+			tasks[i] = nil
+		}
+		spare = tasks
+		if len(tasks) > 0 {
+			continue
+		}
+		select {
+		case <-c.tasks.ready:
+		case <-stop:
+			return
+		}
+	}
+}
+
+// keep makes the checkpoint that is due, with the application's snapshot; nil if there is none. It does not wait: if the one before is
+// still being written this one is skipped.
+func (c *checkpoints) keep(d *due, s app.Snapshot) {
+	ordinal := d.State.Ordinal
+	c.mu.Lock()
+	busy := c.making
+	if busy == 0 {
+		c.making = ordinal
+	} else {
+		c.stats.Skipped++
+	}
+	c.mu.Unlock()
+	if busy != 0 {
+		c.log.Warn("a checkpoint is not made, because the one before is still being written; if this goes on, raise "+
+			"limits.checkpoint_ordinals and limits.checkpoint_bytes in cluster.toml, or use a faster disk", "ordinal", ordinal, "writing", busy)
+		if s != nil {
+			s.Release()
+		}
+		return
+	}
+	c.tasks.put(1, func() { c.make(d, s) })
+}
+
+// make writes a checkpoint.
+func (c *checkpoints) make(d *due, s app.Snapshot) {
+	begun := time.Now()
+	m, err := c.write(d, s)
+	if s != nil {
+		s.Release()
+	}
+	c.mu.Lock()
+	c.making = 0
+	if err == nil {
+		c.stats.Made++
+		c.stats.Last, c.stats.Bytes, c.stats.LastMS = m.Ordinal, m.TotalBytes, time.Since(begun).Milliseconds()
+	} else {
+		c.stats.Skipped++
+	}
+	c.mu.Unlock()
+	switch {
+	case errors.Is(err, errOlder): // the replica has started again and goes through what was before
+		return
+	case err != nil:
+		c.log.Warn("a checkpoint is not made; this replica goes on without it", "ordinal", d.State.Ordinal, "why", err)
+		return
+	}
+	c.log.Debug("checkpoint made", "ordinal", m.Ordinal, "bytes", m.TotalBytes, "took", time.Since(begun))
+	if c.kept != nil && c.outlives() {
+		c.kept(m.Ordinal)
+	}
+	c.events.put(1, core.Input{Checkpointed: &core.Checkpointed{Ordinal: m.Ordinal, Digest: m.Digest()}})
+}
+
+// errOlder says that a newer checkpoint is here already.
+var errOlder = errors.New("a newer one is here already")
+
+// write writes a checkpoint, unless it was written before a restart.
+func (c *checkpoints) write(d *due, s app.Snapshot) (m blocks.Manifest, err error) {
+	if before, err := c.store.Get(d.State.Ordinal); err == nil {
+		return before.Manifest(), nil
+	}
+	if all := c.store.List(); len(all) > 0 && all[len(all)-1].Ordinal > d.State.Ordinal {
+		return m, errOlder
+	}
+	w, err := c.store.Begin(d.State.Ordinal)
+	if err != nil {
+		return m, err
+	}
+	err = guarded(func() error {
+		if _, err := w.Write(appendHead(nil, d, s != nil)); err != nil {
+			return err
+		}
+		if err := w.EndHead(); err != nil || s == nil {
+			return err
+		}
+		_, err := s.WriteTo(w)
+		return err
+	})
+	if err != nil {
+		w.Abort()
+		return m, err
+	}
+	return w.Commit()
+}
+
+// stable notes that a checkpoint is stable: older ones are not needed, but by who fetches them. Only the loop calls it.
+func (c *checkpoints) stable(s effect.Stable) {
+	c.mu.Lock()
+	c.stats.Stable = max(c.stats.Stable, s.Ordinal)
+	c.mu.Unlock()
+	c.tasks.put(1, func() {
+		pins := c.agent.InUse()
+		if c.needs != nil {
+			pins = append(pins, c.needs())
+		}
+		c.mu.Lock()
+		for ordinal := range c.held {
+			pins = append(pins, ordinal)
+		}
+		for ordinal := range c.landed {
+			pins = append(pins, ordinal)
+		}
+		c.mu.Unlock()
+		if err := c.store.Keep(s.Ordinal, pins...); err != nil {
+			c.log.Warn("an old checkpoint cannot be removed", "why", err)
+		}
+	})
+}
+
+// lacks fetches a checkpoint. Only the loop calls it.
+func (c *checkpoints) lacks(s effect.Stable) {
+	c.log.Warn("this replica lacks what no other one holds any more, and takes over the state of a checkpoint", "ordinal", s.Ordinal,
+		"digest", s.Digest.String())
+	go c.agent.Fetch(transfer.Target{Ordinal: s.Ordinal, Digest: s.Digest}) // the agent may be reading a disk just now
+}
+
+// fetched gives the core the state of a checkpoint that was fetched.
+func (c *checkpoints) fetched(t transfer.Target, from *snapshot.Checkpoint) {
+	l, err := c.read(from)
+	if err == nil && l.due.State.Ordinal != t.Ordinal {
+		err = errHead
+	}
+	if err != nil { // Q replicas have signed it, so a correct one wrote it
+		c.log.Error("a checkpoint that was fetched cannot be read; are all replicas of one version?", "ordinal", t.Ordinal, "why", err)
+		return
+	}
+	c.mu.Lock()
+	c.landed[t.Ordinal] = l
+	c.mu.Unlock()
+	c.log.Info("the state of a checkpoint is here", "ordinal", t.Ordinal, "bytes", from.Manifest().TotalBytes)
+	c.events.put(1, core.Input{Restored: l.due.State})
+}
+
+// failed says why a checkpoint could not be fetched. The core says again that it is lacking, when there is a newer one or after a while.
+func (c *checkpoints) failed(t transfer.Target, err error) {
+	c.log.Error("the state of a checkpoint could not be fetched; it is tried again", "ordinal", t.Ordinal, "why", err)
+}
+
+// read reads the head of a checkpoint of the store.
+func (c *checkpoints) read(from *snapshot.Checkpoint) (*landed, error) {
+	head, err := from.Head()
+	if err != nil {
+		return nil, err
+	}
+	d, snapshot, err := parseHead(head, c.n)
+	if err != nil {
+		return nil, err
+	}
+	l := &landed{due: d}
+	if snapshot {
+		l.open = func() (io.ReadCloser, error) { return c.open(d.State.Ordinal, from), nil }
+	}
+	return l, nil
+}
+
+// restoring is a snapshot that the application reads; it stays in the store meanwhile.
+type restoring struct {
+	io.Reader
+	done func()
+}
+
+// Close implements io.Closer.
+func (r *restoring) Close() error {
+	r.done()
+	return nil
+}
+
+func (c *checkpoints) open(ordinal uint64, from *snapshot.Checkpoint) io.ReadCloser {
+	c.mu.Lock()
+	c.held[ordinal]++
+	c.mu.Unlock()
+	return &restoring{from.Application(), sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.held[ordinal]--; c.held[ordinal] == 0 {
+			delete(c.held, ordinal)
+		}
+		delete(c.landed, ordinal)
+	})}
+}
+
+// errNoCheckpoint says that a replica that starts again needs a checkpoint that is not in its folder.
+var errNoCheckpoint = errors.New("a checkpoint that the log goes on after is not in folder \"" + CheckpointFolder + "\"")
+
+// at is the checkpoint of an ordinal that the stream is to go on after.
+func (c *checkpoints) at(ordinal uint64) (*landed, error) {
+	c.mu.Lock()
+	l := c.landed[ordinal]
+	for other := range c.landed {
+		if other < ordinal {
+			delete(c.landed, other) // the core had gone past them
+		}
+	}
+	c.mu.Unlock()
+	if l != nil {
+		return l, nil
+	}
+	from, err := c.store.Get(ordinal)
+	if err != nil {
+		return nil, fmt.Errorf("%w: ordinal %d: %w", errNoCheckpoint, ordinal, err)
+	}
+	return c.read(from)
+}
+
+// jumped lets the stream go on after a checkpoint that the core has gone on after. Only the recorder calls it.
+func (c *checkpoints) jumped(state *effect.State, records *Records) error {
+	l, err := c.at(state.Ordinal)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.stats.Restored = state.Ordinal
+	if l.open == nil {
+		delete(c.landed, state.Ordinal)
+	}
+	c.mu.Unlock()
+	records.jump(l.due, l.open)
+	return nil
+}
+
+// status is for people.
+func (c *checkpoints) status() (Checkpoints, transfer.Progress) {
+	p := c.agent.Progress()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats, p
+}
