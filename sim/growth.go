@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"container/list"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -62,7 +61,6 @@ var growths = map[string]func(sizes) int{
 	"order.slots[].round.votes":        func(s sizes) int { return 2 * s.group.N() },
 	"order.windows":                    func(s sizes) int { return s.kept() + s.view() + 2 },
 	"sessions.sessions":                func(s sizes) int { return s.Sessions },
-	"sessions.byUse":                   func(s sizes) int { return s.Sessions },
 	"suspect.challenges":               func(sizes) int { return suspect.MaxChallenges },
 	"reports.instances[].held":         func(sizes) int { return 3 },
 	"reports.instances[].tallies":      func(s sizes) int { return 2 * s.group.N() },
@@ -82,7 +80,7 @@ func ringLimit(span int) int { return max(8, 2*span) }
 func sealed(t reflect.Type) bool {
 	p := t.PkgPath()
 	return strings.HasSuffix(p, "internal/wire") || strings.HasSuffix(p, "internal/group") || t == reflect.TypeFor[rand.Rand]() ||
-		t == reflect.TypeFor[list.Element]()
+		strings.HasSuffix(p, "internal/core/session") && t.Name() == "session" // a client's, of a size that the limits give
 }
 
 // isRing reports whether a type is a window.Ring, of whatever.
@@ -102,8 +100,6 @@ func scan(t reflect.Type, path string, found map[string]bool) (grows bool) {
 	}
 	switch {
 	case sealed(t):
-	case t == reflect.TypeFor[list.List]():
-		note()
 	case isRing(t):
 		note()
 		field, _ := t.FieldByName("slots")
@@ -148,8 +144,6 @@ func (g *gauge) measure(v reflect.Value, path string) {
 		return
 	}
 	switch {
-	case t == reflect.TypeFor[list.List]():
-		g.note(path, int(v.FieldByName("len").Int()))
 	case isRing(t):
 		g.elements(v.FieldByName("slots"), path)
 	case t.Kind() == reflect.Pointer:

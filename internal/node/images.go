@@ -12,19 +12,18 @@ import (
 	"github.com/primebft/prime/storage"
 )
 
-// memory is what the loop of a durable replica knows of what its core has asked for and not got back: it belongs into an image of the
+// unfinished is what the loop of a durable replica knows of what its core has asked for and not got back: it belongs into an image of the
 // core.
-type memory struct {
+type unfinished struct {
 	replica *core.Replica
 	header  wire.Header
-	began   record.Began
 	awaited record.Awaited[wire.Message] // by the message as the core gave it
 	jobs    []effect.Job
 	failed  bool // an image was not possible
 }
 
 // asked notes what leaves the loop.
-func (m *memory) asked(out *effect.Output) {
+func (m *unfinished) asked(out *effect.Output) {
 	for i := range out.Sends {
 		if s := &out.Sends[i]; s.Msg != nil && s.To.Has(m.header.Sender) {
 			m.awaited.Add(s.Msg, s)
@@ -34,7 +33,7 @@ func (m *memory) asked(out *effect.Output) {
 }
 
 // did forgets a job that has been done.
-func (m *memory) did(j *effect.Job) {
+func (m *unfinished) did(j *effect.Job) {
 	m.jobs = slices.DeleteFunc(m.jobs, func(k effect.Job) bool {
 		return k.ID == j.ID && k.To == j.To && k.Request == j.Request && slices.Equal(k.Parts, j.Parts)
 	})
@@ -42,7 +41,7 @@ func (m *memory) did(j *effect.Job) {
 
 // keep takes an image of the core after a step in which a checkpoint became due, if the journal has use for one.
 func (l *loop) keep() {
-	m := l.memory
+	m := l.unfinished
 	if m == nil || m.failed || !l.journal.wantsImage() {
 		return
 	}
@@ -52,7 +51,7 @@ func (l *loop) keep() {
 			unsaid = append(unsaid, *s)
 		}
 	}
-	taken, ok, err := record.Take(m.began, m.replica, m.header, l.now, unsaid, append(slices.Clone(m.jobs), l.out.Jobs...))
+	taken, ok, err := record.Take(l.journal.start, m.replica, m.header, l.now, unsaid, append(slices.Clone(m.jobs), l.out.Jobs...))
 	switch {
 	case err != nil:
 		m.failed = true
@@ -69,6 +68,7 @@ type images struct {
 	parts   []storage.Record // of it, that have not been committed
 	whole   []whole          // on disk, ascending
 	kept    []uint64         // the last ordinals that the application can go on from
+	jumps   []uint64         // ordinals that inputs which are not dropped go on after: a start needs the checkpoints of them
 	since   int64            // bytes of inputs since the last image was taken
 	size    int64            // of that image
 	dropped uint64           // what is before this record is not needed
@@ -76,6 +76,9 @@ type images struct {
 
 // whole is an image that is on disk.
 type whole struct{ ordinal, from uint64 }
+
+// partBytes is how much of an image is one record: little enough that inputs which wait for the same commit do not wait for long.
+const partBytes = 512 << 10
 
 // mostKept is how many ordinals that an application can go on from are remembered: of the others there is no image, or there will
 // be a newer one.
@@ -107,7 +110,7 @@ func (j *journal) image(now clock.Instant, taken *record.Image) {
 func (j *journal) cut(taken *record.Image) {
 	taken.From = j.log.Extent().Next + uint64(j.writer.Cut())
 	j.encoding.Go(func() {
-		parts := taken.Parts()
+		parts := taken.Parts(partBytes)
 		j.mu.Lock()
 		j.images.parts = parts
 		j.mu.Unlock()
@@ -146,6 +149,7 @@ func (m *images) choose() {
 		if slices.Contains(m.kept, m.whole[i].ordinal) {
 			m.dropped = max(m.dropped, m.whole[i].from)
 			m.whole = m.whole[i:]
+			m.jumps = slices.DeleteFunc(m.jumps, func(ordinal uint64) bool { return ordinal <= m.whole[0].ordinal })
 			return
 		}
 	}
@@ -180,7 +184,18 @@ func (j *journal) pinned() (ordinals []uint64) {
 	if j.images.taken != nil {
 		ordinals = append(ordinals, j.images.taken.Ordinal)
 	}
-	return ordinals
+	return append(ordinals, j.images.jumps...)
+}
+
+// jumped notes that the core went on after a checkpoint that it was given, which is on disk.
+func (j *journal) jumped(ordinal uint64) {
+	if j == nil {
+		return
+	}
+	j.mu.Lock()
+	j.images.jumps = append(j.images.jumps, ordinal)
+	j.mu.Unlock()
+	j.kept(ordinal)
 }
 
 // began says which image this start goes on from.

@@ -28,6 +28,7 @@ type journal struct {
 	limit int64 // of the log, in bytes; 0 is none
 	say   *slog.Logger
 	broke func(error) // the log cannot be written any more: called once
+	start record.Began
 
 	// Of whoever commits.
 	writer    record.Writer
@@ -86,7 +87,7 @@ func (j *journal) input(now clock.Instant, in core.Input, known, own bool) {
 	}
 	j.mu.Lock()
 	j.given++
-	j.inputs = append(j.inputs, given{now, in, known, own})
+	j.inputs = append(j.inputs, given{now: now, in: in, known: known, own: own})
 	j.bytes += bytes
 	j.images.since += int64(bytes)
 	full := j.bytes >= journalEager

@@ -70,26 +70,23 @@ func Take(began Began, c *core.Replica, header wire.Header, last clock.Instant, 
 	return &Image{Ordinal: executed, Began: began, taken: taken}, true, nil
 }
 
-// partBytes is how much of an image is one record: little enough that inputs which wait for the same commit do not wait for long.
-const partBytes = 512 << 10
-
 // partHeader is what a part begins with: the number of the record with the next input, the ordinal, its place, and how many there are.
 const partHeader = 8 + 8 + 4 + 4
 
 // Size is about how many bytes of a log the image takes.
 func (i *Image) Size() int { return i.taken.Size() }
 
-// Parts is the image as records, in order. Together they are what the core was made with, as JSON with its length before it, and the
+// Parts is the image as records of so many bytes at most, in order. Together they are what the core was made with, as JSON with its length before it, and the
 // image.
-func (i *Image) Parts() []storage.Record {
+func (i *Image) Parts(most int) []storage.Record {
 	text, _ := json.Marshal(i.Began) // of numbers: cannot fail
 	b := make([]byte, 0, i.taken.Size()+len(text)+8)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(text)))
 	b = i.taken.Append(append(b, text...))
-	count := (len(b) + partBytes - 1) / partBytes
+	count := (len(b) + most - 1) / most
 	var parts []storage.Record
 	for at := range count {
-		piece := b[at*partBytes : min((at+1)*partBytes, len(b))]
+		piece := b[at*most : min((at+1)*most, len(b))]
 		data := make([]byte, 0, partHeader+len(piece))
 		data = binary.LittleEndian.AppendUint64(data, i.From)
 		data = binary.LittleEndian.AppendUint64(data, i.Ordinal)
