@@ -109,13 +109,16 @@ func (c *Client) linkUp() {
 	signal(c.change)
 }
 
-// linkDown asks somebody else for what the lost replica was asked for last.
+// linkDown asks somebody else for what the lost replica was asked for last. Nobody knows whether it still has what it was asked for, so
+// that counts no longer. When all replicas are lost, so may replies be: the first f+1 that are back are asked.
 func (c *Client) linkDown(lost group.ID) {
 	c.mu.Lock()
 	for p := c.queue.first; p != nil; p = p.next {
+		p.asked = p.asked.Without(lost)
 		if p.last == lost {
 			c.ask(p)
 		}
+		p.urgent = p.urgent || p.asked == 0
 	}
 	c.mu.Unlock()
 	signal(c.change)

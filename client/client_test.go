@@ -390,6 +390,31 @@ func TestReplicasComeAndGo(t *testing.T) {
 	}
 }
 
+// TestAllReplicasLost: the replica that was asked is lost with what it was asked for, and so are all others. Those that are back are
+// asked, without a wait for the time after which others are asked.
+func TestAllReplicasLost(t *testing.T) {
+	t.Parallel()
+	cluster := gatewaytest.New(t, four(), nil)
+	cfg := configOf(cluster, "alice")
+	cfg.Retry, cfg.Timeout = time.Hour, time.Hour
+	c := dial(t, cfg)
+	all(t, c)
+	for _, r := range cluster.Replicas[1:] {
+		r.Close()
+	}
+	pending, err := c.SubmitAsync(context.Background(), []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster.Replicas[0].Close()
+	for _, r := range cluster.Replicas {
+		r.Start(t)
+	}
+	if _, err := pending.Result(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDialSaysWhy(t *testing.T) {
 	t.Parallel()
 	cluster := gatewaytest.New(t, four(), func(_ group.ID, cfg *gateway.Config) {

@@ -3,9 +3,11 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/primebft/prime/internal/attack"
 	"github.com/primebft/prime/internal/group"
@@ -20,6 +22,7 @@ type bite struct {
 	has     []string // patterns that have to be in the trace; ME is the attacker
 	lacks   []string // and that must not be
 	parts   bool     // what replicas lack comes to them in parts
+	absent  group.ID // who is away for two seconds before the world is quiet; 0: nobody
 	refused bool     // receivers refuse some of its messages before the core sees them
 	check   func(trace string) string
 }
@@ -69,6 +72,11 @@ var bites = map[string]bite{
 	"wrong-parts":       {attacks: []string{"hide", "wrong-parts"}, parts: true, has: []string{"hears RECON of ME", "reports blacklisted peer=ME"}},
 	"flood-parts":       {parts: true, has: []string{"hears RECON of ME"}},
 	"needy":             {parts: true, has: []string{"r3 hears RECON of r[12456]"}},
+	"wrong-outline":     {absent: 6, has: []string{"r6 hears OUTLINE of ME", "r6 reports caught-up"}, check: differs("OUTLINE")},
+	"wrong-segment":     {absent: 6, has: []string{"r6 reports dropped .*peer=ME .*does not lead", "r6 reports caught-up"}},
+	"silent-helper":     {absent: 6, has: []string{"ME hears SEGMENT-ASK of r6", "r6 reports caught-up"}, lacks: []string{"hears SEGMENT of ME"}},
+	"slow-helper":       {absent: 6, has: []string{"r6 hears SEGMENT of ME", "r6 reports caught-up"}},
+	"flood-segments":    {has: []string{"hears SEGMENT-ASK of ME", "hears OUTLINE-ASK of ME", "reports dropped .*peer=ME .*not asked for"}},
 	"frame-parts":       {parts: true, refused: true, lacks: []string{"reports blacklisted"}},
 }
 
@@ -95,6 +103,10 @@ func TestAttacksBite(t *testing.T) {
 				if p.replicas[me.Index()].attacks = want.attacks; want.attacks == nil {
 					p.replicas[me.Index()].attacks = []string{b.Name}
 				}
+				if want.absent != 0 {
+					p.absence.who = 0
+					p.depart(rand.New(rand.NewPCG(seed, 6)), 2*time.Second, want.absent)
+				}
 				if want.dead != 0 {
 					p.replicas[want.dead.Index()].crash = p.stormEnd / 2
 				}
@@ -112,6 +124,22 @@ func TestAttacksBite(t *testing.T) {
 			}
 			t.Errorf("%s: %s", b.Does, why)
 		})
+	}
+}
+
+// differs wants a message of a kind of the attacker to say something else than those of others to the same receiver.
+func differs(kind string) func(string) string {
+	return func(trace string) string {
+		said := map[string]bool{}
+		for _, line := range regexp.MustCompile(`hears `+kind+` of r\d (.*) from`).FindAllStringSubmatch(trace, -1) {
+			said[line[1]] = true
+		}
+		for _, line := range regexp.MustCompile(`hears `+kind+` of ME (.*) from`).FindAllStringSubmatch(trace, -1) {
+			if !said[line[1]] {
+				return ""
+			}
+		}
+		return "it says what the others say"
 	}
 }
 
@@ -244,8 +272,9 @@ func TestSharedKey(t *testing.T) {
 // and that nothing breaks: bounded delay included.
 func TestFloodOfEveryKind(t *testing.T) {
 	t.Parallel()
-	for kind := wire.KindPreorderRequest; kind.String() != "" && kind <= wire.KindRecall; kind++ {
+	for _, kind := range attack.FloodKinds() {
 		p := quietPlan(1, 0)
+		p.limits.CheckpointOrdinals = 8
 		p.replicas[2].attacks = []string{"flood:" + kind.String()}
 		if _, ok := attack.Named(p.replicas[2].attacks[0]); !ok {
 			t.Errorf("there is no flood of %s", kind)

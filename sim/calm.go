@@ -82,18 +82,24 @@ func (w *world) demands() bool {
 	return true
 }
 
-// lost reports whether every live correct replica that executed the next ordinal of n has forgotten it: in this version,
-// without catch-up, such a replica stays behind for ever.
+// lost reports whether live correct replicas executed the next ordinal of n, and none of them can prove it any more and too few are left
+// to vouch for it: then n needs the state of a checkpoint.
 func (w *world) lost(n *node) (lost bool) {
-	next := n.at + 1
+	next, tellers := n.at+1, 0
 	for _, other := range w.nodes {
 		if !other.live() || other.at < next {
 			continue
 		}
-		if other.status().Collected < next {
+		lost = true
+		if other.status().Collected >= next {
+			continue
+		}
+		if p, ok := other.machine.(interface{ Proves(uint64) bool }); !ok || p.Proves(next) {
 			return false
 		}
-		lost = true
+		if tellers++; tellers == w.plan.group.OneCorrect() {
+			return false
+		}
 	}
 	return lost
 }
@@ -126,6 +132,7 @@ func (w *world) inspect() {
 	if w.calm.stage == converging {
 		w.progress()
 	}
+	w.returned()
 	late := w.now >= w.calm.until
 	switch w.calm.stage {
 	case converging:

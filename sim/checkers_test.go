@@ -16,7 +16,7 @@ import (
 // quietPlan is a world of the given size without trouble: 30 updates, LAN latencies.
 func quietPlan(f, k int) *plan {
 	p := draw(1)
-	p.group = group.MustNew(f, k)
+	p.group, p.absence = group.MustNew(f, k), absence{}
 	p.net = netPlan{latencyMin: time.Millisecond, latencyMax: 2 * time.Millisecond, timelyMax: 2 * time.Millisecond,
 		hiccupMax: 2 * time.Millisecond}
 	p.stormEnd = clock.Instant(500 * time.Millisecond)
@@ -162,7 +162,7 @@ func TestNetworkKeepsOrder(t *testing.T) {
 		}
 		last = got[0]
 	}
-	if until, cut := w.blocked(7500, 2, 1); cut {
+	if until, cut, _ := w.blocked(7500, 2, 1); cut {
 		t.Fatalf("the one-way cut also blocks the way out until %d", until)
 	}
 }

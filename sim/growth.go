@@ -7,11 +7,13 @@ import (
 
 	"github.com/primebft/prime/internal/attack"
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/catchup"
 	"github.com/primebft/prime/internal/core/checkpoint"
 	"github.com/primebft/prime/internal/core/preorder"
 	"github.com/primebft/prime/internal/core/suspect"
 	"github.com/primebft/prime/internal/core/window"
 	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/wire"
 )
 
 // What a replica's core can grow is found by looking at the core itself, so that nothing that is added to it later is forgotten:
@@ -43,34 +45,42 @@ var growths = map[string]func(sizes) int{
 	"suspect.numbers": perReplica, "suspect.reported": perReplica, "suspect.trips": perReplica, "rounds": perReplica,
 	"helpAt": perReplica, "helped": perReplica, "recallCredit": perReplica, "recallRefill": perReplica, "early": perReplica,
 	"earlyBytes": perReplica, "checkpoints.votes": perReplica, "checkpoints.passed": perReplica, "checkpoints.answerAt": perReplica, "transfers.last": perReplica,
+	"catchup.peers": perReplica, "catchup.askers": perReplica, "catchup.outlines": perReplica,
 
-	"preorder.pending":                 func(s sizes) int { return s.PendingBytes/preorder.UpdateCost + 1 },
-	"preorder.lanes[].slots":           func(s sizes) int { return ringLimit((s.kept() + 2) * s.lane()) },
-	"preorder.lanes[].slots[].tallies": func(s sizes) int { return 2 * s.group.N() }, // of each replica two
-	"recon.lanes[].slots":              func(s sizes) int { return ringLimit(s.lane()) },
-	"recon.lanes[].slots[].parts":      perReplica,
-	"recon.lanes[].slots[].tried":      func(s sizes) int { return s.group.N() / s.group.OneCorrect() },
-	"recon.queue":                      func(s sizes) int { return 4 * s.group.N() * s.lane() },
-	"recon.batches":                    func(s sizes) int { return 4 * s.group.N() * s.lane() },
-	"recon.batches[].parts":            func(s sizes) int { return 4 * s.group.N() * s.lane() },
-	"preorder.peers[].answers.list":    func(sizes) int { return preorder.MaxAnswers },
-	"held":                             func(s sizes) int { return ringLimit(s.kept() + 1) },
-	"order.slots":                      func(s sizes) int { return ringLimit(s.kept() + 1 + s.view()) },
-	"order.slots[].commits":            func(s sizes) int { return s.group.Quorum() },
-	"order.slots[].known":              func(sizes) int { return 3 }, // order.maxKnown
-	"order.slots[].round.votes":        func(s sizes) int { return 2 * s.group.N() },
-	"order.windows":                    func(s sizes) int { return s.kept() + s.view() + 2 },
-	"sessions.sessions":                func(s sizes) int { return s.Sessions },
-	"suspect.challenges":               func(sizes) int { return suspect.MaxChallenges },
-	"reports.instances[].held":         func(sizes) int { return 3 },
-	"reports.instances[].tallies":      func(s sizes) int { return 2 * s.group.N() },
-	"change.lists":                     perReplica,
-	"change.resolved":                  func(s sizes) int { return s.group.N() + 2 },
-	"change.shares":                    func(s sizes) int { return s.group.N() * s.group.N() },
-	"checkpoints.votes[]":              func(sizes) int { return checkpoint.Kept },
-	"checkpoints.made":                 func(sizes) int { return checkpoint.Kept },
-	"early[]":                          func(sizes) int { return core.MaxEarly },
-	"recalled":                         func(s sizes) int { return s.view() + s.group.N() },
+	"preorder.pending":                  func(s sizes) int { return s.PendingBytes/preorder.UpdateCost + 1 },
+	"preorder.lanes[].slots":            func(s sizes) int { return ringLimit((s.kept() + 2) * s.lane()) },
+	"preorder.lanes[].slots[].tallies":  func(s sizes) int { return 2 * s.group.N() }, // of each replica two
+	"recon.lanes[].slots":               func(s sizes) int { return ringLimit(s.lane()) },
+	"recon.lanes[].slots[].parts":       perReplica,
+	"recon.lanes[].slots[].tried":       func(s sizes) int { return s.group.N() / s.group.OneCorrect() },
+	"recon.queue":                       func(s sizes) int { return 4 * s.group.N() * s.lane() },
+	"recon.batches":                     func(s sizes) int { return 4 * s.group.N() * s.lane() },
+	"recon.batches[].parts":             func(s sizes) int { return 4 * s.group.N() * s.lane() },
+	"preorder.peers[].answers.list":     func(sizes) int { return preorder.MaxAnswers },
+	"held":                              func(s sizes) int { return ringLimit(s.kept() + 1) },
+	"order.slots":                       func(s sizes) int { return ringLimit(s.kept() + 1 + s.view()) },
+	"order.slots[].commits":             func(s sizes) int { return s.group.Quorum() },
+	"order.slots[].known":               func(sizes) int { return 3 }, // order.maxKnown
+	"order.slots[].round.votes":         func(s sizes) int { return 2 * s.group.N() },
+	"order.windows":                     func(s sizes) int { return s.kept() + s.view() + 2 },
+	"sessions.sessions":                 func(s sizes) int { return s.Sessions },
+	"suspect.challenges":                func(sizes) int { return suspect.MaxChallenges },
+	"reports.instances[].held":          func(sizes) int { return 3 },
+	"reports.instances[].tallies":       func(s sizes) int { return 2 * s.group.N() },
+	"change.lists":                      perReplica,
+	"change.resolved":                   func(s sizes) int { return s.group.N() + 2 },
+	"change.shares":                     func(s sizes) int { return s.group.N() * s.group.N() },
+	"checkpoints.votes[]":               func(sizes) int { return checkpoint.Kept },
+	"checkpoints.made":                  func(sizes) int { return checkpoint.Kept },
+	"early[]":                           func(sizes) int { return core.MaxEarly },
+	"recalled":                          func(s sizes) int { return s.view() + s.group.N() },
+	"catchup.askers[].asks":             func(sizes) int { return catchup.MaxAsks },
+	"catchup.links":                     func(sizes) int { return catchup.MaxLinks },
+	"catchup.outlines[].links":          func(sizes) int { return catchup.MaxLinks },
+	"catchup.active":                    func(sizes) int { return catchup.Active },
+	"catchup.active[].asked":            func(sizes) int { return catchup.MaxAsked },
+	"catchup.active[].parts":            func(sizes) int { return wire.Spacing },
+	"catchup.active[].parts[].ordinals": func(sizes) int { return wire.Spacing },
 }
 
 // ringLimit is the most slots that a ring takes whose newest entry is at most span after its oldest: rings double.

@@ -18,6 +18,7 @@ type ledger struct {
 	byDigest     map[wire.Digest]*proposalVariant // of proposals of leaders
 	topView      uint64                           // the highest with a proposal
 	changes
+	vouching
 }
 
 // requestKey names a preorder request of the one incarnation that its origin has.
@@ -43,6 +44,7 @@ type requestVariant struct {
 	certified []group.Set           // who told the hearer that there is a certificate
 	parts     []group.Set           // who sent the hearer a part
 	parted    []group.Set           // by replica: to whom it sent its part
+	learned   group.Set             // correct replicas that executed it from what others told
 }
 
 // proposalKey names a place that a leader can propose for.
@@ -72,7 +74,7 @@ func newLedger(g group.Group, epoch uint32, incarnations []uint32) *ledger {
 	return &ledger{
 		group: g, incarnations: incarnations, membership: wire.HashIncarnations(epoch, incarnations),
 		requests: map[requestKey]*requestSlot{}, proposals: map[proposalKey]*proposalSlot{},
-		byDigest: map[wire.Digest]*proposalVariant{}, changes: newChanges(),
+		byDigest: map[wire.Digest]*proposalVariant{}, changes: newChanges(), vouching: newVouching(g.N()),
 	}
 }
 
@@ -218,6 +220,8 @@ func (l *ledger) heard(hearer group.ID, env *wire.Envelope) {
 	case *wire.Evidence:
 		l.heard(hearer, m.First)
 		l.heard(hearer, m.Second)
+	case *wire.Outline, *wire.Segment:
+		l.heardCatchUp(hearer, env)
 	default:
 		l.heardView(hearer, env)
 	}
@@ -255,7 +259,7 @@ func (l *ledger) preordered(hearer group.ID, v *requestVariant) bool {
 // certified is preordered without the request itself.
 func (l *ledger) certified(hearer group.ID, v *requestVariant) bool {
 	i := hearer.Index()
-	return v.acks[i].Len() >= l.group.Quorum() || v.certified[i].Len() >= l.group.OneCorrect()
+	return v.learned.Has(hearer) || v.acks[i].Len() >= l.group.Quorum() || v.certified[i].Len() >= l.group.OneCorrect()
 }
 
 // eligible is what a proposal makes eligible: what its rows do, but never less than the base (protocol-core.md 4.4).

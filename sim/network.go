@@ -36,6 +36,7 @@ type cut struct {
 	from, until clock.Instant
 	side        group.Set
 	oneWay      bool
+	lost        bool // messages across it are lost, whatever netPlan.hold says
 }
 
 // network decides when, how often and whether a message arrives.
@@ -68,8 +69,8 @@ func (w *network) arrivals(out []clock.Instant, departs clock.Instant, from, to 
 	for range copies {
 		at := departs
 		if storm {
-			until, blocked := w.blocked(departs, from, to)
-			if blocked && !p.hold {
+			until, blocked, lost := w.blocked(departs, from, to)
+			if blocked && (lost || !p.hold) {
 				continue
 			}
 			at = max(at, until)
@@ -108,8 +109,8 @@ func (w *network) latency(class wire.Class, storm bool) time.Duration {
 	return p.latencyMin + time.Duration(w.rng.Int64N(int64(most-p.latencyMin)+1))
 }
 
-// blocked reports whether a cut is between from and to, and until when.
-func (w *network) blocked(now clock.Instant, from, to group.ID) (until clock.Instant, is bool) {
+// blocked reports whether a cut is between from and to, until when, and whether it loses what it blocks.
+func (w *network) blocked(now clock.Instant, from, to group.ID) (until clock.Instant, is, lost bool) {
 	for i := range w.plan.cuts {
 		c := &w.plan.cuts[i]
 		if now < c.from || now >= c.until || c.side.Has(from) == c.side.Has(to) {
@@ -118,7 +119,7 @@ func (w *network) blocked(now clock.Instant, from, to group.ID) (until clock.Ins
 		if c.oneWay && c.side.Has(from) {
 			continue
 		}
-		until, is = max(until, c.until), true
+		until, is, lost = max(until, c.until), true, lost || c.lost
 	}
-	return until, is
+	return until, is, lost
 }

@@ -203,6 +203,9 @@ func (p *promises) follows(who group.ID, m *wire.PrePrepare) bool {
 			}
 		}
 	}
+	if at, ok := p.views.line(m.Ordinal - 1); ok && p.views.by[who.Index()].delivered >= m.Ordinal-1 && equal(at) {
+		return true
+	}
 	if m.View == 1 {
 		return false
 	}

@@ -66,7 +66,7 @@ func (r *Repair) count(s *effect.Send, env *wire.Envelope, receivers int) {
 	switch {
 	case s.Class == wire.Recon && env.Kind == wire.KindPart:
 		r.Parts, r.PartBytes = r.Parts+receivers*len(env.Msg.(*wire.Parts).List), r.PartBytes+bytes
-	case s.Class == wire.Recon:
+	case s.Class == wire.Recon && env.Kind == wire.KindPreorderRequest:
 		r.Whole, r.WholeBytes = r.Whole+receivers, r.WholeBytes+bytes
 	case env.Kind == wire.KindPreorderRequest:
 		r.RequestBytes += bytes

@@ -47,6 +47,10 @@ type Report struct {
 	Views    uint64        // the highest view that a correct replica was in
 	Rebound  int           // ordinals that view changes bound, no-ops included
 	Refused  uint64        // updates that correct replicas refused
+	Away     time.Duration // how long a replica was away in the end; 0: none was
+	Back     time.Duration // how long it took it then to execute what others had; 0: nothing is demanded, or none was away
+	BackMost time.Duration // how long it may have taken
+	CaughtUp int           // ordinals that correct replicas executed from what others told
 	Repair   Repair        // what correct replicas sent to bring requests to those who lack them
 	Forged   uint64        // messages of attackers that receivers refused
 	Hash     uint64        // of everything that happened, in order: equal for equal seeds
@@ -65,13 +69,21 @@ func Replay(seed uint64, realSignatures bool) string {
 }
 
 func (w *world) report() Report {
+	r := w.summary()
+	if a := &w.plan.absence; a.who != 0 {
+		r.Away, r.Back, r.BackMost = w.plan.stormEnd.Sub(a.from), a.took, w.plan.back()
+	}
+	return r
+}
+
+func (w *world) summary() Report {
 	return Report{
 		Seed: w.options.Seed, World: w.plan.String(), Violation: w.violation,
 		Converged: w.calm.stage == resting || w.calm.stage == winding && w.plan.sound() && w.demands(),
 		Held:      w.calm.held.count, Slowest: w.calm.held.slowest, Bound: w.calm.held.allowed, Closest: w.calm.held.closest,
 		Changes: w.calm.held.replaced, Allowed: 2*w.plan.group.F() + w.plan.group.K(), Nested: w.nested, Peaceful: w.peaceful(), Stalled: len(w.calm.held.frozen), Starved: w.calm.starved,
 		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
-		Restarts: w.restarts, Images: w.images, Drops: w.drops, Reborn: w.reborn, Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(),
+		Restarts: w.restarts, Images: w.images, Drops: w.drops, Reborn: w.reborn, Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(), CaughtUp: w.history.learnt,
 	}
 }
 
@@ -89,6 +101,9 @@ func (p *plan) String() string {
 	}
 	if p.disks != nil {
 		s += ", durable"
+	}
+	if a := p.absence.who; a != 0 {
+		s += fmt.Sprintf(", %s is away", a)
 	}
 	if p.threshold {
 		s += ", threshold proofs"
@@ -155,7 +170,15 @@ func describe(env *wire.Envelope) string {
 		}
 		return s
 	case *wire.Status:
-		return s + fmt.Sprintf(" view=%d executed=%d preordered=%s held=%s", m.View, m.Executed, seqs(m.Preorders), seqs(m.Held))
+		return s + fmt.Sprintf(" view=%d executed=%d oldest=%d preordered=%s held=%s", m.View, m.Executed, m.Oldest, seqs(m.Preorders), seqs(m.Held))
+	case *wire.OutlineAsk:
+		return s + fmt.Sprintf(" after=%d to=%d", m.From, m.To)
+	case *wire.Outline:
+		return s + fmt.Sprintf(" after=%d to=%d links=%v", m.From, m.To, m.Links)
+	case *wire.SegmentAsk:
+		return s + fmt.Sprintf(" after=%d to=%d skip=%d", m.From, m.To, m.Skip)
+	case *wire.Segment:
+		return s + fmt.Sprintf(" after=%d to=%d before=%s", m.From, m.To, m.Before)
 	case *wire.Certificate:
 		return s + " for " + describe(m.PrePrepare)
 	case *wire.Evidence:

@@ -27,6 +27,7 @@ type history struct {
 	asked    group.Set            // replicas whose applications asked for a transfer point
 	marked   []int64              // by replica: ordered time of the last transfer point that took effect, 0 if none did
 	honest   func(group.ID) bool
+	learnt   int // ordinals that replicas executed from what others told
 }
 
 // decided is one ordinal of the history.
@@ -89,9 +90,12 @@ func (h *history) deliver(who group.ID, d *effect.Delivery, latest int64) *decid
 	}
 	h.at[who.Index()], h.views.by[who.Index()].delivered = d.Ordinal, d.Ordinal
 	v, normal, ok := h.ordered(who, d.Ordinal)
-	if !ok || v != nil && v.msg == nil {
-		h.fail("%s executes ordinal %d without a certificate", who, d.Ordinal)
-		return nil
+	if !ok || v != nil && v.msg == nil || h.vouched(who, d.Ordinal) && d.Ordinal <= uint64(len(h.ordinals)) && !h.ready(who, d.Ordinal) {
+		o := h.learned(who, d)
+		if o != nil {
+			h.compare(who, d, &o.delivery)
+		}
+		return o
 	}
 	if d.Ordinal == uint64(len(h.ordinals))+1 && !h.decide(v, normal, d, latest) {
 		return nil

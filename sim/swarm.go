@@ -20,6 +20,7 @@ type plan struct {
 	stormEnd clock.Instant
 	work     workPlan
 	serve    servePlan
+	absence  absence
 	// What the harness itself does in this world, to test more than the protocol core.
 	roundTrip bool       // every message is decoded from the bytes that would travel
 	immutable bool       // every message is encoded again when it arrives: nobody may have changed it
@@ -98,6 +99,7 @@ func draw(seed uint64) *plan {
 	drawQuiet(later, p)
 	drawServing(later, p)
 	drawRepair(rand.New(rand.NewPCG(seed, 4)), p)
+	drawAbsence(rand.New(rand.NewPCG(seed, 5)), p)
 	if p.judged {
 		p.setLimits()
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/catchup"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/core/preorder"
 	"github.com/primebft/prime/internal/group"
@@ -78,6 +79,7 @@ func (p *plan) wire() wire.Limits {
 		N: p.group.N(), UpdateBytes: p.limits.UpdateBytes, RequestBytes: p.limits.RequestBytes,
 		RequestUpdates: p.limits.RequestUpdates, AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: p.auth,
 		Window: core.ViewWindow(p.limits), Recalls: core.MaxRecalls, Enough: p.group.OneCorrect(), Threshold: p.threshold,
+		Lane: core.LaneWindow(p.limits), Links: catchup.MaxLinks, SegmentBytes: catchup.SegmentBytes,
 	}
 }
 
@@ -180,6 +182,7 @@ func (w *world) handle(e *event) {
 		w.note(w.now, "crashes", n.id, 0, nil)
 	case quieten:
 		w.storm = false
+		w.returns()
 		w.note(w.now, "storm ends", 0, 0, nil)
 		w.calmDown()
 	case inspect:

@@ -20,6 +20,7 @@ import (
 // demoCmd is prime demo.
 type demoCmd struct {
 	loadFlags
+	storageFlag
 	Dir  string   `help:"Folder to make the cluster in, and to leave there; by default a temporary one that is removed."`
 	Kill []string `placeholder:"rN@TIME" help:"Kill a replica so long after the beginning, for example r3@7s. It can be repeated."`
 }
@@ -60,7 +61,7 @@ func (c *demoCmd) Run(g *globals) (err error) {
 	if !c.JSON {
 		fmt.Fprintf(g.err, "starting %d replicas\n", sizes.N())
 	}
-	stage, err := newStage(g, c.Dir, sizes, &c.loadFlags, nil)
+	stage, err := newStage(g, c.Dir, sizes, &c.loadFlags, c.storageFlag.equip)
 	if err != nil {
 		return err
 	}
@@ -94,6 +95,7 @@ func (c *demoCmd) show(ctx context.Context, g *globals, stage *stage, s *bench.S
 		}
 	}
 	report := c.report(stage.cluster)
+	report.Storage = c.Storage
 	say("%d replicas are running; load for %s", report.Replicas, c.Duration)
 	showing, stop := context.WithCancel(ctx)
 	defer stop()

@@ -30,6 +30,8 @@ type experiment struct {
 	session  *bench.Session
 	say      func(format string, args ...any)
 	started  chan struct{} // closed when the window is known
+	soak     *lab.Soak     // instead of events: rounds as they come; nil: there are none
+	seed     uint64        // of it
 	storage  storage
 	history  int
 	coming   sync.WaitGroup  // who waits for replicas that come back
@@ -42,6 +44,7 @@ type experiment struct {
 	attacks  map[int]string
 	cut      map[int]bool   // in a group without a quorum
 	links    bool           // were changed
+	played   []lab.Played   // rounds of the soak
 	sides    [][]int        // of the partition, while there is one
 	behind   map[int]bool   // correct replicas that need what no other holds
 	taken    map[int]bool   // the script has taken them away, or changed their links
@@ -216,6 +219,10 @@ func (x *experiment) play(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
+	if x.soak != nil {
+		x.playSoak(ctx)
+		return
+	}
 	for i := range x.events {
 		timer := time.NewTimer(time.Until(x.clock.At(x.log.Window.From + int64(x.events[i].At))))
 		select {
@@ -244,7 +251,9 @@ func (x *experiment) happen(e *lab.Event) {
 	number := len(x.log.Happened) - 1
 	x.tell(h.Text())
 	x.mu.Unlock()
-	x.say("at %s: %s", e.At, h.Text())
+	if x.soak == nil {
+		x.say("at %s: %s", e.At, h.Text())
+	}
 	for _, id := range h.Replicas {
 		if err := x.does(number, e, id, h.To); err != nil {
 			x.mu.Lock()
@@ -437,5 +446,8 @@ func (x *experiment) report(ctx context.Context, r *lab.Report) error {
 	}
 	slices.SortFunc(x.log.Samples, func(a, b lab.Sample) int { return cmp.Compare(a.To, b.To) })
 	r.Fill(&x.log, &x.node)
+	if x.soak != nil {
+		r.Soak = x.log.Soaked(x.seed, x.played)
+	}
 	return nil
 }

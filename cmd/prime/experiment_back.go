@@ -94,6 +94,9 @@ func (x *experiment) expect(event, id int, first func(event int, r *cluster.Repl
 			if err := first(event, x.cluster.Replica(id)); err != nil {
 				x.mu.Lock()
 				defer x.mu.Unlock()
+				if x.absences[id] != absence {
+					return // it was taken away again while it started
+				}
 				x.complain(event, fmt.Sprintf("r%d does not start again: %v", id, err))
 				return
 			}

@@ -21,13 +21,15 @@ import (
 // labCmd is prime lab.
 type labCmd struct {
 	loadFlags
-	Dir     string   `help:"Folder to make the cluster in, and to leave there; by default a temporary one that is removed."`
-	Event   []string `sep:"none" placeholder:"EVENT" help:"An event, for example \"at 5s kill leader\". It can be repeated, and hold several with ; between them."`
-	Script  string   `placeholder:"FILE" help:"Events from a file, one a line, # begins a comment."`
-	Plot    string   `placeholder:"FILE" help:"Draw latency, throughput and the judgement of the leader over time, as .svg or .png."`
-	Storage string   `enum:"auto,ephemeral,durable" default:"auto" help:"Whether replicas keep a log, so that they can be started again; auto: if the script restarts any, but for those that it compromises."`
-	History int      `placeholder:"N" help:"Executed ordinals that replicas keep for those that are behind. 32,768 by default."`
-	Trials  int      `default:"1" placeholder:"N" help:"Run the script so many times, each in a fresh cluster, and end with medians."`
+	Dir     string        `help:"Folder to make the cluster in, and to leave there; by default a temporary one that is removed."`
+	Event   []string      `sep:"none" placeholder:"EVENT" help:"An event, for example \"at 5s kill leader\". It can be repeated, and hold several with ; between them."`
+	Script  string        `placeholder:"FILE" help:"Events from a file, one a line, # begins a comment."`
+	Plot    string        `placeholder:"FILE" help:"Draw latency, throughput and the judgement of the leader over time, as .svg or .png."`
+	Storage string        `enum:"auto,ephemeral,durable" default:"auto" help:"Whether replicas keep a log, so that they can be started again; auto: if the script restarts any, but for those that it compromises."`
+	History int           `placeholder:"N" help:"Executed ordinals that replicas keep for those that are behind. 32,768 by default."`
+	Soak    time.Duration `placeholder:"TIME" help:"Instead of a script: rounds of kills and restarts, pauses and partitions that --seed draws, for so long."`
+	Seed    uint64        `default:"1" help:"Of --soak."`
+	Trials  int           `default:"1" placeholder:"N" help:"Run the script so many times, each in a fresh cluster, and end with medians."`
 }
 
 // Help is shown below the flags.
@@ -68,7 +70,7 @@ func (c *labCmd) Run(g *globals) error {
 			return err
 		}
 		runs = append(runs, report)
-		failures = append(failures, verdict(&report.Report, why))
+		failures = append(failures, verdict(&report.Report, why), soakVerdict(report))
 	}
 	var shown any = runs[0]
 	if c.Trials > 1 {
@@ -88,6 +90,9 @@ func (c *labCmd) Run(g *globals) error {
 func (c *labCmd) read() (group.Group, []lab.Event, error) {
 	sizes, err := c.group()
 	if err != nil {
+		return sizes, nil, err
+	}
+	if err := c.soakFlags(); err != nil {
 		return sizes, nil, err
 	}
 	if err := c.check(sizes.N(), config.DefaultLimits(), labDuration); err != nil {
@@ -140,6 +145,9 @@ func (c *labCmd) once(g *globals, sizes group.Group, events []lab.Event) (*lab.R
 	x := newExperiment(sizes, events, c.Duration)
 	if x.storage = storageFor(events); c.Storage != "auto" {
 		x.storage = storage{all: config.StorageMode(c.Storage)}
+	}
+	if c.Soak > 0 {
+		x.soak, x.seed, x.storage = lab.NewSoak(sizes, c.Seed), c.Seed, storage{all: config.StorageDurable}
 	}
 	if c.History > 0 {
 		x.history = c.History

@@ -28,8 +28,12 @@ func drawLab(x *experiment, title string, r *lab.Report, file string) error {
 		{Y: "latency, ms", LogY: true, Series: latency},
 		{Y: "turnaround, ms", LogY: true, Series: judgementCurves(r)},
 	}
-	for _, e := range r.Events {
-		c.Marks = append(c.Marks, chart.Mark{X: e.AtS, Label: e.Text})
+	if r.Soak != nil {
+		c.Panels[2] = chart.Panel{Y: "of each round, ms", LogY: true, Series: soakSeries(r.Soak)}
+	} else {
+		for _, e := range r.Events {
+			c.Marks = append(c.Marks, chart.Mark{X: e.AtS, Label: e.Text})
+		}
 	}
 	for _, s := range r.Stalls {
 		c.Shades = append(c.Shades, chart.Shade{From: s.AtS, To: s.AtS + s.MS/1000})
@@ -48,4 +52,17 @@ func judgementCurves(r *lab.Report) []chart.Series {
 		limit.Points = append(limit.Points, chart.Point{X: m.AtS, Y: m.Limit})
 	}
 	return []chart.Series{turnaround, acceptable, limit}
+}
+
+// soakSeries is how long each round was felt.
+func soakSeries(s *lab.SoakReport) []chart.Series {
+	outage := chart.Series{Name: "nothing delivered", Style: chart.Dots, Colour: 1}
+	back := chart.Series{Name: "until all are back", Style: chart.Dots, Colour: 2}
+	for _, r := range s.Rounds {
+		outage.Points = append(outage.Points, chart.Point{X: r.AtS, Y: r.OutageMS})
+		if r.BackMS != nil {
+			back.Points = append(back.Points, chart.Point{X: r.AtS, Y: *r.BackMS})
+		}
+	}
+	return []chart.Series{outage, back}
 }

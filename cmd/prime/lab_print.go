@@ -13,6 +13,10 @@ func printLab(w io.Writer, r *lab.Report) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-12s %s\n", name, fmt.Sprintf(format, args...))
 	}
+	if r.Soak != nil {
+		printSoak(w, r.Soak)
+		return
+	}
 	for _, e := range r.Events {
 		name := fmt.Sprintf("at %.1f s", e.AtS)
 		row(name, "%s", e.Text)

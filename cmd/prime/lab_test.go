@@ -119,6 +119,49 @@ func TestLabRestartRefused(t *testing.T) {
 	}
 }
 
+// labJSON runs a lab that has to succeed.
+func labJSON(t *testing.T, args ...string) *lab.Report {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	r := command(append([]string{"lab", "--json"}, args...)...)
+	var report lab.Report
+	if err := json.Unmarshal([]byte(r.out), &report); err != nil || r.code != exitDone {
+		t.Fatalf("exit %d, %v\n%s%s", r.code, err, r.out, r.err)
+	}
+	if !report.Agreed || report.Lost != 0 || len(report.Delivered) != 4 {
+		t.Errorf("agreed %v, lost %d, delivered %v", report.Agreed, report.Lost, report.Delivered)
+	}
+	return &report
+}
+
+// TestLabKillAll: all replicas are killed at once under load from clients of the client port, twice, and started again: ordering
+// continues, in one stream, and every acknowledged update is in it, at every replica.
+func TestLabKillAll(t *testing.T) {
+	r := labJSON(t, "--event", "at 500ms kill all; at 800ms restart all; at 2s kill all; at 2100ms restart all", "--duration", "4s",
+		"--rate", "100", "--clients", "4")
+	for _, e := range []lab.EventReport{r.Events[1], r.Events[3]} {
+		if e.Problem != "" || len(e.Back) != 4 || e.BackMS == nil {
+			t.Errorf("%s: %+v", e.What, e)
+		}
+	}
+	if r.NoQuorumS == 0 || r.Events[0].OutageMS == nil {
+		t.Errorf("nobody was there for %v s, and the outage was %v", r.NoQuorumS, r.Events[0].OutageMS)
+	}
+}
+
+// TestLabSoak: rounds that a seed draws; after each all are back in order.
+func TestLabSoak(t *testing.T) {
+	plot := filepath.Join(t.TempDir(), "soak.svg")
+	r := labJSON(t, "--soak", "10s", "--seed", "3", "--rate", "100", "--clients", "4", "--plot", plot)
+	s := r.Soak
+	if s == nil || !s.AllBack || len(s.Problems) > 0 || len(s.Rounds) == 0 || s.OutageMS == nil || s.BackMS == nil {
+		t.Fatalf("soak %+v", s)
+	}
+	if picture, err := os.ReadFile(plot); err != nil || !strings.Contains(string(picture), "until all are back") {
+		t.Errorf("the picture does not show the rounds, %v", err)
+	}
+}
+
 // TestLabTrials: figures of several runs in one object.
 func TestLabTrials(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
@@ -149,7 +192,8 @@ func TestLabUsage(t *testing.T) {
 		{[]string{"--event", "at 1s attack r1 delay share=x"}, []string{"share=1200"}},
 		{[]string{"--replicas", "2"}, []string{"--replicas"}}, {[]string{"--plot", "x.pdf"}, []string{"--plot", "svg or png"}},
 		{[]string{"--trials", "0"}, []string{"--trials"}}, {[]string{"--trials", "2", "--dir", "x"}, []string{"--dir"}},
-		{[]string{"--duration", "3h"}, []string{"--duration"}}, {[]string{"--wan", "moon"}, []string{"--wan"}},
+		{[]string{"--duration", "3h"}, []string{"--duration"}}, {[]string{"--soak", "1s"}, []string{"--soak"}},
+		{[]string{"--soak", "1m", "--event", "at 1s heal"}, []string{"--soak", "--event"}}, {[]string{"--history", "3"}, []string{"--history", "64"}}, {[]string{"--wan", "moon"}, []string{"--wan"}},
 	} {
 		r := command(append([]string{"lab"}, c.args...)...)
 		if r.code != exitUsage {

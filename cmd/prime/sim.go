@@ -58,6 +58,7 @@ type simReport struct {
 	Updates    int            `json:"updates"`   // that took effect
 	Bound      simBound       `json:"bound"`
 	Repair     simRepair      `json:"repair"`
+	CatchUp    simCatchUp     `json:"catch_up"`
 	Disks      *simDisks      `json:"disks,omitempty"`
 }
 
@@ -184,6 +185,7 @@ func (c *simCmd) Run(g *globals) error {
 			fmt.Fprintf(g.out, "disks: %d restarts, %d of them from an image of the core; %d images, %d logs shortened\n", d.Falls, d.Reborn,
 				d.Images, d.Drops)
 		}
+		fmt.Fprintf(g.out, "catching up: %s\n", &report.CatchUp)
 	}
 	if g.ctx.Err() != nil {
 		return fmt.Errorf("interrupted after %d worlds", report.Seeds)
@@ -274,6 +276,7 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		sum.VirtualS += r.Virtual.Seconds()
 		sum.Updates += r.Updates
 		repair.Add(r.Repair)
+		sum.CatchUp.add(&r)
 		sum.Bound.add(&r)
 		if r.Converged {
 			sum.Converged++

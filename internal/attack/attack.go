@@ -56,6 +56,7 @@ func Behaviours() []Behaviour {
 		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), reconciliation(), wrongBase(), earlyPongs(), forgedChange(),
 		floodKind(), twins(), sharedKey(), forgedShares(),
 		lieInParts(), floodParts(), needy(), frameParts(),
+		wrongOutline(), wrongSegment(), silentHelper(), slowHelper(), floodSegments(),
 	}
 }
 

@@ -12,14 +12,15 @@ func floodKind() Behaviour {
 	return Behaviour{
 		Name: "flood-kind", Hides: true, Does: "floods one kind of message; flood:KIND floods that one, as in flood:RTT-PING", Noisy: true,
 		Wrap: func(h *Host, inner core.Machine) core.Machine {
-			return h.flooder(inner, wire.Kind(1+h.Rand.IntN(int(wire.KindRecall))))
+			kinds := FloodKinds()
+			return h.flooder(inner, kinds[h.Rand.IntN(len(kinds))])
 		},
 	}
 }
 
 // floodOf is the flood of the kind of that name.
 func floodOf(name string) (Behaviour, bool) {
-	for kind := wire.KindPreorderRequest; kind <= wire.KindRecall; kind++ {
+	for _, kind := range FloodKinds() {
 		if kind.String() == name {
 			return Behaviour{
 				Name: "flood:" + name, Hides: kind == wire.KindPreorderRequest, Does: "floods well-formed " + name + "s that nobody needs", Noisy: true,
@@ -69,10 +70,23 @@ func (h *Host) junkOf(kind wire.Kind, view uint64) wire.Message {
 	case wire.KindEvidence: // of nothing: a correct replica may sign both
 		ping := &wire.Summary{Number: 1, Vector: make(wire.Vector, n)}
 		return &wire.Evidence{First: h.Sign(ping), Second: h.Sign(&wire.Summary{Number: 2 + h.Rand.Uint64N(9), Vector: make(wire.Vector, n)})}
+	case wire.KindCheckpoint:
+		return &wire.Checkpoint{Ordinal: 1 + h.Rand.Uint64N(64), Digest: h.digest()}
+	case wire.KindCheckpointProof:
+		m := wire.Checkpoint{Ordinal: 1 + h.Rand.Uint64N(64), Digest: h.digest()}
+		return &wire.CheckpointProof{Checkpoint: m, Votes: []*wire.Envelope{h.Sign(&m)}}
 	case wire.KindTurnaround:
 		return &wire.Turnaround{View: view, Number: h.Rand.Uint64(), Nanos: h.Rand.Uint64()}
 	case wire.KindNewLeader:
 		return &wire.NewLeader{View: view + 1 + h.Rand.Uint64N(2)}
+	case wire.KindOutlineAsk:
+		return &wire.OutlineAsk{From: h.Rand.Uint64N(16), To: 16 + h.Rand.Uint64N(16)}
+	case wire.KindOutline:
+		return h.junkOutline(h.Rand.Uint64N(16), 16+h.Rand.Uint64N(16))
+	case wire.KindSegmentAsk:
+		return &wire.SegmentAsk{From: h.Rand.Uint64N(16), To: 16, Skip: h.Rand.Uint32N(16)}
+	case wire.KindSegment:
+		return h.junkSegment(h.Rand.Uint64N(16))
 	case wire.KindWindow:
 		r := wire.Resolution{View: view + h.Rand.Uint64N(2), Members: h.Group.All(), Start: 1}
 		r.Window = wire.Bindings{}.Digest(1, r.View, 0)

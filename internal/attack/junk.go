@@ -78,3 +78,12 @@ func (h *Host) junkOfView(view uint64) wire.Message {
 		return &wire.Recall{Digests: []wire.Digest{h.digest(), h.digest()}}
 	}
 }
+
+// FloodKinds are the kinds of messages that flood:KIND is for. Others have floods of their own.
+func FloodKinds() (kinds []wire.Kind) {
+	for kind := wire.KindPreorderRequest; kind <= wire.KindRecall; kind++ {
+		kinds = append(kinds, kind)
+	}
+	return append(kinds, wire.KindCheckpoint, wire.KindCheckpointProof, wire.KindOutlineAsk, wire.KindOutline, wire.KindSegmentAsk,
+		wire.KindSegment)
+}

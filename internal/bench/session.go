@@ -28,7 +28,7 @@ type Session struct {
 	firstView uint64
 
 	mu       sync.Mutex
-	excluded map[int]bool // see Exclude
+	excluded map[int]int // see Exclude
 }
 
 // Clients says which clients a session has.
@@ -40,7 +40,7 @@ type Clients struct {
 
 // Open connects clients to the cluster and begins to follow every running replica.
 func Open(ctx context.Context, c *cluster.Cluster, clients Clients, d *stall.Detector) (*Session, error) {
-	s := &Session{Cluster: c, Detector: d, clock: stall.NewClock(), excluded: map[int]bool{}}
+	s := &Session{Cluster: c, Detector: d, clock: stall.NewClock(), excluded: map[int]int{}}
 	s.recorder = newRecorder(s.clock)
 	for _, r := range c.Running() {
 		status, err := statusOf(ctx, r)
@@ -72,14 +72,14 @@ func Open(ctx context.Context, c *cluster.Cluster, clients Clients, d *stall.Det
 func (s *Session) Exclude(id int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.excluded[id] = true
+	s.excluded[id]++
 }
 
-// Include undoes Exclude.
+// Include undoes one Exclude.
 func (s *Session) Include(id int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.excluded, id)
+	s.excluded[id]--
 }
 
 // Rejoin goes on following a replica that was started again and answers. What it had delivered before it need not deliver to us
@@ -112,7 +112,7 @@ func (s *Session) StatusOf(ctx context.Context, id int) (Status, error) {
 func (s *Session) Counted() []*cluster.Replica {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.DeleteFunc(s.Cluster.Running(), func(r *cluster.Replica) bool { return s.excluded[r.ID] })
+	return slices.DeleteFunc(s.Cluster.Running(), func(r *cluster.Replica) bool { return s.excluded[r.ID] > 0 })
 }
 
 // counts reports whether a replica is running and not excluded.

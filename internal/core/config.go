@@ -3,6 +3,7 @@ package core
 import (
 	"time"
 
+	"github.com/primebft/prime/internal/core/catchup"
 	"github.com/primebft/prime/internal/core/recon"
 	"github.com/primebft/prime/internal/group"
 )
@@ -76,6 +77,8 @@ type Status struct {
 	Blacklist group.Set
 	Judgement Judgement
 	Repair    Repair
+	Target    uint64           // last ordinal that a correct replica is known to have executed, from what others say
+	CatchUp   catchup.Counters // since the start
 	// What the replica holds, to watch that it stays within limits.
 	Collected    uint64 // last ordinal that is no longer held
 	HistoryBytes int    // bytes of executed ordinals that are held

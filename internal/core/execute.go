@@ -20,63 +20,94 @@ const slice = 16
 func (r *Replica) execute(now clock.Instant, out *effect.Output) bool {
 	r.unsliced = false
 	for done := 0; ; done++ {
-		proposal, eligible, ok := r.order.Next()
-		if !ok {
-			return done > 0
-		}
-		if missing, ready := r.preorder.Ready(eligible); !ready {
-			r.preorder.Hurry(now, r.order.Due())
-			if ordinal := r.executed() + 1; r.waiting != ordinal {
-				r.waiting = ordinal
-				out.Emit(trace.Event{Kind: trace.Waiting, Ordinal: ordinal, Origin: missing.Origin, Seq: missing.Seq})
-			}
+		o := r.next(now, out)
+		if o == nil {
 			return done > 0
 		}
 		if done == slice {
 			r.unsliced = true
 			return true
 		}
-		if r.deliver(proposal, eligible, out); r.since == (progress{}) {
+		if r.deliver(o, out); r.since == (progress{}) {
 			r.unsliced = true // the checkpoint is of the state after this step
 			return true
 		}
 	}
 }
 
-// deliver executes the next ordinal: the requests between the execution vector and eligible, origins ascending, then sequence
-// numbers, then updates as packed (5.2). Updates that took effect before are left out; if nothing is left, or a view
-// change bound the ordinal to nothing (proposal is nil), it is a no-op.
-func (r *Replica) deliver(proposal *wire.Envelope, eligible wire.Vector, out *effect.Output) {
-	ordinal, bytes := r.executed()+1, 512
-	if proposal != nil {
-		r.time = order.Time(r.cfg.Group, proposal.Msg.(*wire.PrePrepare).Rows, r.time)
-		bytes += len(proposal.Raw)
+// ordinal is the next ordinal to execute.
+type ordinal struct {
+	time     int64
+	eligible wire.Vector
+	requests []*wire.Envelope // those between the execution vector and eligible: origins ascending, then sequence numbers (5.2)
+	learned  bool             // from what others told: it is not ordered here, and its requests have no proofs
+	bytes    int              // what is kept of it beside the requests, about
+}
+
+// next is the next ordinal if it can be executed: it is ordered and everything that it makes eligible is preordered here, or others told
+// it. Nil if it cannot.
+func (r *Replica) next(now clock.Instant, out *effect.Output) *ordinal {
+	proposal, eligible, ok := r.order.Next()
+	if !ok {
+		return r.learned(out)
 	}
-	d := effect.Delivery{Ordinal: ordinal, Time: r.time}
-	var requests []wire.Digest
+	if missing, ready := r.preorder.Ready(eligible); !ready {
+		if o := r.learned(out); o != nil {
+			return o
+		}
+		r.preorder.Hurry(now, r.order.Due())
+		if next := r.executed() + 1; r.waiting != next {
+			r.waiting = next
+			out.Emit(trace.Event{Kind: trace.Waiting, Ordinal: next, Origin: missing.Origin, Seq: missing.Seq})
+		}
+		return nil
+	}
+	o := &ordinal{time: r.time, eligible: eligible}
+	if proposal != nil { // otherwise a view change bound it to nothing
+		o.time = order.Time(r.cfg.Group, proposal.Msg.(*wire.PrePrepare).Rows, r.time)
+		o.bytes = len(proposal.Raw) + 512*r.cfg.Group.Quorum()
+	}
 	for i := range eligible {
 		for seq := r.vector[i].Seq + 1; seq <= eligible[i].Seq; seq++ {
-			request := r.preorder.Request(group.FromIndex(i), seq)
-			bytes += len(request.Raw) + 512
-			requests = append(requests, request.Digest)
-			r.since.bytes += len(request.Content)
-			r.take(request, &d)
+			o.requests = append(o.requests, r.preorder.Request(group.FromIndex(i), seq))
 		}
 	}
-	r.vector = eligible
-	r.preorder.Executed(eligible)
-	if r.recon != nil {
-		r.recon.Executed(eligible)
+	return o
+}
+
+// deliver executes the next ordinal: its requests in order, and their updates as packed. Updates that took effect before are left out;
+// if nothing is left it is a no-op.
+func (r *Replica) deliver(o *ordinal, out *effect.Output) {
+	number, bytes := r.executed()+1, 512+o.bytes
+	r.time = o.time
+	d := effect.Delivery{Ordinal: number, Time: r.time}
+	digests := make([]wire.Digest, len(o.requests))
+	for k, request := range o.requests {
+		bytes += len(request.Content) + 768
+		digests[k] = request.Digest
+		r.since.bytes += len(request.Content)
+		r.take(request, &d)
 	}
-	r.order.MarkExecuted()
-	*r.held.Make(ordinal) = bytes
+	if o.learned {
+		r.preorder.Learn(o.requests, out)
+		r.order.Learn(o.eligible)
+		r.catchup.Took()
+	} else {
+		r.order.MarkExecuted()
+	}
+	r.preorder.Executed(o.eligible)
+	if r.recon != nil {
+		r.recon.Executed(o.eligible)
+	}
+	r.link = effect.Link(r.link, number, r.time, o.eligible, digests)
+	*r.held.Make(number) = executed{bytes: bytes, time: r.time, link: r.link, before: r.vector, eligible: o.eligible}
 	r.heldBytes += bytes
-	r.link = effect.Link(r.link, ordinal, r.time, eligible, requests)
+	r.vector = o.eligible
 	r.since.ordinals++
 	d.State = r.checkpoint()
 	r.collect(out)
 	out.Deliver = append(out.Deliver, d)
-	out.Emit(trace.Event{Kind: trace.Executed, Ordinal: ordinal, Seq: uint64(len(d.Updates))})
+	out.Emit(trace.Event{Kind: trace.Executed, Ordinal: number, Seq: uint64(len(d.Updates))})
 }
 
 // progress is what was executed since a checkpoint was due.
@@ -126,7 +157,8 @@ func (r *Replica) collect(out *effect.Output) {
 	first := last
 	for last+1 < executed && r.excess(last, executed) {
 		last++
-		r.heldBytes -= *r.held.At(last)
+		r.heldBytes -= r.held.At(last).bytes
+		r.gone = r.held.At(last).link
 	}
 	if last == first {
 		return

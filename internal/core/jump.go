@@ -26,6 +26,7 @@ func (r *Replica) jump(now clock.Instant, state *effect.State, out *effect.Outpu
 	}
 	r.sessions = sessions
 	r.vector, r.time, r.link = state.Vector, state.Time, state.Chain
+	r.transfers.restored(state.Transfers)
 	r.since, r.unsliced = progress{}, false
 	r.transfers.restored(state.Transfers)
 	r.order.Jump(now, state.Ordinal, state.Vector)

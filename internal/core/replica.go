@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/core/catchup"
 	"github.com/primebft/prime/internal/core/checkpoint"
 	"github.com/primebft/prime/internal/core/election"
 	"github.com/primebft/prime/internal/core/order"
@@ -43,14 +44,19 @@ type Replica struct {
 	time      int64       // ordered time of the last executed ordinal
 	link      wire.Digest // effect.Link of the last executed ordinal
 	since     progress    // executed since the last checkpoint was due
+	gone      wire.Digest // effect.Link of the last ordinal that is collected
 	waiting   uint64      // ordinal that lacks a request and was reported so
 	unsliced  bool        // execution stopped only because a step must not be long
-	held      window.Ring[int]
-	heldBytes int // sum of held: bytes of the executed ordinals that are kept
+	held      window.Ring[executed]
+	heldBytes int // bytes of the executed ordinals that are kept
+	catchup   *catchup.State
 
 	repeatAt   clock.Instant
+	statusAt   clock.Instant // when to say at the latest where this replica is
 	behindAt   clock.Instant // when to ask for help, if nothing has been executed until then; Never if not behind
 	behind     uint64        // what was executed when behindAt was set
+	waits      int           // how often help was asked for in vain since then
+	viewBehind bool          // help was asked for because others have installed a later view
 	helpAt     []clock.Instant
 	helped     []uint64 // the last view in whose change each peer was helped
 	incomplete int      // states of a view change that were incomplete after the last step
@@ -107,6 +113,9 @@ func New(cfg Config) (*Replica, error) {
 			Self: cfg.Self, Group: cfg.Group, Epoch: cfg.Epoch, Membership: membership,
 			Window: uint64(ViewWindow(cfg.Limits)),
 		}),
+		catchup: catchup.New(catchup.Config{
+			Self: cfg.Self, Group: cfg.Group, Fetch: cfg.Timing.Fetch, Threshold: uint64(ViewWindow(cfg.Limits) / 4),
+		}),
 		checkpoints: checkpoint.New(checkpoint.Config{
 			Self: cfg.Self, Group: cfg.Group, Interval: cfg.Timing.Retransmit,
 		}),
@@ -119,6 +128,7 @@ func New(cfg Config) (*Replica, error) {
 		rounds: make([]int, n), helped: make([]uint64, n),
 	}
 	r.repeatAt = r.jittered(0)
+	r.statusAt = min(r.repeatAt, clock.Instant(statusEvery))
 	r.suspect.Start(0, 1, true)
 	r.due = r.deadline()
 	return r, nil
@@ -184,7 +194,7 @@ func (r *Replica) deadline() clock.Instant {
 	if r.unsliced {
 		return r.now
 	}
-	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.repeatAt, r.behindAt, r.recallAt,
+	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.catchup.Deadline(), r.repeatAt, r.statusAt, r.behindAt, r.recallAt,
 		r.checkpoints.Deadline(), r.transfers.deadline())
 	if r.recon != nil {
 		first = min(first, r.recon.Deadline())
@@ -211,6 +221,7 @@ func (r *Replica) Status() Status {
 	j.Stalled, j.Voted = r.suspect.TakenOut(), r.election.Voted()
 	st.Pending, st.Bytes = r.preorder.Pending()
 	st.Repair.Counters, st.Repair.Stored = r.repair()
+	st.CatchUp, st.Target = r.catchup.Counters(), r.catchup.Target()
 	for i := range r.cfg.Group.N() {
 		var l Lane
 		l.Held, l.Preordered, l.Executed = r.preorder.Marks(group.FromIndex(i))
@@ -227,6 +238,10 @@ func (r *Replica) Pending() (updates, bytes int) { return r.preorder.Pending() }
 // Progress is the last ordinal executed, the last of the gap-free prefix that is ordered, and the last of which anything is kept:
 // whoever verifies messages for this replica need not look at votes and certificates of others.
 func (r *Replica) Progress() (executed, ordered, farthest uint64) { return r.order.Progress() }
+
+// Proves reports whether this replica can prove an executed ordinal to one that lacks it; otherwise it can only tell it, and f others
+// have to vouch for it.
+func (r *Replica) Proves(ordinal uint64) bool { return r.order.Proves(ordinal) }
 
 // SessionDigest is a hash of the replicated session table: equal at replicas that executed the same ordinals.
 func (r *Replica) SessionDigest() [32]byte { return sha256.Sum256(r.sessions.AppendState(nil)) }

@@ -53,6 +53,7 @@ type script struct {
 	sent      func(at clock.Instant, from group.ID, to group.Set, env *wire.Envelope)
 	stepped   func(id group.ID, out *effect.Output)
 	shared    bool // proofs are threshold signatures
+	loaded    int  // updates of load lines
 	states    checkpoints
 }
 
@@ -78,8 +79,9 @@ var kinds = map[string]wire.Kind{
 	"NEW-LEADER-PROOF": wire.KindNewLeaderProof, "REPORT": wire.KindReport, "RB-ECHO": wire.KindEcho, "RB-READY": wire.KindReady,
 	"VC-LIST": wire.KindStateList, "VC-PARTIAL-SIG": wire.KindStateShare, "VC-PROOF": wire.KindStateProof,
 	"REPLAY": wire.KindReplay, "REPLAY-PREPARE": wire.KindReplayPrepare, "REPLAY-COMMIT": wire.KindReplayCommit,
-	"WINDOW": wire.KindWindow, "RECALL": wire.KindRecall, "RECON": wire.KindPart,
 	"CHECKPOINT": wire.KindCheckpoint, "CHECKPOINT-PROOF": wire.KindCheckpointProof,
+	"WINDOW": wire.KindWindow, "RECALL": wire.KindRecall, "RECON": wire.KindPart, "OUTLINE-ASK": wire.KindOutlineAsk,
+	"OUTLINE": wire.KindOutline, "SEGMENT-ASK": wire.KindSegmentAsk, "SEGMENT": wire.KindSegment,
 }
 
 func (s *script) run(t *testing.T, d *datadriven.TestData) {
@@ -88,6 +90,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		s.start(t, d)
 	case "submit":
 		s.submit(t, d)
+	case "load":
+		s.load(t, d)
 	case "transfer-point": // rI: the application of replica I asks for a transfer point
 		for id := range parseSet(t, []string{d.CmdArgs[0].Key}).All() {
 			s.step(id, core.Input{Transfer: true})
@@ -159,6 +163,9 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		d.MaybeScanArgs(t, key, at)
 	}
 	var judged core.Suspect
+	retransmit := "200ms"
+	d.MaybeScanArgs(t, "retransmit", &retransmit)
+	repeat, _ := time.ParseDuration(retransmit)
 	if d.HasArg("judged") {
 		judged = core.Suspect{KLat: 2500, Delta: 10 * time.Millisecond, Floor: 4 * time.Millisecond, Ping: 50 * time.Millisecond,
 			Check: 5 * time.Millisecond, Window: 10 * time.Second, MaxStall: time.Second}
@@ -172,7 +179,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history, Recon: d.HasArg("recon"),
 				CheckpointOrdinals: every},
 			Timing: core.Timing{Request: time.Millisecond, Ack: time.Millisecond, Summary: time.Millisecond,
-				Matrix: time.Millisecond, Propose: time.Millisecond, Retransmit: 200 * time.Millisecond,
+				Matrix: time.Millisecond, Propose: time.Millisecond, Retransmit: repeat,
 				Fetch: 20 * time.Millisecond, Suspect: judged},
 		})
 		if err != nil {
@@ -183,7 +190,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	}
 	for _, a := range d.CmdArgs {
 		if a.Key == "quiet" {
-			for kind := trace.RequestSent; kind <= trace.Jumped; kind++ {
+			for kind := trace.RequestSent; kind.String() != "unknown"; kind++ {
 				s.muted[kind] = s.muted[kind] || slices.Contains(a.Vals, kind.String())
 			}
 		}

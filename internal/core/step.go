@@ -21,12 +21,12 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 		r.resume(now, in.Resumed)
 	case in.Done != nil:
 		r.finish(now, in.Done, out)
-	case in.Transfer:
-		r.transfers.want(now, r.cfg.Self, r.cfg.Wall)
 	case in.Checkpointed != nil:
 		r.checkpoints.Made(wire.Checkpoint{Ordinal: in.Checkpointed.Ordinal, Digest: in.Checkpointed.Digest}, out)
 	case in.Restored != nil:
 		r.jump(now, in.Restored, out)
+	case in.Transfer:
+		r.transfers.want(now, r.cfg.Self, r.cfg.Wall)
 	}
 	r.advance(now, out)
 	r.convict(proofs, out)
@@ -55,6 +55,7 @@ func (r *Replica) resume(now clock.Instant, m *Resumed) {
 	}
 	r.checkpoints.Resume(t.Retransmit)
 	r.suspect.Resume(now, suspectConfig(&r.cfg))
+	r.catchup.Resume(t.Fetch)
 	r.repeatAt = now
 }
 
@@ -93,6 +94,16 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 	// Reconciliation (5.3).
 	case *wire.Parts:
 		r.onParts(now, env, out)
+
+	// Catching up.
+	case *wire.OutlineAsk:
+		r.catchup.OnOutlineAsk(now, env, told{r}, out)
+	case *wire.Outline:
+		r.catchup.OnOutline(now, env, out)
+	case *wire.SegmentAsk:
+		r.catchup.OnSegmentAsk(now, env, told{r}, out)
+	case *wire.Segment:
+		r.catchup.OnSegment(now, env, out)
 
 	// Helping others on, and telling on them.
 	case *wire.Checkpoint:

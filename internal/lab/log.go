@@ -145,3 +145,5 @@ func touches(spans []stall.Span, s stall.Span) bool {
 	i := sort.Search(len(spans), func(i int) bool { return spans[i].To > s.From })
 	return i < len(spans) && spans[i].From < max(s.To, s.From+1)
 }
+
+func spanOf(from, to int64) stall.Span { return stall.Span{From: from, To: to} }

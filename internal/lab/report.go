@@ -29,6 +29,7 @@ type Report struct {
 	LeftBehind []int             `json:"left_behind"`          // correct ones that need what no other holds any more
 	NoQuorumS  float64           `json:"no_quorum_s"`          // in which fewer than a quorum were running, correct and connected
 	LostNotes  int               `json:"lost_notes,omitempty"` // of replicas, for want of room
+	Soak       *SoakReport       `json:"soak,omitempty"`
 }
 
 // EventReport is one event of the script and what followed it.

@@ -9,6 +9,7 @@ import (
 	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/blocks"
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/core/catchup"
 	"github.com/primebft/prime/internal/core/preorder"
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/sign"
@@ -105,7 +106,8 @@ func wireLimits(c config.Cluster, g group.Group) wire.Limits {
 		AckParts: preorder.MaxAckParts, Wants: preorder.MaxWants, SignedUpdates: c.Auth == config.AuthClient,
 		Threshold: c.Proof != "" && c.Proof != config.ProofList,
 		Window:    core.ViewWindow(core.Limits{OrdinalWindow: c.Limits.OrdinalWindow}), Recalls: core.MaxRecalls,
-		Enough: g.OneCorrect(),
+		Enough: g.OneCorrect(), Lane: core.LaneWindow(core.Limits{InFlight: c.Limits.InFlight}),
+		Links: catchup.MaxLinks, SegmentBytes: catchup.SegmentBytes,
 	}
 }
 
@@ -117,7 +119,7 @@ func MaxFrame(c config.Cluster) func(transport.Class) int {
 	}
 	l := wireLimits(c, g)
 	all := 0
-	for k := wire.KindPreorderRequest; k <= wire.KindCheckpointProof; k++ {
+	for k := wire.KindPreorderRequest; k <= wire.LastKind; k++ {
 		all = max(all, l.MaxFrame(k))
 	}
 	timely := l.MaxTimely()

@@ -73,7 +73,7 @@ var errBad = errors.New("not a record of this program")
 // questions again.
 func Inert(k wire.Kind) bool {
 	switch k {
-	case wire.KindStatus, wire.KindFetch, wire.KindRecall, wire.KindPing:
+	case wire.KindFetch, wire.KindRecall, wire.KindPing, wire.KindOutlineAsk, wire.KindSegmentAsk:
 		return true
 	}
 	return false
@@ -84,7 +84,8 @@ func Inert(k wire.Kind) bool {
 func Binding(k wire.Kind) bool {
 	switch k {
 	case wire.KindCheckpointProof, wire.KindFetch, wire.KindStatus, wire.KindCertificate, wire.KindEvidence, wire.KindPing, wire.KindPong, wire.KindRoundTrip,
-		wire.KindNewLeaderProof, wire.KindWindow, wire.KindRecall:
+		wire.KindNewLeaderProof, wire.KindWindow, wire.KindRecall, wire.KindOutlineAsk, wire.KindOutline, wire.KindSegmentAsk,
+		wire.KindSegment:
 		return false
 	}
 	return true

@@ -36,11 +36,13 @@ const (
 	Diverged                     // Ordinal: a correct replica has another checkpoint after it than this replica made
 	Lacking                      // Ordinal: this replica needs the stable checkpoint after it
 	Jumped                       // Ordinal: this replica goes on after it, with the state of a checkpoint
+	CatchingUp                   // Ordinal: f+1 replicas say the same of what was executed up to it
+	CaughtUp                     // Ordinal: everything up to it has been executed, from what others told
 )
 
 var names = [...]string{"", "request-sent", "preordered", "proposed", "prepared", "ordered", "executed", "waiting",
 	"fetched", "healed", "blacklisted", "dropped", "collected", "out-of-history",
-	"suspected", "preinstalled", "installed", "stalled", "part-sent", "reconciled", "stable", "diverged", "lacking", "jumped"}
+	"suspected", "preinstalled", "installed", "stalled", "part-sent", "reconciled", "stable", "diverged", "lacking", "jumped", "catching-up", "caught-up"}
 
 // String is the event's name.
 func (k Kind) String() string {

@@ -10,7 +10,7 @@ import (
 // defaults are the limits that docs/wire.md gives sizes for.
 func defaults(n int) Limits {
 	return Limits{N: n, UpdateBytes: 64 << 10, RequestBytes: 256 << 10, RequestUpdates: 1024, AckParts: 512, Wants: 64,
-		Window: 128, Recalls: 16, Enough: (n-1)/3 + 1}
+		Window: 128, Recalls: 16, Enough: (n-1)/3 + 1, Lane: 128, Links: 1024, SegmentBytes: 256 << 10}
 }
 
 // The page that others implement from has every kind, every domain, and sizes that are true.
@@ -33,7 +33,10 @@ func TestDocumentation(t *testing.T) {
 		domainPart, domainPartNode} {
 		want = append(want, `"`+strings.TrimSuffix(domain, "\x00")+`\0"`)
 	}
-	for k := KindPreorderRequest; topLevel.has(k); k++ {
+	for k := KindPreorderRequest; k <= LastKind; k++ {
+		if !topLevel.has(k) {
+			continue
+		}
 		want = append(want, fmt.Sprintf("%d %v", k, k), fmt.Sprintf("| %v | %d | %d | %d | %d |", k,
 			defaults(4).MaxFrame(k), defaults(7).MaxFrame(k), defaults(16).MaxFrame(k), defaults(64).MaxFrame(k)))
 	}

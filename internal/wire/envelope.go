@@ -73,13 +73,18 @@ func (l *Limits) open(e *Envelope, raw []byte) Reader {
 		return r
 	}
 	body := NewReader(e.Content)
-	body.Check(body.U8() == Version, "version")
-	e.Kind = Kind(body.U8())
-	e.Sender = group.ID(body.U8())
-	e.Epoch = body.U32()
-	e.Incarnation = body.U32()
+	e.readHeader(&body)
 	body.Check(l.member(e.Sender), "sender is not a member")
 	return body
+}
+
+// readHeader reads what content starts with.
+func (e *Envelope) readHeader(r *Reader) {
+	r.Check(r.U8() == Version, "version")
+	e.Kind = Kind(r.U8())
+	e.Sender = group.ID(r.U8())
+	e.Epoch = r.U32()
+	e.Incarnation = r.U32()
 }
 
 // read reads all that follows the content.
@@ -148,6 +153,14 @@ func (l *Limits) body(e *Envelope, r *Reader) {
 		e.Msg = l.evidence(r)
 	case KindPart:
 		e.Msg = l.recon(r, e.Sender)
+	case KindOutlineAsk:
+		e.Msg = l.outlineAsk(r)
+	case KindOutline:
+		e.Msg = l.outline(r)
+	case KindSegmentAsk:
+		e.Msg = l.segmentAsk(r)
+	case KindSegment:
+		e.Msg = l.segment(r, e.Epoch)
 	default:
 		l.viewBody(e, r)
 	}

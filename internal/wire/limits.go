@@ -13,6 +13,9 @@ type Limits struct {
 	Window         int  // ordinals that a view change can bind, and prepare certificates that a REPORT can hold
 	Recalls        int  // messages that one RECALL asks for
 	Enough         int  // parts of a request that give it back, f+1
+	Lane           int  // requests of one origin that one ordinal can execute
+	Links          int  // links of an OUTLINE
+	SegmentBytes   int  // contents of one SEGMENT, and what describes its ordinals; of a single one may be more
 	Threshold      bool // what challenges a new leader is a threshold signature; otherwise a list of signatures
 	SignedUpdates  bool // every update carries its client's signature; otherwise none does
 }
@@ -22,7 +25,7 @@ var (
 		KindCommit, KindFetch, KindStatus, KindCertificate, KindEvidence, KindPing, KindPong, KindRoundTrip, KindBound,
 		KindTurnaround, KindNewLeader, KindNewLeaderProof, KindReport, KindEcho, KindReady, KindStateList, KindStateShare,
 		KindStateProof, KindReplay, KindReplayPrepare, KindReplayCommit, KindWindow, KindRecall, KindPart, KindCheckpoint,
-		KindCheckpointProof)
+		KindCheckpointProof, KindOutlineAsk, KindOutline, KindSegmentAsk, KindSegment)
 	convicting = kindSet(KindPreorderRequest, KindSummary, KindPrePrepare, KindReplay, KindPart, KindCheckpoint)
 	proposal   = kindSet(KindPrePrepare)
 	commit     = kindSet(KindCommit)
@@ -59,7 +62,7 @@ func (l Limits) MaxFrame(k Kind) int {
 	case KindFetch:
 		return batchSize + 4 + l.Wants*maxWant
 	case KindStatus:
-		return batchSize + 8 + 8 + 8 + 2*vector
+		return batchSize + statusSize + 2*vector
 	case KindCertificate:
 		return batchSize + lengthSize + l.MaxFrame(KindPrePrepare) + 1 + l.N*(lengthSize+l.MaxFrame(KindCommit))
 	case KindEvidence:
@@ -70,6 +73,23 @@ func (l Limits) MaxFrame(k Kind) int {
 		content := l.MaxFrame(KindPreorderRequest) - batchSize + headerSize
 		one := 1 + maxPosition + reconSize + sealRoom + partPathLen(l.N)*digestSize + partSize(content, l.Enough)
 		return batchSize + 1 + max(one, ReconBytes)
+	}
+	return l.maxCatchUp(k)
+}
+
+// maxCatchUp is MaxFrame for the messages of catching up.
+func (l Limits) maxCatchUp(k Kind) int {
+	switch k {
+	case KindOutlineAsk:
+		return batchSize + 16
+	case KindOutline:
+		return batchSize + 16 + l.Links*digestSize
+	case KindSegmentAsk:
+		return batchSize + 20
+	case KindSegment:
+		skeleton := max(l.SegmentBytes, ordinalSize+maxVector(l.N)+l.N*l.Lane*digestSize)
+		contents := max(l.SegmentBytes, l.MaxFrame(KindPreorderRequest)-batchSize+headerSize)
+		return batchSize + segmentSize + skeleton + contents + lengthSize - digestSize
 	}
 	return l.maxView(k)
 }

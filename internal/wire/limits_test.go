@@ -43,7 +43,7 @@ func TestMaxFrameIsReached(t *testing.T) {
 			}
 			for _, m := range []Message{
 				request, acks, s.summary(), &SummaryMatrix{1, s.rows(0)}, proposal.Msg, &Prepare{vote}, &Commit{vote}, wants,
-				&Status{1, 1, 1, s.vector(), s.vector()}, proof, s.largestRecon(s.named(request), l), s.largestEvidence(largest, another, request, l),
+				&Status{1, 1, 1, 1, 1, true, s.vector(), s.vector()}, proof, s.largestRecon(s.named(request), l), s.largestEvidence(largest, another, request, l),
 			} {
 				reaches(t, l, s, m)
 			}
@@ -130,7 +130,7 @@ func bombs(n int) [][]byte {
 	}
 	s := &sampler{n: n}
 	e := s.seal(1, 1, &PrePrepare{1, 1, s.digest(), s.vector(), make(Rows, n)})
-	return append(viewBombs(n), [][]byte{
+	return append(append(viewBombs(n), catchUpBombs(n)...), [][]byte{
 		frame(le32(append(append(content(KindPreorderRequest), one...), 0), many)),
 		frame(zeros(le32(append(append(content(KindPreorderRequest), one...), 0), 1<<32-1), 100)),
 		frame(le32(append(le32(append(append(content(KindPreorderRequest), one...), 0), 1), make([]byte, 40)...), 1<<32-1)),
@@ -163,7 +163,7 @@ func allocated(rounds int, f func()) uint64 {
 func TestCountBombsDoNotAllocate(t *testing.T) {
 	const n = 64
 	l := Limits{N: n, UpdateBytes: 1 << 30, RequestBytes: 1 << 30, RequestUpdates: 1 << 30, AckParts: 1 << 30, Wants: 1 << 30,
-		Window: 1 << 30, Recalls: 1 << 30}
+		Window: 1 << 30, Recalls: 1 << 30, Lane: 1 << 24, Links: 1 << 30, SegmentBytes: 1 << 30}
 	for i, raw := range bombs(n) {
 		if _, err := l.Decode(raw); err == nil {
 			t.Fatalf("bomb %d is accepted", i)

@@ -82,6 +82,9 @@ type Status struct {
 	View      uint64
 	Installed uint64 // highest view that the sender has installed
 	Executed  uint64 // last ordinal executed
+	Oldest    uint64 // first ordinal that the sender can tell others; one more than Executed if there is none
+	Stable    uint64 // ordinal of the newest stable checkpoint that the sender knows of; 0: none
+	Help      bool   // the sender wants what it lacks; one byte on the wire, 0 or 1
 	Preorders Vector // up to where the sender has preordered
 	Held      Vector // up to where it holds the requests without a gap
 }

@@ -54,7 +54,7 @@ func TestRefusesEnvelopes(t *testing.T) {
 		{"version 0", set(0, 0), "version"},
 		{"version 2", set(0, 2), "version"},
 		{"kind 0", set(1, 0), "kind"},
-		{"kind after the last", set(1, byte(KindCheckpointProof)+1), "kind"},
+		{"kind after the last", set(1, byte(LastKind)+1), "kind"},
 		{"kind 255", set(1, 255), "kind"},
 		{"kind whose bit would be that of another", set(1, 64+byte(KindCommit)), "kind"},
 		{"sender 0", set(2, 0), "sender is not a member"},
@@ -249,7 +249,9 @@ func TestRefusesRepairMessages(t *testing.T) {
 	t.Parallel()
 	s := &sampler{n: 4}
 	fetch := func(wants ...Want) []byte { return s.seal(1, 1, &Fetch{wants}).Raw }
-	status := func(preorders, held Vector) []byte { return s.seal(1, 1, &Status{1, 1, 1, preorders, held}).Raw }
+	status := func(preorders, held Vector) []byte {
+		return s.seal(1, 1, &Status{1, 1, 1, 1, 0, true, preorders, held}).Raw
+	}
 	evidence := func(first, second *Envelope) []byte { return s.seal(4, 1, &Evidence{first, second}).Raw }
 	summary := func(sender group.ID) *Envelope { return s.seal(sender, 1, s.summary()) }
 	lone := summary(1)

@@ -5,6 +5,8 @@ import "encoding/binary"
 const (
 	minWant = 1 + minPosition + digestSize
 	maxWant = 1 + maxPosition + digestSize
+
+	statusSize = 5*8 + 1 // without the vectors
 )
 
 func (m *Fetch) size() int {
@@ -33,19 +35,18 @@ func (l *Limits) fetch(r *Reader) *Fetch {
 }
 
 func (m *Status) size() int {
-	return 8 + 8 + 8 + m.Preorders.size() + m.Held.size()
+	return statusSize + m.Preorders.size() + m.Held.size()
 }
 
 func (m *Status) appendBody(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint64(b, m.View)
-	b = binary.LittleEndian.AppendUint64(b, m.Installed)
-	b = binary.LittleEndian.AppendUint64(b, m.Executed)
+	b = appendBool(appendU64s(b, m.View, m.Installed, m.Executed, m.Oldest, m.Stable), m.Help)
 	return appendVector(appendVector(b, m.Preorders), m.Held)
 }
 
 func (l *Limits) status(r *Reader) *Status {
 	return &Status{
-		View: r.U64(), Installed: r.U64(), Executed: r.U64(), Preorders: l.vector(r, nil), Held: l.vector(r, nil),
+		View: r.U64(), Installed: r.U64(), Executed: r.U64(), Oldest: r.U64(), Stable: r.U64(), Help: r.Bool(),
+		Preorders: l.vector(r, nil), Held: l.vector(r, nil),
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // limitsFor are small limits for a group of n.
 func limitsFor(n int) Limits {
 	return Limits{N: n, UpdateBytes: 300, RequestBytes: 1000, RequestUpdates: 8, AckParts: 6, Wants: 5, Window: 6,
-		Recalls: 3, Enough: (n-1)/3 + 1}
+		Recalls: 3, Enough: (n-1)/3 + 1, Lane: 3, Links: 4, SegmentBytes: 100 * n}
 }
 
 // sampler makes valid messages of a group of n whose fields are all different, so that no two can be swapped unnoticed.
@@ -160,7 +160,7 @@ func samples(n int, signed bool) []sample {
 		{"prepare", s.seal(2, 33, &Prepare{s.vote()})},
 		{"commit", s.seal(3, 32, &Commit{s.vote()})},
 		{"fetch", s.seal(4, 1, &Fetch{[]Want{{s.id(), s.digest()}, {s.id(), Digest{}}}})},
-		{"status", s.seal(1, 1, &Status{s.number(), 3, s.number(), s.vector(), s.vector()})},
+		{"status", s.seal(1, 1, &Status{s.number(), 3, s.number(), 5, 4, true, s.vector(), s.vector()})},
 		{"certificate", s.seal(4, 4, s.certificate())},
 		{"evidence_request", s.seal(1, 1, &Evidence{s.seal(2, 9, s.request(9)), s.seal(2, 1, s.request(8))})},
 		{"evidence_summary", s.seal(1, 1, &Evidence{s.seal(2, 1, s.summary()), s.seal(2, 1, s.summary())})},
@@ -172,5 +172,6 @@ func samples(n int, signed bool) []sample {
 	other.ID.Origin = 4
 	parts := &Parts{[]Part{*part, other}}
 	list = append(list, sample{"recon", s.seal(2, 3, parts)}, sample{"evidence_recon", s.seal(1, 1, &Evidence{s.seal(2, 1, parts), request})})
+	list = append(list, catchUpSamples(&sampler{n: n, signed: signed})...)
 	return append(list, checkpointSamples(s)...)
 }

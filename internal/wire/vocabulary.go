@@ -92,7 +92,14 @@ const (
 	KindPart            Kind = 30 // RECON: the sender's part of a request, for replicas that lack it
 	KindCheckpoint      Kind = 31 // CHECKPOINT: the sender has a state of this digest after an ordinal
 	KindCheckpointProof Kind = 32 // CHECKPOINT-PROOF: Q CHECKPOINTs for one ordinal and digest
+	KindOutlineAsk      Kind = 33 // asks for links between two ordinals
+	KindOutline         Kind = 34 // links that the execution of ordinals left behind
+	KindSegmentAsk      Kind = 35 // asks what ordinals are
+	KindSegment         Kind = 36 // what ordinals are, with the contents of their requests
 )
+
+// LastKind is the highest kind that there is.
+const LastKind = KindSegment
 
 // PreorderID names a preorder request: the origin's Seq-th request of its Incarnation. The pair (Incarnation, Seq) is
 // compared lexicographically.

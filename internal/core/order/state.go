@@ -66,6 +66,7 @@ type slot struct {
 	awaited  wire.Digest      // proposal of an earlier view that the view being changed to will probably bind; zero: none
 	proposal *wire.Envelope   // the PRE-PREPARE that is ordered; nil for a no-op, and while a bound one is missing
 	commits  []*wire.Envelope // Q COMMITs for it, if a commit certificate ordered it
+	learned  bool             // others told what it was; nothing here proves it
 	eligible wire.Vector      // E of this ordinal, once accepted
 }
 
@@ -152,6 +153,32 @@ func (s *State) MarkExecuted() {
 	at := s.slots.At(s.executed)
 	invariant.Assert(at != nil && at.ordered && s.accepted >= s.executed, "ordinal %d executed before it was ordered", s.executed)
 	at.round, at.best, at.known = round{}, nil, nil
+}
+
+// Learn says that the next ordinal has been executed, as others told, with what it makes eligible. If nothing here ordered it there is
+// nothing that proves it to anybody. What is known of later ordinals stays, and all that was promised of them.
+func (s *State) Learn(eligible wire.Vector) {
+	next := s.executed + 1
+	at := s.slots.Make(next)
+	if s.accepted >= next && !slices.Equal(at.eligible, eligible) {
+		s.retreat(next)
+	}
+	s.executed = next
+	if s.accepted < next {
+		s.accepted, s.chain = next, eligible
+		s.shown = raise(s.shown, eligible)
+	}
+	if at.eligible = eligible; !at.ordered || at.bound && at.proposal == nil && at.binding != (wire.Digest{}) {
+		at.ordered, at.learned, at.proposal, at.commits = true, true, nil, nil
+	}
+	at.round, at.best, at.known, at.awaited = round{}, nil, nil, wire.Digest{}
+	s.high, s.known = max(s.high, next), max(s.known, next)
+}
+
+// Proves reports whether this replica can prove an executed ordinal to others.
+func (s *State) Proves(ordinal uint64) bool {
+	at := s.slots.At(ordinal)
+	return at != nil && ordinal <= s.executed && at.ordered && !at.learned
 }
 
 // Due is what the ordinals that are ordered, without a gap, and accepted make eligible: execution needs it. The caller must

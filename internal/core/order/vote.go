@@ -150,7 +150,7 @@ func (s *State) Help(from group.ID, executed uint64, out *effect.Output) {
 	bytes, last := 0, executed+uint64(s.cfg.Ahead)
 	for o := executed + 1; bytes < helpBytes && o <= last; o++ {
 		at := s.slots.At(o)
-		if at == nil || !at.ordered {
+		if at == nil || !at.ordered || at.learned {
 			return
 		}
 		if at.proposal != nil {

@@ -86,6 +86,9 @@ func (s *State) arrived(j, i int, seq uint64) bool {
 
 // OnFetch answers a peer with the requests it lacks, and with acks that say which digest is bound, as fast as it takes them.
 func (s *State) OnFetch(now clock.Instant, env *wire.Envelope, out *effect.Output) {
+	if env.Sender == s.cfg.Self {
+		return // our own, which somebody passes on: an answer to ourselves would be a promise that no log has a reason for
+	}
 	j, to := env.Sender.Index(), group.SetOf(env.Sender)
 	s.settle(now, j)
 	a := &s.peers[j].answers
@@ -94,7 +97,7 @@ func (s *State) OnFetch(now clock.Instant, env *wire.Envelope, out *effect.Outpu
 	for _, w := range env.Msg.(*wire.Fetch).Wants {
 		i := w.ID.Origin.Index()
 		at := s.lanes[i].slots.At(w.ID.Seq)
-		if at == nil || at.request == nil || w.ID.Incarnation != s.cfg.Incarnations[i] {
+		if at == nil || !at.proven() || w.ID.Incarnation != s.cfg.Incarnations[i] {
 			continue
 		}
 		if w.Digest != (wire.Digest{}) && w.Digest != at.request.Digest {

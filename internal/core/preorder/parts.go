@@ -9,10 +9,11 @@ import (
 
 // What reconciliation (5.3) asks of preordering, and tells it.
 
-// Preordered is the request of a position that is preordered here; nil if it is not, or no longer held.
+// Preordered is the request of a position that is preordered here; nil if it is not, or no longer held, or
+// has no proof here.
 func (s *State) Preordered(origin group.ID, seq uint64) *wire.Envelope {
 	l := &s.lanes[origin.Index()]
-	if at := l.slots.At(seq); at != nil && seq <= l.preordered {
+	if at := l.slots.At(seq); at != nil && seq <= l.preordered && at.proven() {
 		return at.request
 	}
 	return nil

@@ -25,7 +25,7 @@ func (s *State) Repeat(now clock.Instant, interval time.Duration, out *effect.Ou
 	}
 	for seq := s.lanes[self].executed + 1; seq <= s.sent; seq++ {
 		at := s.lanes[self].slots.At(seq)
-		if at == nil || at.request == nil {
+		if at == nil || !at.proven() {
 			continue
 		}
 		to := s.cfg.Group.Others(s.cfg.Self).Minus(at.voted).Minus(s.covering(self, seq)).Minus(moving)

@@ -121,8 +121,14 @@ func (s *State) OnRequest(now clock.Instant, env *wire.Envelope, out *effect.Out
 			return
 		}
 		at.request = env
+	case at.request.Digest == env.Digest && !at.proven():
+		at.request = env // from now on it can be passed on
+		return
 	case at.request.Digest == env.Digest:
 		out.Known = true
+		return
+	case !at.proven():
+		drop(out, env.Sender, "request is not the one that was executed")
 		return
 	default:
 		out.Evidence = append(out.Evidence, wire.Evidence{First: at.request, Second: env})
