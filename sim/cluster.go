@@ -43,6 +43,10 @@ type node struct {
 	idle     int             // ticks in a row that did not move its deadline
 	out      effect.Output
 	batch    []*wire.Envelope
+	making   []stored                 // checkpoints that it is making
+	stored   []stored                 // those that it has
+	lacks    *effect.Stable           // the one that it needs; nil: none
+	fetching bool                     // a transfer is under way
 	accepted map[updateKey]bool       // updates of clients that it took, and has not refused since
 	own      uint64                   // its own requests that it has executed
 	ownAt    map[uint64]clock.Instant // when, since the storm
@@ -117,6 +121,7 @@ func (w *world) build() error {
 	w.ledger = newLedger(p.group, epoch, incarnations)
 	w.promises = newPromises(w.ledger, w.fail)
 	w.views = w.promises.views
+	w.checkpoints = newCheckpoints(w.options.Seed, p.group.N())
 	w.promises.now = func() clock.Instant { return w.now }
 	if s := &p.replicas[0].timing.Suspect; p.judged {
 		var ping time.Duration // a little more than before is reported no later than this
@@ -226,7 +231,14 @@ func (w *world) step(n *node, in core.Input) {
 func (w *world) carryOut(n *node) {
 	if n.correct() {
 		w.observe(n)
+	} else {
+		for i := range n.out.Deliver {
+			if d := &n.out.Deliver[i]; d.State != nil {
+				w.due(n, d)
+			}
+		}
 	}
+	w.lacking(n)
 	if w.calm.stage == resting {
 		w.calm.sends[n.id.Index()] += len(n.out.Sends)
 	}
@@ -271,6 +283,7 @@ func (w *world) observe(n *node) {
 	for i := range n.out.Deliver {
 		w.deliver(n, &n.out.Deliver[i])
 	}
+	w.stabilised(n)
 }
 
 // sign makes envelopes of everything new that a step sends: one batch, one signature. It returns when they are ready.

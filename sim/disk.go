@@ -72,7 +72,7 @@ func drawDisks(rng *rand.Rand, p *plan) {
 	if rng.IntN(3) == 0 {
 		together = moment(rng, p.stormEnd/2)
 	}
-	if rng.IntN(4) > 0 {
+	if rng.IntN(4) > 0 && p.limits.CheckpointOrdinals == 0 {
 		p.limits.CheckpointOrdinals = choose(rng, 1, 3, 10, 30)
 	}
 	for i := range p.disks {
@@ -237,6 +237,8 @@ func (w *world) fallen(n *node) {
 	d.busy, d.waiting, d.flight, d.records = false, nil, nil, nil
 	d.writer.Take()
 	d.lost()
+	n.forgotten()
+	w.checkpoints.stable[n.id.Index()] = 0 // it may not remember
 	w.note(w.now, "falls", n.id, 0, nil)
 }
 

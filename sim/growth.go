@@ -86,7 +86,8 @@ var growths = map[string]func(sizes) int{
 // ringLimit is the most slots that a ring takes whose newest entry is at most span after its oldest: rings double.
 func ringLimit(span int) int { return max(8, 2*span) }
 
-// sealed reports whether a type is not looked into: messages, whose sizes the decoder limits, and the like.
+// sealed reports whether a type is not looked into: messages, whose sizes the decoder limits, sessions, which are linked to each
+// other and counted by their table, and the like.
 func sealed(t reflect.Type) bool {
 	p := t.PkgPath()
 	return strings.HasSuffix(p, "internal/wire") || strings.HasSuffix(p, "internal/group") || t == reflect.TypeFor[rand.Rand]() ||

@@ -165,7 +165,7 @@ func (w *world) shorten(n *node) error {
 func (w *world) fromImage(n *node, p *record.Replay, accepted map[updateKey]bool) (int, error) {
 	d := n.disk
 	k, before := d.states[d.start.Ordinal], (*record.Kept)(nil)
-	before, err := d.start.Core(w.wire.Decode)
+	before, err := d.start.Core(w.wire)
 	if err != nil {
 		return 0, err
 	}

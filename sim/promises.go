@@ -13,10 +13,13 @@ import (
 // (protocol-core.md 11.1, items 2, 3, 4, 5, 7).
 type promises struct {
 	*ledger
-	fail       func(format string, args ...any)
-	summaries  []*wire.Summary // by replica: its last
-	introduced []uint64        // by replica: requests that it introduced, if it is correct
-	views      *views
+	fail        func(format string, args ...any)
+	summaries   []*wire.Summary               // by replica: its last
+	introduced  []uint64                      // by replica: requests that it introduced, if it is correct
+	skipped     []wire.Vector                 // by replica: what was eligible where its last jump landed
+	landed      []uint64                      // and that ordinal
+	checkpoints map[checkpointKey]wire.Digest // that correct replicas voted for
+	views       *views
 
 	turnarounds    [][]reportedTurnaround // by replica: the longer ones of late, when they were first reported
 	lastTurnaround []reportedTurnaround
@@ -27,6 +30,7 @@ type promises struct {
 func newPromises(l *ledger, fail func(string, ...any)) *promises {
 	return &promises{ledger: l, fail: fail, summaries: make([]*wire.Summary, l.group.N()), introduced: make([]uint64, l.group.N()),
 		views: newViews(l, fail), turnarounds: make([][]reportedTurnaround, l.group.N()),
+		skipped: make([]wire.Vector, l.group.N()), landed: make([]uint64, l.group.N()), checkpoints: map[checkpointKey]wire.Digest{},
 		lastTurnaround: make([]reportedTurnaround, l.group.N()), now: func() clock.Instant { return 0 }}
 }
 
@@ -65,6 +69,8 @@ func (p *promises) signed(env *wire.Envelope) {
 		p.prepare(env, m)
 	case *wire.Commit:
 		p.commit(env, m)
+	case *wire.Checkpoint:
+		p.vote(env, m)
 	case *wire.Parts:
 		for k := range m.List {
 			p.part(env, &m.List[k])
@@ -130,6 +136,9 @@ func (p *promises) summary(env *wire.Envelope, m *wire.Summary) {
 		from := uint64(0)
 		if last != nil {
 			from = last.Vector[i].Seq
+		}
+		if jumped := p.skipped[by.Index()]; jumped != nil {
+			from = max(from, jumped[i].Seq)
 		}
 		if to.Seq > 0 && to.Incarnation != p.incarnations[i] {
 			p.fail("%s's summary has incarnation %d of %s", by, to.Incarnation, group.FromIndex(i))

@@ -11,22 +11,24 @@ import (
 type eventKind uint8
 
 const (
-	arrive   eventKind = iota + 1 // env reaches node, from from, unless from crashed before departs
-	wake                          // node's machine asked to be woken
-	submit                        // client submission number arg
-	crash                         // node stops for ever
-	quieten                       // the storm is over
-	inspect                       // the checkers look at the whole world
-	probe                         // load number arg of the quiet phase is submitted
-	strike                        // the leader stops for ever
-	freeze                        // a replica stands still, number arg of those that the quiet phase has
-	depart                        // env comes to the link from from to node; its class is arg
-	transit                       // something happens at the links of from
-	finish                        // in an experiment: a processor of node has done job number arg
-	complete                      // a job that the core of node handed out has been done
-	synced                        // commit number arg of node's disk ends
-	tumble                        // node ends, its fall number arg
-	rise                          // and starts again
+	arrive       eventKind = iota + 1 // env reaches node, from from, unless from crashed before departs
+	wake                              // node's machine asked to be woken
+	submit                            // client submission number arg
+	crash                             // node stops for ever
+	quieten                           // the storm is over
+	inspect                           // the checkers look at the whole world
+	probe                             // load number arg of the quiet phase is submitted
+	strike                            // the leader stops for ever
+	freeze                            // a replica stands still, number arg of those that the quiet phase has
+	depart                            // env comes to the link from from to node; its class is arg
+	transit                           // something happens at the links of from
+	finish                            // in an experiment: a processor of node has done job number arg
+	complete                          // a job that the core of node handed out has been done
+	synced                            // commit number arg of node's disk ends
+	tumble                            // node ends, its fall number arg
+	rise                              // and starts again
+	checkpointed                      // node has made the checkpoint of ordinal arg
+	fetched                           // a transfer of a state to node has ended, one way or the other
 )
 
 // event is one thing that will happen. Two events at one instant happen in the order in which they were scheduled.

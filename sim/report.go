@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
@@ -51,9 +52,13 @@ type Report struct {
 	Back     time.Duration // how long it took it then to execute what others had; 0: nothing is demanded, or none was away
 	BackMost time.Duration // how long it may have taken
 	CaughtUp int           // ordinals that correct replicas executed from what others told
-	Repair   Repair        // what correct replicas sent to bring requests to those who lack them
-	Forged   uint64        // messages of attackers that receivers refused
-	Hash     uint64        // of everything that happened, in order: equal for equal seeds
+	// Checkpoints is the ordinals after which correct replicas made one, Stable the highest that one said is stable; Transfers how many
+	// states were given to replicas that lacked what nobody kept.
+	Checkpoints, Transfers int
+	Stable                 uint64
+	Repair                 Repair // what correct replicas sent to bring requests to those who lack them
+	Forged                 uint64 // messages of attackers that receivers refused
+	Hash                   uint64 // of everything that happened, in order: equal for equal seeds
 }
 
 // Replay is the command that shows this world again, event by event.
@@ -84,6 +89,7 @@ func (w *world) summary() Report {
 		Changes: w.calm.held.replaced, Allowed: 2*w.plan.group.F() + w.plan.group.K(), Nested: w.nested, Peaceful: w.peaceful(), Stalled: len(w.calm.held.frozen), Starved: w.calm.starved,
 		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
 		Restarts: w.restarts, Images: w.images, Drops: w.drops, Reborn: w.reborn, Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(), CaughtUp: w.history.learnt,
+		Checkpoints: len(w.checkpoints.made), Transfers: w.checkpoints.transfers, Stable: slices.Max(w.checkpoints.stable),
 	}
 }
 
@@ -107,6 +113,9 @@ func (p *plan) String() string {
 	}
 	if p.threshold {
 		s += ", threshold proofs"
+	}
+	if p.limits.CheckpointOrdinals > 0 {
+		s += fmt.Sprintf(", checkpoints every %d", p.limits.CheckpointOrdinals)
 	}
 	if !p.judged {
 		s += ", leaders are not judged"

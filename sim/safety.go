@@ -39,6 +39,7 @@ type decided struct {
 	records  []app.Record
 	results  [][]byte // of the first application that reached it
 	answered bool     // results is set
+	state    []byte   // of the core, if a checkpoint was due; of the first replica that reached it
 }
 
 // updateKey names an update.
@@ -109,6 +110,9 @@ func (h *history) deliver(who group.ID, d *effect.Delivery, latest int64) *decid
 		return nil
 	}
 	h.compare(who, d, &o.delivery)
+	if d.State != nil {
+		h.state(who, d.State)
+	}
 	return o
 }
 

@@ -99,6 +99,7 @@ func draw(seed uint64) *plan {
 	drawQuiet(later, p)
 	drawServing(later, p)
 	drawRepair(rand.New(rand.NewPCG(seed, 4)), p)
+	drawCheckpoints(rand.New(rand.NewPCG(seed, 7)), p)
 	drawAbsence(rand.New(rand.NewPCG(seed, 5)), p)
 	if p.judged {
 		p.setLimits()

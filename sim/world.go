@@ -18,20 +18,21 @@ import (
 
 // world is one simulated world: replicas, network, clients and checkers, and the only clock there is.
 type world struct {
-	options  *Options
-	plan     *plan
-	keys     *identities
-	wire     wire.Limits
-	header   []wire.Header
-	nodes    []*node // by group.ID.Index
-	network  *network
-	links    *links // nil: the network has latencies of its own
-	ledger   *ledger
-	promises *promises
-	views    *views
-	history  *history
-	calm     calm
-	machine  func(core.Config) (core.Machine, error)
+	options     *Options
+	plan        *plan
+	keys        *identities
+	wire        wire.Limits
+	header      []wire.Header
+	nodes       []*node // by group.ID.Index
+	network     *network
+	links       *links // nil: the network has latencies of its own
+	ledger      *ledger
+	promises    *promises
+	views       *views
+	history     *history
+	calm        calm
+	checkpoints checkpoints
+	machine     func(core.Config) (core.Machine, error)
 
 	now           clock.Instant
 	storm         bool
@@ -187,6 +188,10 @@ func (w *world) handle(e *event) {
 		w.calmDown()
 	case inspect:
 		w.inspect()
+	case checkpointed:
+		w.checkpointed(n, e)
+	case fetched:
+		w.fetched(n, e)
 	case synced, tumble, rise:
 		w.diskOf(n, e)
 	case probe:
@@ -301,6 +306,13 @@ func (w *world) noted(n *node, e *trace.Event) {
 // deliver checks what a correct replica executes, and lets its application have it.
 func (w *world) deliver(n *node, d *effect.Delivery) {
 	w.hash = scramble(w.hash ^ d.Ordinal ^ uint64(len(d.Updates))<<32)
+	if d.Jump != nil {
+		w.jump(n, d)
+		return
+	}
+	if d.State != nil {
+		defer w.due(n, d)
+	}
 	if d.Ordinal != n.at+1 {
 		w.fail("%s executes ordinal %d after ordinal %d", n.id, d.Ordinal, n.at)
 		return

@@ -58,8 +58,12 @@ type simReport struct {
 	Updates    int            `json:"updates"`   // that took effect
 	Bound      simBound       `json:"bound"`
 	Repair     simRepair      `json:"repair"`
-	CatchUp    simCatchUp     `json:"catch_up"`
-	Disks      *simDisks      `json:"disks,omitempty"`
+	// Checkpoints is how many ordinals correct replicas made one after, and Transfers how many states were given to those that lacked what
+	// nobody kept.
+	Checkpoints int        `json:"checkpoints"`
+	Transfers   int        `json:"transfers"`
+	CatchUp     simCatchUp `json:"catch_up"`
+	Disks       *simDisks  `json:"disks,omitempty"`
 }
 
 // simDisks says what became of durable replicas.
@@ -185,6 +189,7 @@ func (c *simCmd) Run(g *globals) error {
 			fmt.Fprintf(g.out, "disks: %d restarts, %d of them from an image of the core; %d images, %d logs shortened\n", d.Falls, d.Reborn,
 				d.Images, d.Drops)
 		}
+		fmt.Fprintf(g.out, "%d checkpoints; %d states transferred\n", report.Checkpoints, report.Transfers)
 		fmt.Fprintf(g.out, "catching up: %s\n", &report.CatchUp)
 	}
 	if g.ctx.Err() != nil {
@@ -275,6 +280,7 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		sum.Events += r.Events
 		sum.VirtualS += r.Virtual.Seconds()
 		sum.Updates += r.Updates
+		sum.Checkpoints, sum.Transfers = sum.Checkpoints+r.Checkpoints, sum.Transfers+r.Transfers
 		repair.Add(r.Repair)
 		sum.CatchUp.add(&r)
 		sum.Bound.add(&r)

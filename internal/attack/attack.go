@@ -56,6 +56,7 @@ func Behaviours() []Behaviour {
 		forgedReports(), falseMeasures(), voter(), stalls(), floodViews(), reconciliation(), wrongBase(), earlyPongs(), forgedChange(),
 		floodKind(), twins(), sharedKey(), forgedShares(),
 		lieInParts(), floodParts(), needy(), frameParts(),
+		wrongCheckpoints(), twoCheckpoints(), noCheckpoints(), floodCheckpoints(), forgedProofs(),
 		wrongOutline(), wrongSegment(), silentHelper(), slowHelper(), floodSegments(),
 	}
 }
@@ -110,6 +111,15 @@ func pass(from, to *effect.Output) {
 	to.Evidence = append(to.Evidence, from.Evidence...)
 	to.Jobs = append(to.Jobs, from.Jobs...)
 	to.Events = append(to.Events, from.Events...)
+	if from.Stable != nil {
+		to.Stable = from.Stable
+	}
+	if from.Lacks != nil {
+		to.Lacks = from.Lacks
+	}
+	if from.Diverged != nil {
+		to.Diverged = from.Diverged
+	}
 }
 
 // actor adds to what a machine does: it sees every input and output and has a clock of its own.

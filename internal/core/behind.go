@@ -104,8 +104,8 @@ func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status
 		return
 	}
 	r.helpView(env.Sender, m, out)
-	if m.Executed < r.order.Collected() && m.Executed < r.checkpoints.Stable().Ordinal {
-		r.checkpoints.Help(now, env.Sender, out) // the rest of what it lacks is no longer here
+	if collected := r.order.Collected(); m.Executed < collected || m.Executed+uint64(r.cfg.Limits.OrdinalWindow) < r.executed() {
+		r.checkpoints.Lift(now, env.Sender, m, collected, out) // perhaps nobody can tell it what it lacks
 	}
 	if !m.Help {
 		return

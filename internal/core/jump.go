@@ -36,7 +36,8 @@ func (r *Replica) jump(now clock.Instant, state *effect.State, out *effect.Outpu
 	}
 	r.suspect.Passed(state.Vector)
 	r.held.Advance(state.Ordinal)
-	r.heldBytes = 0
+	r.heldBytes, r.gone = 0, state.Chain
+	r.catchup.Jumped(state.Ordinal)
 	out.Deliver = append(out.Deliver, effect.Delivery{Ordinal: state.Ordinal, Time: state.Time, Jump: state})
 	out.Emit(trace.Event{Kind: trace.Jumped, Ordinal: state.Ordinal})
 	r.change.Executed(state.Ordinal, out)

@@ -109,7 +109,7 @@ func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Out
 	case *wire.Checkpoint:
 		r.checkpoints.OnVote(now, env, out)
 	case *wire.CheckpointProof:
-		r.checkpoints.OnProof(now, env, r.executed(), out)
+		r.checkpoints.OnProof(env, out)
 	case *wire.Status:
 		r.onStatus(now, env, m, out)
 	case *wire.Evidence:

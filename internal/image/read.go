@@ -20,19 +20,24 @@ type reader struct {
 	err       error
 }
 
-// Read makes a value of an image; decode reads a signed message, and keeps its bytes. Any bytes give a value or an error, which is
+// Read makes a value of an image, whose messages are within limits. Any bytes give a value or an error, which is
 // ErrLayout if they are of another program. It says nothing about whether a program would get there.
-func (l *Layout[T]) Read(b []byte, decode func([]byte) (*wire.Envelope, error)) (*T, error) {
+func (l *Layout[T]) Read(b []byte, limits wire.Limits) (*T, error) {
 	if err := l.Reads(b); err != nil {
 		return nil, err
 	}
 	r := &reader{b: b[len(l.fingerprint):]}
 	for range r.count(1) {
-		raw := bytes.Clone(r.bytes(r.count(1)))
+		n := r.number()
+		raw := bytes.Clone(r.bytes(n / 2))
 		if r.err != nil {
 			return nil, r.err
 		}
-		e, err := decode(raw)
+		read := limits.Decode
+		if n%2 == 1 {
+			read = limits.Unproven
+		}
+		e, err := read(raw)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errBad, err)
 		}

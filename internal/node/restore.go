@@ -32,7 +32,7 @@ type restoration struct {
 func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 	p := record.NewReplay(r.header, r.complete, r.limits.Decode, r.do)
 	if r.start.Ordinal > 0 {
-		kept, err := r.start.Core(r.limits.Decode)
+		kept, err := r.start.Core(r.limits)
 		if err != nil {
 			return err
 		}

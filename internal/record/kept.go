@@ -105,9 +105,9 @@ type Start struct {
 	image   []byte
 }
 
-// Core is the core of the image, and what else it goes on with; decode reads a message.
-func (s *Start) Core(decode func([]byte) (*wire.Envelope, error)) (*Kept, error) {
-	k, err := layout.Read(s.image, decode)
+// Core is the core of the image, and what else it goes on with.
+func (s *Start) Core(limits wire.Limits) (*Kept, error) {
+	k, err := layout.Read(s.image, limits)
 	if err != nil {
 		return nil, fmt.Errorf("%w: image of the core after ordinal %d: %w", ErrOther, s.Ordinal, err)
 	}

@@ -22,7 +22,7 @@ func (i *inspection) viewProofs(e *wire.Envelope) Reason {
 	case *wire.Report:
 		return i.certificates(m)
 	case *wire.CheckpointProof:
-		return i.signed(m.Votes, wire.KindCheckpoint, i.v.quorum)
+		return i.signed(m.Votes, wire.KindCheckpoint, i.v.keyring.m.Group.OneCorrect())
 	}
 	return 0
 }

@@ -157,7 +157,8 @@ func TestCheckpoints(t *testing.T) {
 	evidence := forged.Msg.(*wire.Evidence)
 	c.checkVerdicts(t, map[string]verdict{
 		"proof":             {proof(func(*wire.CheckpointProof) {}), nil},
-		"of two":            {proof(func(m *wire.CheckpointProof) { m.Votes = m.Votes[1:] }), NoQuorum},
+		"of f+1":            {proof(func(m *wire.CheckpointProof) { m.Votes = m.Votes[1:] }), nil},
+		"of f":              {proof(func(m *wire.CheckpointProof) { m.Votes = m.Votes[2:] }), NoQuorum},
 		"one vote twice":    {proof(func(m *wire.CheckpointProof) { m.Votes[1] = m.Votes[0] }), Malformed},
 		"one vote forged":   {proof(func(m *wire.CheckpointProof) { m.Votes[2] = stolen(m.Votes[2], m.Votes[1]) }), BadMember},
 		"a ping among them": {proof(func(m *wire.CheckpointProof) { m.Votes[0] = c.one(1, &wire.Ping{View: 2}) }), Malformed},

@@ -10,7 +10,7 @@ type Checkpoint struct {
 }
 
 // CheckpointProof is CHECKPOINT-PROOF: the CHECKPOINTs of distinct replicas in ascending order, all for this ordinal and
-// digest. With Q of them the checkpoint is stable, and anybody can check that it is.
+// digest. With f+1 of them it is one that a correct replica has made, with Q it is stable, and anybody can check that.
 type CheckpointProof struct {
 	Checkpoint
 	Votes []*Envelope

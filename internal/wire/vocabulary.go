@@ -91,7 +91,7 @@ const (
 	KindRecall          Kind = 29 // asks for PRE-PREPAREs and REPORTs by digest
 	KindPart            Kind = 30 // RECON: the sender's part of a request, for replicas that lack it
 	KindCheckpoint      Kind = 31 // CHECKPOINT: the sender has a state of this digest after an ordinal
-	KindCheckpointProof Kind = 32 // CHECKPOINT-PROOF: Q CHECKPOINTs for one ordinal and digest
+	KindCheckpointProof Kind = 32 // CHECKPOINT-PROOF: CHECKPOINTs of f+1 replicas at least for one ordinal and digest
 	KindOutlineAsk      Kind = 33 // asks for links between two ordinals
 	KindOutline         Kind = 34 // links that the execution of ordinals left behind
 	KindSegmentAsk      Kind = 35 // asks what ordinals are

@@ -30,6 +30,8 @@ type State struct {
 	votes  [][]*wire.Envelope // CHECKPOINTs by sender, those for the newest ordinals, ascending; all beyond stable
 	made   []wire.Checkpoint  // by this replica, the newest, ascending; all beyond stable
 	stable effect.Stable      // Proof is nil while there is none
+	// offered is the newest checkpoint beyond stable that a peer has shown to be a correct one, by f+1 votes; zero if there is none.
+	offered effect.Stable
 
 	passed   []uint64        // by sender: the ordinal, not beyond stable, of the last vote that came when it was of no more use
 	answerAt []clock.Instant // by peer: when it may be sent a proof again
@@ -138,31 +140,34 @@ func (s *State) enter(env *wire.Envelope, out *effect.Output) bool {
 
 // settle makes a checkpoint stable if a quorum has voted for it.
 func (s *State) settle(m *wire.Checkpoint, out *effect.Output) {
-	list := make([]*wire.Envelope, 0, s.cfg.Group.Quorum())
-	for i := range s.votes {
-		for _, e := range s.votes[i] {
-			if *e.Msg.(*wire.Checkpoint) == *m && len(list) < s.cfg.Group.Quorum() {
-				list = append(list, e)
-			}
-		}
-	}
-	if len(list) == s.cfg.Group.Quorum() {
+	if list := s.votesFor(m, s.cfg.Group.Quorum()); len(list) == s.cfg.Group.Quorum() {
 		s.rise(&wire.CheckpointProof{Checkpoint: *m, Votes: list}, out)
 	}
 }
 
+// votesFor is the first votes for a checkpoint, at most most, by sender.
+func (s *State) votesFor(m *wire.Checkpoint, most int) (list []*wire.Envelope) {
+	for i := range s.votes {
+		for _, e := range s.votes[i] {
+			if *e.Msg.(*wire.Checkpoint) == *m && len(list) < most {
+				list = append(list, e)
+			}
+		}
+	}
+	return list
+}
+
 // OnProof handles a CHECKPOINT-PROOF, whose signatures and distinct signers have been checked. One that is not beyond the stable
-// checkpoint is of no use. A peer that sends one beyond what is executed here has nothing older for us.
-func (s *State) OnProof(now clock.Instant, env *wire.Envelope, executed uint64, out *effect.Output) {
+// checkpoint is of no use.
+func (s *State) OnProof(env *wire.Envelope, out *effect.Output) {
 	m := env.Msg.(*wire.CheckpointProof)
 	if env.Sender == s.cfg.Self {
 		return
 	}
-	if len(m.Votes) < s.cfg.Group.Quorum() {
-		out.Emit(trace.Event{Kind: trace.Dropped, Peer: env.Sender, Ordinal: m.Ordinal, Reason: "proof of a checkpoint without a quorum"})
+	if len(m.Votes) < s.cfg.Group.OneCorrect() {
+		out.Emit(trace.Event{Kind: trace.Dropped, Peer: env.Sender, Ordinal: m.Ordinal, Reason: "proof of a checkpoint with too few votes"})
 		return
 	}
-	news := m.Ordinal > executed && s.Told(now, env.Sender, executed)
 	for _, e := range m.Votes {
 		if m.Ordinal > s.stable.Ordinal {
 			s.enter(e, out)
@@ -170,9 +175,16 @@ func (s *State) OnProof(now clock.Instant, env *wire.Envelope, executed uint64, 
 			s.contradicted(e, out)
 		}
 	}
-	out.Known = m.Ordinal <= s.stable.Ordinal && !news
-	if m.Ordinal > s.stable.Ordinal {
+	switch {
+	case m.Ordinal <= s.stable.Ordinal:
+		out.Known = true
+	case len(m.Votes) >= s.cfg.Group.Quorum():
 		s.rise(m, out)
+	default:
+		if m.Ordinal > s.offered.Ordinal {
+			s.offered = effect.Stable{Ordinal: m.Ordinal, Digest: m.Digest, Proof: m}
+		}
+		s.settle(&m.Checkpoint, out)
 	}
 }
 
@@ -189,6 +201,9 @@ func (s *State) rise(proof *wire.CheckpointProof, out *effect.Output) {
 		if own.Ordinal == proof.Ordinal && own.Digest != proof.Digest {
 			s.alarm(own, proof.Digest, out)
 		}
+	}
+	if s.offered.Ordinal <= proof.Ordinal {
+		s.offered = effect.Stable{}
 	}
 	s.made = slices.DeleteFunc(s.made, func(own wire.Checkpoint) bool { return own.Ordinal <= proof.Ordinal })
 	stable := s.stable
@@ -244,9 +259,42 @@ func (s *State) Repeat(out *effect.Output) {
 
 // Help sends a peer the proof of the stable checkpoint, once in an interval.
 func (s *State) Help(now clock.Instant, to group.ID, out *effect.Output) {
-	if i := to.Index(); s.stable.Proof != nil && now >= s.answerAt[i] {
+	s.show(now, to, s.stable.Proof, out)
+}
+
+// Lift sends a peer that has executed less than others the proof of a checkpoint that it may have to go on from: the stable one, which
+// it may know, if what comes after that is held here, or else the newest that f+1 have voted for. collected is the last ordinal that is
+// not held here.
+func (s *State) Lift(now clock.Instant, to group.ID, m *wire.Status, collected uint64, out *effect.Output) {
+	proof := s.stable.Proof
+	if s.stable.Ordinal <= m.Executed || s.stable.Ordinal < collected {
+		proof = s.newest()
+	} else if m.Stable >= s.stable.Ordinal {
+		return
+	}
+	if proof != nil && proof.Ordinal > m.Executed {
+		s.show(now, to, proof, out)
+	}
+}
+
+// newest is a proof of the newest checkpoint that f+1 have voted for, nil if that is not beyond the stable one.
+func (s *State) newest() (proof *wire.CheckpointProof) {
+	for i := range s.votes {
+		for _, e := range s.votes[i] {
+			m := e.Msg.(*wire.Checkpoint)
+			if proof != nil && m.Ordinal <= proof.Ordinal || s.voters(m).Len() < s.cfg.Group.OneCorrect() {
+				continue
+			}
+			proof = &wire.CheckpointProof{Checkpoint: *m, Votes: s.votesFor(m, s.cfg.Group.N())}
+		}
+	}
+	return proof
+}
+
+func (s *State) show(now clock.Instant, to group.ID, proof *wire.CheckpointProof, out *effect.Output) {
+	if i := to.Index(); proof != nil && now >= s.answerAt[i] {
 		s.answerAt[i] = now.Add(s.cfg.Interval / 2)
-		out.Sends = append(out.Sends, effect.Send{To: group.SetOf(to), Class: wire.Bounded, Msg: s.stable.Proof})
+		out.Sends = append(out.Sends, effect.Send{To: group.SetOf(to), Class: wire.Bounded, Msg: proof})
 	}
 }
 

@@ -97,10 +97,10 @@ func TestContradictionIsEvidence(t *testing.T) {
 		},
 		"vote and newer proof": func(s *State, out *effect.Output) {
 			s.OnVote(0, vote(4, 10, b), out)
-			s.OnProof(0, proof(2, 10, a, 2, 3, 4), 0, out)
+			s.OnProof(proof(2, 10, a, 2, 3, 4), out)
 		},
 		"proof and late vote": func(s *State, out *effect.Output) {
-			s.OnProof(0, proof(2, 10, a, 2, 3, 4), 0, out)
+			s.OnProof(proof(2, 10, a, 2, 3, 4), out)
 			s.OnVote(0, vote(4, 10, b), out)
 		},
 	} {
@@ -146,7 +146,7 @@ func TestDivergence(t *testing.T) {
 		t.Errorf("diverged %+v again, stable %+v", out.Diverged, out.Stable)
 	}
 	late, out := first(), new(effect.Output)
-	late.OnProof(0, proof(2, 10, b, 2, 3, 4), 0, out)
+	late.OnProof(proof(2, 10, b, 2, 3, 4), out)
 	if late.Made(own, out); out.Diverged == nil || len(out.Sends) != 0 {
 		t.Errorf("made after it was stable: diverged %+v, sends %v", out.Diverged, out.Sends)
 	}
@@ -162,17 +162,17 @@ func TestDivergence(t *testing.T) {
 func TestProofsOnlyRise(t *testing.T) {
 	t.Parallel()
 	s, out := first(), new(effect.Output)
-	s.OnProof(0, proof(2, 10, digest(1), 2, 3), 0, out)
+	s.OnProof(proof(2, 10, digest(1), 2, 3), 0, out)
 	if out.Stable != nil {
 		t.Fatal("stable by two signers")
 	}
-	s.OnProof(0, proof(2, 10, digest(1), 2, 3, 4), 0, out)
+	s.OnProof(proof(2, 10, digest(1), 2, 3, 4), 0, out)
 	if out.Stable == nil || out.Stable.Ordinal != 10 {
 		t.Fatal("not stable by a proof")
 	}
 	out = new(effect.Output)
-	s.OnProof(0, proof(3, 5, digest(1), 2, 3, 4), 20, out)
-	s.OnProof(0, proof(3, 10, digest(1), 2, 3, 4), 20, out)
+	s.OnProof(proof(3, 5, digest(1), 2, 3, 4), 20, out)
+	s.OnProof(proof(3, 10, digest(1), 2, 3, 4), 20, out)
 	if out.Stable != nil || !out.Known || s.Stable().Ordinal != 10 {
 		t.Errorf("an old proof: stable %+v, known %v", out.Stable, out.Known)
 	}
@@ -192,50 +192,61 @@ func TestProofForWhoMissedIt(t *testing.T) {
 	}
 }
 
-// f+1 that tell are believed after a while without progress, fewer after long; nothing happens while there is no proof, and after
-// progress it all begins anew.
+// The owner is told what this replica lacks after a while, again of every newer checkpoint, and when nothing came of it; nothing happens
+// while no checkpoint is known that would help.
 func TestLacking(t *testing.T) {
 	t.Parallel()
 	half := clock.Instant(0).Add(interval / 2)
 	s, out := first(), new(effect.Output)
-	s.Told(1, 2, 5)
-	s.Told(1, 3, 5)
-	s.Advance(1+half, 5, out)
-	if out.Lacks != nil || s.Deadline() != clock.Never {
+	if s.Advance(1, 5, true, out); out.Lacks != nil || s.Deadline() != clock.Never {
 		t.Fatal("lacks a checkpoint that is not known")
 	}
-	s.OnProof(1, proof(2, 10, digest(1), 2, 3, 4), 5, out)
-	s.OnProof(1, proof(3, 10, digest(1), 2, 3, 4), 5, out)
-	if s.Advance(half, 5, out); out.Lacks != nil {
-		t.Fatal("too early")
+	s.OnProof(proof(2, 10, digest(1), 2, 3, 4), out)
+	if s.Advance(1, 5, true, out); out.Lacks != nil || s.Deadline() != 1+half {
+		t.Fatal("at once")
 	}
-	if s.Advance(1+half, 5, out); out.Lacks == nil || out.Lacks.Ordinal != 10 || s.Deadline() == clock.Never {
+	if s.Advance(1+half, 5, true, out); out.Lacks == nil || out.Lacks.Ordinal != 10 {
 		t.Fatalf("lacks %+v", out.Lacks)
 	}
 	out = new(effect.Output)
-	s.OnProof(2+half, proof(4, 20, digest(2), 2, 3, 4), 5, out)
-	if s.Advance(2+half, 5, out); out.Lacks == nil || out.Lacks.Ordinal != 20 {
-		t.Fatalf("a newer one is known: lacks %+v", out.Lacks)
+	s.OnProof(proof(4, 20, digest(2), 2, 3), out)
+	if s.Advance(2+half, 5, true, out); out.Lacks == nil || out.Lacks.Ordinal != 20 || s.Stable().Ordinal != 10 {
+		t.Fatalf("f+1 vouch for a newer one: lacks %+v", out.Lacks)
 	}
 	out = new(effect.Output)
-	if s.Advance(3+half, 5, out); out.Lacks != nil {
+	if s.Advance(3+half, 5, true, out); out.Lacks != nil {
 		t.Fatal("again at once")
 	}
-	if s.Advance(s.Deadline(), 5, out); out.Lacks == nil {
+	if s.Advance(s.Deadline(), 5, true, out); out.Lacks == nil {
 		t.Fatal("never again")
 	}
 	out = new(effect.Output)
-	if s.Advance(s.Deadline(), 6, out); out.Lacks != nil || s.Deadline() != clock.Never {
-		t.Fatal("lacks something although it came")
+	for _, executed := range []uint64{5, 20} {
+		if s.Advance(s.Deadline(), executed, executed == 20, out); out.Lacks != nil || s.Deadline() != clock.Never {
+			t.Fatal("lacks what is there")
+		}
 	}
-	one := first()
-	one.OnProof(1, proof(2, 10, digest(1), 2, 3, 4), 5, out)
-	if at := clock.Instant(1).Add(patience * interval); one.Deadline() != at {
-		t.Fatalf("the word of one counts at %v, want %v", one.Deadline(), at)
-	}
-	one.Holds(2)
-	if one.Advance(one.Deadline(), 5, out); out.Lacks != nil || one.Deadline() != clock.Never {
-		t.Fatal("lacks what a peer holds")
+}
+
+// A peer that is behind is shown the stable checkpoint if it does not know it; the newest that f+1 vouch for if that is not enough; and
+// nothing that does not help.
+func TestLift(t *testing.T) {
+	t.Parallel()
+	s := first()
+	hears(s, 1, vote(1, 10, digest(1)), vote(2, 10, digest(1)), vote(3, 10, digest(1)), vote(2, 30, digest(3)), vote(3, 30, digest(3)))
+	for _, c := range []struct {
+		executed, stable, collected, want uint64
+	}{{5, 0, 7, 10}, {5, 10, 7, 0}, {5, 10, 12, 30}, {5, 0, 12, 30}, {15, 10, 20, 30}, {30, 10, 31, 0}} {
+		out := new(effect.Output)
+		s.answerAt[3] = 0
+		s.Lift(1, 4, &wire.Status{Executed: c.executed, Stable: c.stable}, c.collected, out)
+		got := uint64(0)
+		if len(out.Sends) > 0 {
+			got = out.Sends[0].Msg.(*wire.CheckpointProof).Ordinal
+		}
+		if got != c.want {
+			t.Errorf("executed %d, knows %d, held from %d: shown %d, want %d", c.executed, c.stable, c.collected+1, got, c.want)
+		}
 	}
 }
 
@@ -263,7 +274,7 @@ func TestAnyOrder(t *testing.T) {
 				for _, id := range []group.ID{2, 3, 4} {
 					say(id, o, d)
 				}
-				s.OnProof(0, proof(2, o, d, 2, 3, 4), 0, out)
+				s.OnProof(proof(2, o, d, 2, 3, 4), out)
 			} else {
 				from := group.ID(rapid.IntRange(1, 4).Draw(t, "from"))
 				say(from, o, d)

@@ -19,7 +19,9 @@ type Output struct {
 	// Diverged says that this replica made another checkpoint than a correct one: its machine is faulty or its application not
 	// deterministic. It must serve nobody any more.
 	Diverged *Divergence
-	Lacks    *Stable // what this replica lacks is held by nobody that it can ask: it needs the state of this checkpoint, as core.Input.Restored
+	// Lacks is set if what this replica lacks is held by nobody that it can ask: it needs the state of this checkpoint, as
+	// core.Input.Restored. The proof has f+1 votes at least; its signers have made the checkpoint, and one of them is correct.
+	Lacks *Stable
 
 	// Known says that the message of the last step was known already and changed nothing, so that it need not be remembered:
 	// only the instant of the step counts.
