@@ -166,6 +166,7 @@ type Queues struct {
 	DeliverBytes int // records that the application has not taken; full: own clients get ErrOverloaded
 	IngressBytes int // messages of one peer waiting to be verified
 	ReplyBytes   int // results remembered for clients that ask again
+	HistoryBytes int // executed ordinals, with their requests, kept for replicas that are behind
 	WatchBytes   int // records kept for watchers
 }
 

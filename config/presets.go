@@ -46,6 +46,7 @@ func LAN() Node {
 			Propose:    2 * time.Millisecond,
 			Retransmit: 500 * time.Millisecond,
 			Fetch:      20 * time.Millisecond,
+			Recon:      5 * time.Millisecond,
 			Drain:      5 * time.Second,
 		},
 		Suspect: Suspect{
@@ -75,6 +76,7 @@ func LAN() Node {
 			DeliverBytes: 64 * mib,
 			IngressBytes: 8 * mib,
 			ReplyBytes:   64 * mib,
+			HistoryBytes: 64 * mib,
 			WatchBytes:   64 * mib,
 		},
 		Crypto:   Crypto{Cache: 16384},
@@ -96,6 +98,7 @@ func WAN() Node {
 		Propose:    60 * time.Millisecond,
 		Retransmit: 2 * time.Second,
 		Fetch:      200 * time.Millisecond,
+		Recon:      20 * time.Millisecond,
 		Drain:      5 * time.Second,
 	}
 	n.Suspect.Delta = 100 * time.Millisecond
@@ -133,7 +136,7 @@ func DefaultLimits() Limits {
 		Sessions:       65536,
 		SessionWindow:  1024,
 		OrdinalWindow:  64,
-		History:        1024,
+		History:        32768,
 		// A checkpoint costs a pass over the application's state; what was executed since the last one is kept in memory.
 		CheckpointOrdinals: 10000,
 		CheckpointBytes:    64 * mib,

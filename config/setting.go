@@ -64,7 +64,7 @@ var clusterSettings = []setting[Cluster]{
 		func(c *Cluster) value { return integer{&c.Limits.SessionWindow, 1024, 1024} }},
 	{"limits", "ordinal_window", false, "Ordinals that may be proposed and not yet executed.",
 		func(c *Cluster) value { return integer{&c.Limits.OrdinalWindow, 1, 4096} }},
-	{"limits", "history", false, "Executed ordinals kept for replicas that are behind; at least ordinal_window.",
+	{"limits", "history", false, "Executed ordinals kept for replicas that are behind, if their bytes allow it (queues.history_bytes); at least ordinal_window.",
 		func(c *Cluster) value { return integer{&c.Limits.History, 1, 1 << 20} }},
 	{"limits", "checkpoint_ordinals", false, "Executed ordinals after which a checkpoint is made, if not before; at least ordinal_window. 0, and checkpoint_bytes 0: never.",
 		func(c *Cluster) value { return integer{&c.Limits.CheckpointOrdinals, 0, 1 << 30} }},
@@ -147,7 +147,7 @@ var nodeSettings = []setting[Node]{
 
 	{"network", "rate_bits", false, "How fast each link is written, bits per second; 0: as fast as it goes.",
 		func(n *Node) value { return rate{&n.Network.RateBits} }},
-	{"network", "recon_share", false, "Largest share of a link for repair, from 0.01 to 1.",
+	{"network", "recon_share", false, "Share of a link with a rate that repair is certain of, and gets no more than; from 0.01 to 1.",
 		func(n *Node) value { return number{&n.Network.ReconShare, 0.01, 1} }},
 	{"network", "budget_bytes", false, "Most that waits to be sent, for each peer and class of traffic.",
 		func(n *Node) value { return size{&n.Network.BudgetBytes, 64 * kib, 1 << 30} }},
@@ -178,6 +178,8 @@ var nodeSettings = []setting[Node]{
 		func(n *Node) value { return size{&n.Queues.DeliverBytes, mib, 1 << 30} }},
 	{"queues", "ingress_bytes", false, "Messages of one peer that wait to be verified.",
 		func(n *Node) value { return size{&n.Queues.IngressBytes, 64 * kib, 1 << 30} }},
+	{"queues", "history_bytes", false, "Executed ordinals, with their requests, kept for replicas that are behind.",
+		func(n *Node) value { return size{&n.Queues.HistoryBytes, mib, 64 << 30} }},
 	{"queues", "reply_bytes", false, "Results remembered for clients that ask again.",
 		func(n *Node) value { return size{&n.Queues.ReplyBytes, 64 * kib, 1 << 30} }},
 	{"queues", "watch_bytes", false, "Records kept for those who watch.",
@@ -192,7 +194,7 @@ var nodeSettings = []setting[Node]{
 		"killed and started again. The first start fixes it.", func(n *Node) value {
 		return text{(*string)(&n.Storage.Mode), oneOf(string(StorageEphemeral), string(StorageDurable))}
 	}},
-	{"storage", "max_bytes", false, "Largest log; a durable replica whose log is full stops. This version never shortens a log.",
+	{"storage", "max_bytes", false, "Largest log; a durable replica whose log is full stops. It is shortened when the application has snapshots, or a way of its own to state that it lacks.",
 		func(n *Node) value { return size{&n.Storage.MaxBytes, 16 * mib, 1 << 50} }},
 
 	{"transfer", "strategy", false, "When the state comes from others: \"bandwidth\", one sends a block and f a digest of it, or\n" +

@@ -3,6 +3,7 @@ package sim
 import (
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/primebft/prime/internal/attack"
@@ -45,7 +46,7 @@ var growths = map[string]func(sizes) int{
 	"suspect.numbers": perReplica, "suspect.reported": perReplica, "suspect.trips": perReplica, "rounds": perReplica,
 	"helpAt": perReplica, "helped": perReplica, "recallCredit": perReplica, "recallRefill": perReplica, "early": perReplica,
 	"earlyBytes": perReplica, "checkpoints.votes": perReplica, "checkpoints.passed": perReplica, "checkpoints.answerAt": perReplica, "transfers.last": perReplica,
-	"catchup.peers": perReplica, "catchup.askers": perReplica, "catchup.outlines": perReplica,
+	"asked": perReplica, "catchup.peers": perReplica, "catchup.askers": perReplica, "catchup.outlines": perReplica,
 
 	"preorder.pending":                  func(s sizes) int { return s.PendingBytes/preorder.UpdateCost + 1 },
 	"preorder.lanes[].slots":            func(s sizes) int { return ringLimit((s.kept() + 2) * s.lane()) },
@@ -102,27 +103,33 @@ func isRing(t reflect.Type) bool {
 // below is the path of a field.
 func below(path, field string) string { return strings.TrimPrefix(path+"."+field, ".") }
 
-// scan finds what can grow in values of a type. It reports whether there is anything; found may be nil.
-func scan(t reflect.Type, path string, found map[string]bool) (grows bool) {
+// scan finds what can grow in values of a type. It reports whether there is anything; found may be nil. A type that contains itself,
+// as elements of a list do, can grow.
+func scan(t reflect.Type, path string, found map[string]bool, above ...reflect.Type) (grows bool) {
 	note := func() {
 		if grows = true; found != nil {
 			found[path] = true
 		}
 	}
+	if slices.Contains(above, t) {
+		note()
+		return grows
+	}
+	above = append(above[:len(above):len(above)], t)
 	switch {
 	case sealed(t):
 	case isRing(t):
 		note()
 		field, _ := t.FieldByName("slots")
-		scan(field.Type.Elem(), path+"[]", found)
+		scan(field.Type.Elem(), path+"[]", found, above...)
 	case t.Kind() == reflect.Pointer, t.Kind() == reflect.Array:
-		return scan(t.Elem(), path, found)
+		return scan(t.Elem(), path, found, above...)
 	case t.Kind() == reflect.Slice, t.Kind() == reflect.Map:
 		note()
-		scan(t.Elem(), path+"[]", found)
+		scan(t.Elem(), path+"[]", found, above...)
 	case t.Kind() == reflect.Struct:
 		for i := range t.NumField() {
-			grows = scan(t.Field(i).Type, below(path, t.Field(i).Name), found) || grows
+			grows = scan(t.Field(i).Type, below(path, t.Field(i).Name), found, above...) || grows
 		}
 	}
 	return grows
@@ -132,9 +139,10 @@ func scan(t reflect.Type, path string, found map[string]bool) (grows bool) {
 type gauge struct {
 	most  map[string]int
 	plain map[reflect.Type]bool // types in which nothing can grow
+	seen  map[uintptr]bool      // what pointers point to, so that a circle of them has an end
 }
 
-func newGauge() *gauge { return &gauge{map[string]int{}, map[reflect.Type]bool{}} }
+func newGauge() *gauge { return &gauge{map[string]int{}, map[reflect.Type]bool{}, map[uintptr]bool{}} }
 
 func (g *gauge) note(path string, n int) { g.most[path] = max(g.most[path], n) }
 
@@ -158,7 +166,8 @@ func (g *gauge) measure(v reflect.Value, path string) {
 	case isRing(t):
 		g.elements(v.FieldByName("slots"), path)
 	case t.Kind() == reflect.Pointer:
-		if !v.IsNil() {
+		if !v.IsNil() && !g.seen[v.Pointer()] {
+			g.seen[v.Pointer()] = true
 			g.measure(v.Elem(), path)
 		}
 	case t.Kind() == reflect.Slice, t.Kind() == reflect.Array:
@@ -216,6 +225,7 @@ func (w *world) grown(n *node) {
 		w.gauge = newGauge()
 	}
 	clear(w.gauge.most)
+	clear(w.gauge.seen)
 	w.gauge.measure(reflect.ValueOf(r), "")
 	s := sizes{w.plan.limits, w.plan.group}
 	for path, size := range w.gauge.most {

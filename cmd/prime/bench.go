@@ -22,9 +22,10 @@ type benchCmd struct {
 	loadFlags
 	storageFlag
 	profileFlag
+	transferFlags
 	Dir     string `help:"Folder of a cluster that runs on this machine; by default one is made for the measurement."`
 	Floor   bool   `help:"Compare with what this machine does with the same updates when nobody orders them, in alternation."`
-	Rounds  int    `default:"2" help:"With --floor: how many times to alternate."`
+	Rounds  int    `default:"2" help:"With --floor or --transfer: how many times to alternate."`
 	Profile string `placeholder:"DIR" help:"Write a CPU profile of each replica of an own cluster to DIR."`
 	Through string `enum:",socket,port" default:"" hidden:"" help:"How updates enter: by the replicas' control sockets, or by their client ports."`
 	Table   bool   `help:"Measure the table of docs/performance.md and print it; it takes --duration, --rounds, --replicas and --payload."`
@@ -38,7 +39,8 @@ or have lost an acknowledged update. With --auth client the load comes from clie
 
 Example:
   prime bench --outstanding 1000 --floor --json
-  prime bench --dir demo --rate 500 --duration 1m`
+  prime bench --dir demo --rate 500 --duration 1m
+  prime bench --transfer 1GiB --kill-half`
 }
 
 // Times of a benchmark.
@@ -52,6 +54,9 @@ const (
 func (c *benchCmd) Run(g *globals) error {
 	if c.Rounds < 1 || c.Rounds > 1000 {
 		return usageError(fmt.Errorf("--rounds %d: from 1 to 1000 are possible", c.Rounds))
+	}
+	if c.Transfer != 0 {
+		return c.transfer(g)
 	}
 	if c.WAN != "" && (c.Floor || c.Table) {
 		return errFloorHasNoWAN

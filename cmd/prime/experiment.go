@@ -295,7 +295,7 @@ func (x *experiment) does(number int, e *lab.Event, id int, to []int) error {
 			return fmt.Errorf("r%d is compromised: what it has signed does not follow from its log, so it is not started again", id)
 		}
 		x.leaves(id, false)
-		if err := r.Kill(); err != nil {
+		if err := errors.Join(r.Kill(), r.Restart()); err != nil { // before the next event can kill it again
 			return err
 		}
 		x.expect(number, id, x.restart)
@@ -376,7 +376,7 @@ func (x *experiment) partition(event int, sides [][]int) {
 				x.complain(event, err.Error())
 				x.mu.Unlock()
 			}
-			if was && !is {
+			if was && !is && x.expects(id) {
 				x.expect(event, id, nil)
 			}
 		}
@@ -402,7 +402,7 @@ func (x *experiment) heal(event int) {
 			x.complain(event, err.Error())
 		}
 		x.mu.Unlock()
-		if was && event >= 0 {
+		if was && event >= 0 && x.expects(id) {
 			x.expect(event, id, nil)
 		}
 	}

@@ -81,6 +81,9 @@ func (x *experiment) leaves(id int, goesOn bool) {
 	x.received[id] = received
 }
 
+// expects reports whether a replica that an event lets come back can.
+func (x *experiment) expects(id int) bool { return x.cluster.Replica(id).Running() }
+
 // expect watches, until the replica is taken away again or the end, for when one that an event lets come back is in order. first is
 // done before; nil: nothing.
 func (x *experiment) expect(event, id int, first func(event int, r *cluster.Replica) error) {
@@ -150,13 +153,13 @@ func (x *experiment) near(id int, ordinal uint64) bool {
 	return ordinal+uint64(x.cluster.Config.Limits.OrdinalWindow) >= farthest
 }
 
-// restart starts an ended replica again.
+// restart waits for a replica that was started again, and goes on with it.
 func (x *experiment) restart(event int, r *cluster.Replica) error {
 	ctx, cancel := context.WithTimeout(x.life, restartLimit)
 	defer cancel()
 	x.session.Exclude(r.ID) // until its stream goes on
 	defer x.session.Include(r.ID)
-	if err := r.Restart(ctx); err != nil {
+	if err := r.Answers(ctx); err != nil {
 		return err
 	}
 	if err := x.session.Rejoin(ctx, r.ID); err != nil {

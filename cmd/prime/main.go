@@ -40,6 +40,7 @@ type cli struct {
 
 	StallWatch stallWatchCmd `cmd:"" hidden:"" help:"Watch for stalls of the whole machine, for demo and bench."`
 	FloorNode  floorNodeCmd  `cmd:"" hidden:"" help:"One process of the floor, for bench."`
+	BulkNode   bulkNodeCmd   `cmd:"" hidden:"" help:"One process of a state transfer, for bench."`
 }
 
 // Exit codes, of every command.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -49,6 +50,7 @@ type stream struct {
 	delivered updateSet
 	log       []Delivery
 	ordinal   uint64 // last one seen
+	skips     int    // times that the replica went on without what was next
 	err       error  // why it ended
 	measuring bool
 	last      int64         // when something was delivered last, while measuring
@@ -75,11 +77,48 @@ func (s *stream) connect(ctx context.Context, folder string) error {
 	go func() {
 		defer close(ended)
 		err := conn.Follow(life, after+1, s.take)
+		for s.skip(err) {
+			err = s.goOn(life, folder)
+		}
 		s.mu.Lock()
 		s.err = err
 		s.mu.Unlock()
 	}()
 	return nil
+}
+
+// skip notes that the replica itself has not delivered what comes next: it was away for so long that it went on from a checkpoint.
+// False if that is not why the stream ended.
+func (s *stream) skip(err error) bool {
+	var gone *local.Failure
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !errors.As(err, &gone) || gone.Code != local.Gone || gone.Oldest <= s.ordinal+1 {
+		return false
+	}
+	s.ordinal, s.skips = gone.Oldest-1, s.skips+1
+	return true
+}
+
+// goOn follows the replica, in a conversation of its own, from where the stream has come to.
+func (s *stream) goOn(life context.Context, folder string) error {
+	conn, err := local.Dial(life, folder)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	old, after := s.conn, s.ordinal
+	s.conn = conn
+	s.mu.Unlock()
+	_ = old.Close()
+	return conn.Follow(life, after+1, s.take)
+}
+
+// whole reports whether the stream has everything.
+func (s *stream) whole() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.skips == 0
 }
 
 // reconnect goes on following a replica that was started again.
@@ -151,9 +190,11 @@ func (s *stream) missing(acknowledged updateSet) int {
 
 func (s *stream) close() {
 	s.mu.Lock()
-	cancel, ended, conn := s.cancel, s.ended, s.conn
+	cancel, ended := s.cancel, s.ended
 	s.mu.Unlock()
 	cancel()
 	<-ended
-	_ = conn.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.conn.Close()
 }

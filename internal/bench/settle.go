@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -102,8 +103,12 @@ func (s *Session) compare(list []Status, low, high uint64) Outcome {
 	o.ViewChanges = o.View - min(o.View, s.firstView)
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
+	whole := slices.ContainsFunc(s.streams, func(f *stream) bool { return o.Delivered[f.id] > 0 && f.whole() })
 	for _, f := range s.streams {
 		if _, running := o.Delivered[f.id]; !running {
+			continue
+		}
+		if o.Agreed && whole && !f.whole() { // its digest is that of a stream that was seen from the beginning to the end
 			continue
 		}
 		if n := f.missing(s.recorder.acknowledged); n > o.Lost {

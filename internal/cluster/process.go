@@ -104,9 +104,9 @@ func (r *Replica) Kill() error {
 	return err
 }
 
-// Restart starts the program once more in the same folder, when its process has ended, and returns when the replica answers on its
-// control socket, or with the reason why it never will. Until then it does not count as running, and if it ends before, as killed.
-func (r *Replica) Restart(ctx context.Context) error {
+// Restart starts the program once more in the same folder, when its process has ended. The replica does not count as running until
+// Answers has returned nil; if it ends before, it counts as killed.
+func (r *Replica) Restart() error {
 	old := r.now()
 	switch {
 	case old == nil:
@@ -123,6 +123,15 @@ func (r *Replica) Restart(ctx context.Context) error {
 	r.child = c
 	r.mu.Unlock()
 	close(old.followed)
+	return nil
+}
+
+// Answers waits until a replica that Restart started answers on its control socket, or returns the reason why it never will.
+func (r *Replica) Answers(ctx context.Context) error {
+	c := r.now()
+	if c == nil {
+		return fmt.Errorf("r%d was not started here", r.ID)
+	}
 	if err := c.waitAnswers(ctx, r.Folder); err != nil {
 		_ = c.cmd.Process.Kill()
 		<-c.ended

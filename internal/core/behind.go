@@ -72,6 +72,12 @@ func (r *Replica) catchUp(now clock.Instant, out *effect.Output) {
 // sendStatus tells the others where this replica is, so that they can help it on; not while it is being caught up, for then it gets what
 // it lacks anyway.
 func (r *Replica) sendStatus(now clock.Instant, out *effect.Output) {
+	r.statusAt = now.Add(statusEvery)
+	r.tellStatus(r.cfg.Group.Others(r.cfg.Self), out)
+}
+
+// tellStatus tells some where this replica is.
+func (r *Replica) tellStatus(to group.Set, out *effect.Output) {
 	first, _ := told{r}.Held()
 	m := &wire.Status{View: r.order.View(), Installed: r.order.View(), Executed: r.executed(), Oldest: first,
 		Stable: r.checkpoints.Stable().Ordinal, Help: !r.catchup.Active()}
@@ -79,11 +85,11 @@ func (r *Replica) sendStatus(now clock.Instant, out *effect.Output) {
 		m.Installed--
 	}
 	m.Preorders, m.Held = r.preorder.Vectors()
-	r.statusAt = now.Add(statusEvery)
-	out.Sends = append(out.Sends, effect.Send{To: r.cfg.Group.Others(r.cfg.Self), Class: wire.Bounded, Msg: m})
+	out.Sends = append(out.Sends, effect.Send{To: to, Class: wire.Bounded, Msg: m})
 }
 
-// onStatus notes where a peer is, and helps it if it is behind. A peer's statuses are answered once a Fetch interval at most, and one
+// onStatus notes where a peer is, and helps it if it is behind. One that is far behind is told where this replica is, and sent
+// certificates only if it does not get on with that. A peer's statuses are answered once a Fetch interval at most, and one
 // more for each change of views; about f+k+1 of its peers answer each one, in turn, so that it is not helped n times over. In a view
 // change all do, for the others may wait for it.
 func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status, out *effect.Output) {
@@ -98,6 +104,14 @@ func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status
 	}
 	r.helpAt[i] = now.Add(r.cfg.Timing.Fetch)
 	r.rounds[i]++
+	stuck := r.asked[i] == m.Executed+1
+	if r.asked[i] = 0; m.Help {
+		r.asked[i] = m.Executed + 1
+	}
+	far := m.Executed+uint64(ViewWindow(r.cfg.Limits)/4) < r.executed()
+	if m.Help && far {
+		r.tellStatus(group.SetOf(env.Sender), out) // it catches up when it knows how far others are
+	}
 	if changing {
 		r.helped[i] = m.View
 	} else if turns := r.cfg.Group.N() / r.cfg.Group.Rank(); (r.cfg.Self.Index()+r.rounds[i])%turns != 0 {
@@ -110,15 +124,34 @@ func (r *Replica) onStatus(now clock.Instant, env *wire.Envelope, m *wire.Status
 	if !m.Help {
 		return
 	}
+	if far && !stuck {
+		return
+	}
 	r.preorder.Help(env.Sender, m.Preorders, out)
 	if m.Executed < r.executed() || m.Executed < r.order.Known() {
 		r.order.Help(env.Sender, m.Executed, out)
 	}
 }
 
+// overhear notes from a vote for an ordinal that is too far ahead how far its sender is at least.
+func (r *Replica) overhear(env *wire.Envelope) {
+	ordinal := uint64(0)
+	switch m := env.Msg.(type) {
+	case *wire.Prepare:
+		ordinal = m.Ordinal
+	case *wire.Commit:
+		ordinal = m.Ordinal
+	}
+	ahead := uint64(ViewWindow(r.cfg.Limits))
+	if ordinal > r.executed()+ahead && env.Sender != r.cfg.Self {
+		r.catchup.OnVote(env.Sender, ordinal, ahead)
+	}
+}
+
 // executed is what is kept of one executed ordinal beside what ordering and preordering keep.
 type executed struct {
 	bytes            int         // what it takes, about
+	proof            int         // of these, what proves it; 0 once that is forgotten
 	time             int64       // ordered time
 	link             wire.Digest // effect.Link
 	before, eligible wire.Vector // execution vector before and after it

@@ -263,3 +263,20 @@ func TestOwnQuestionsAreNotAnswered(t *testing.T) {
 		}
 	}
 }
+
+// What is kept for others has limits of its own, in ordinals and in bytes, and what proves ordinals is forgotten before they are.
+func TestHistoryIsBounded(t *testing.T) {
+	t.Parallel()
+	c := newClaim(t, "group f=1 window=1 history=3000 historybytes=300000"+quietly, "load r2 count=300 every=5ms")
+	st := c.machines[0].Status()
+	if kept := st.Executed - st.Collected; st.HistoryBytes > 300_000 || kept < 80 || kept > 160 {
+		t.Errorf("%d ordinals of %d bytes are kept", kept, st.HistoryBytes)
+	}
+	if proven := uint64(4 * 17); c.machines[0].Proves(st.Executed-proven) || !c.machines[0].Proves(st.Executed-proven+1) {
+		t.Error("ordinals are proven for another time")
+	}
+	c = newClaim(t, "group f=1 window=1 history=100"+quietly, "load r2 count=300 every=5ms")
+	if st := c.machines[0].Status(); st.Executed-st.Collected != 100 {
+		t.Errorf("%d ordinals are kept", st.Executed-st.Collected)
+	}
+}

@@ -100,7 +100,7 @@ func (r *Replica) deliver(o *ordinal, out *effect.Output) {
 		r.recon.Executed(o.eligible)
 	}
 	r.link = effect.Link(r.link, number, r.time, o.eligible, digests)
-	*r.held.Make(number) = executed{bytes: bytes, time: r.time, link: r.link, before: r.vector, eligible: o.eligible}
+	*r.held.Make(number) = executed{bytes: bytes, proof: o.bytes, time: r.time, link: r.link, before: r.vector, eligible: o.eligible}
 	r.heldBytes += bytes
 	r.vector = o.eligible
 	r.since.ordinals++
@@ -154,6 +154,7 @@ func (r *Replica) take(request *wire.Envelope, d *effect.Delivery) {
 func (r *Replica) collect(out *effect.Output) {
 	last := r.order.Collected()
 	executed := r.executed()
+	r.unprove(executed)
 	first := last
 	for last+1 < executed && r.excess(last, executed) {
 		last++
@@ -166,6 +167,20 @@ func (r *Replica) collect(out *effect.Output) {
 	r.held.Advance(last)
 	r.preorder.Collect(r.order.Collect(last))
 	out.Emit(trace.Event{Kind: trace.Collected, Ordinal: last})
+}
+
+// proofs is for how many view windows executed ordinals are kept with what proves them, which is most of what small ones take.
+const proofs = 4
+
+// unprove forgets what proves the ordinal that is now too old for it.
+func (r *Replica) unprove(executed uint64) {
+	if kept := uint64(proofs * ViewWindow(r.cfg.Limits)); executed > kept {
+		if at := r.held.At(executed - kept); at != nil {
+			r.order.Unprove(executed - kept)
+			r.heldBytes -= at.proof
+			at.bytes, at.proof = at.bytes-at.proof, 0
+		}
+	}
 }
 
 // excess reports whether the ordinal after last is more than has to be kept.

@@ -28,7 +28,6 @@ func (r *Replica) jump(now clock.Instant, state *effect.State, out *effect.Outpu
 	r.vector, r.time, r.link = state.Vector, state.Time, state.Chain
 	r.transfers.restored(state.Transfers)
 	r.since, r.unsliced = progress{}, false
-	r.transfers.restored(state.Transfers)
 	r.order.Jump(now, state.Ordinal, state.Vector)
 	r.preorder.Jump(state.Vector, out)
 	if r.recon != nil {

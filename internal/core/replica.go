@@ -61,6 +61,7 @@ type Replica struct {
 	helped     []uint64 // the last view in whose change each peer was helped
 	incomplete int      // states of a view change that were incomplete after the last step
 	rounds     []int    // statuses received from each peer, to share the work of helping
+	asked      []uint64 // by peer: one more than it had executed when it asked for help last; 0: its last status asked for none
 	blacklist  group.Set
 
 	early      [][]*wire.Envelope // messages of the next view, by sender
@@ -125,7 +126,7 @@ func New(cfg Config) (*Replica, error) {
 		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),
 		early: make([][]*wire.Envelope, n), earlyBytes: make([]int, n),
 		helpAt: make([]clock.Instant, n),
-		rounds: make([]int, n), helped: make([]uint64, n),
+		rounds: make([]int, n), asked: make([]uint64, n), helped: make([]uint64, n),
 	}
 	r.repeatAt = r.jittered(0)
 	r.statusAt = min(r.repeatAt, clock.Instant(statusEvery))

@@ -58,6 +58,9 @@ func (s *script) machine(id group.ID) core.Machine {
 func TestEveryAttackFitsIntoAScript(t *testing.T) {
 	t.Parallel()
 	for _, b := range attack.Behaviours() {
+		if b.Name == "forged-proofs" {
+			continue // receivers refuse what it forges, and scripts verify nothing
+		}
 		for _, at := range []string{"r1", "r3"} {
 			c := newClaim(t, "group f=1 judged"+quietly, "advance 60ms", "attack "+at+" "+b.Name)
 			log := c.do("submit r2 a") + c.do("advance 400ms") + c.do("submit r4 b") + c.do("advance 800ms")

@@ -163,7 +163,8 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		d.MaybeScanArgs(t, key, at)
 	}
 	var judged core.Suspect
-	retransmit := "200ms"
+	retransmit, historyBytes := "200ms", 0
+	d.MaybeScanArgs(t, "historybytes", &historyBytes)
 	d.MaybeScanArgs(t, "retransmit", &retransmit)
 	repeat, _ := time.ParseDuration(retransmit)
 	if d.HasArg("judged") {
@@ -176,7 +177,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		r, err := core.New(core.Config{
 			Self: id, Group: s.group, Epoch: 1, Incarnations: incarnations, Wall: int64(1000 * time.Hour), Check: true,
 			Limits: core.Limits{UpdateBytes: 100, RequestBytes: 1000, RequestUpdates: 10, InFlight: inflight,
-				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history, Recon: d.HasArg("recon"),
+				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history, HistoryBytes: historyBytes, Recon: d.HasArg("recon"),
 				CheckpointOrdinals: every},
 			Timing: core.Timing{Request: time.Millisecond, Ack: time.Millisecond, Summary: time.Millisecond,
 				Matrix: time.Millisecond, Propose: time.Millisecond, Retransmit: repeat,

@@ -21,12 +21,12 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 		r.resume(now, in.Resumed)
 	case in.Done != nil:
 		r.finish(now, in.Done, out)
+	case in.Transfer:
+		r.transfers.want(now, r.cfg.Self, r.cfg.Wall)
 	case in.Checkpointed != nil:
 		r.checkpoints.Made(wire.Checkpoint{Ordinal: in.Checkpointed.Ordinal, Digest: in.Checkpointed.Digest}, out)
 	case in.Restored != nil:
 		r.jump(now, in.Restored, out)
-	case in.Transfer:
-		r.transfers.want(now, r.cfg.Self, r.cfg.Wall)
 	}
 	r.advance(now, out)
 	r.convict(proofs, out)
@@ -61,7 +61,11 @@ func (r *Replica) resume(now clock.Instant, m *Resumed) {
 
 // receive is the protocol's table of contents: which rule handles which message.
 func (r *Replica) receive(now clock.Instant, env *wire.Envelope, out *effect.Output) {
-	if !r.permits(env, out) || r.keepEarly(env) {
+	if !r.permits(env, out) {
+		return
+	}
+	r.overhear(env)
+	if r.keepEarly(env) {
 		return
 	}
 	switch m := env.Msg.(type) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,6 +49,7 @@ type checkpoints struct {
 	journal  *journal // is told of a checkpoint that is on disk, if what led there need not be kept; its own have to stay
 
 	mu     sync.Mutex
+	base   uint64             // ordinal that the core went on after last, without executing what is before; 0: it never did
 	making uint64             // ordinal of the checkpoint that is being written; 0: none is
 	landed map[uint64]*landed // checkpoints that the core has been given and the stream has not reached, by ordinal
 	held   map[uint64]int     // checkpoints that the application is restored from, by ordinal
@@ -239,19 +241,40 @@ func (c *checkpoints) stable(s effect.Stable) {
 	c.stats.Stable = max(c.stats.Stable, s.Ordinal)
 	c.mu.Unlock()
 	c.tasks.put(1, func() {
-		pins := append(c.agent.InUse(), c.journal.pinned()...)
-		c.mu.Lock()
-		for ordinal := range c.held {
-			pins = append(pins, ordinal)
-		}
-		for ordinal := range c.landed {
-			pins = append(pins, ordinal)
-		}
-		c.mu.Unlock()
-		if err := c.store.Keep(s.Ordinal, pins...); err != nil {
+		if err := c.store.Keep(s.Ordinal, c.pins()...); err != nil {
 			c.log.Warn("an old checkpoint cannot be removed", "why", err)
 		}
 	})
+}
+
+// pins is the checkpoints that are needed although they are old: those that a restart needs, or the application just now, and otherwise
+// the newest that somebody fetches. The store keeps three of them.
+func (c *checkpoints) pins() []uint64 {
+	inUse := c.agent.InUse()
+	all := c.journal.pinned()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.base > 0 {
+		all = append(all, c.base)
+	}
+	for ordinal := range c.held {
+		all = append(all, ordinal)
+	}
+	for ordinal := range c.landed {
+		all = append(all, ordinal)
+	}
+	slices.Sort(all)
+	if all = slices.Compact(all); len(all) < 2 && len(inUse) > 0 {
+		all = append(all, slices.Max(inUse))
+	}
+	return all
+}
+
+// goesOn notes that the core goes on after a checkpoint: the log, which says so, is of no use without it. Only the loop calls it.
+func (c *checkpoints) goesOn(ordinal uint64) {
+	c.mu.Lock()
+	c.base = ordinal
+	c.mu.Unlock()
 }
 
 // lacks fetches a checkpoint. Only the loop calls it.

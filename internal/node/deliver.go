@@ -19,19 +19,25 @@ type recorder struct {
 	records *Records
 	done    func() // something has been recorded
 	// jumped goes on after a checkpoint that the core was given.
-	jumped func(*effect.State)
+	jumped    func(*effect.State) error
+	restoring func() bool // what the replica was given before its start is being given to it again
+	broke     func(error) // the log cannot be used: called once
 }
 
 // run records until stop, then what is left.
 func (r *recorder) run(stop <-chan struct{}) {
 	defer r.records.close()
 	var spare []effect.Delivery
+	// missing is a checkpoint that the stream would go on after and that is not here. A replica that goes through its log has it only of
+	// the last time that it went on after one.
+	var missing error
 	for {
+		live := missing != nil && !r.restoring() // before looking, so that nothing of the log is overlooked
 		batch, _ := r.in.take(spare)
 		for i := range batch {
 			if d := &batch[i]; d.Jump != nil {
-				r.jumped(d.Jump)
-			} else {
+				missing = r.jumped(d.Jump)
+			} else if missing == nil {
 				r.records.append(d)
 			}
 		}
@@ -39,6 +45,10 @@ func (r *recorder) run(stop <-chan struct{}) {
 		if len(batch) > 0 {
 			r.done()
 			continue
+		}
+		if live {
+			r.broke(missing)
+			return
 		}
 		select {
 		case <-r.in.ready:

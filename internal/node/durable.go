@@ -44,7 +44,7 @@ func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options, usable fun
 	timing := c.Timing
 	c.Wall, c.Seed, c.Limits, c.Timing = start.Wall, start.Seed, start.Limits, start.Timing
 	n.journal = newJournal(log, limit, n.log, n.broke)
-	n.journal.start = start.Began
+	n.journal.start, n.journal.images.has = start.Began, usable
 	if !begun {
 		return c, nil, nil
 	}

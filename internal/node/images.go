@@ -64,14 +64,15 @@ func (l *loop) keep() {
 // images is the journal's part that writes images of the core between the inputs, and drops what is before them. The journal's lock
 // guards it.
 type images struct {
-	taken   *record.Image    // that is being written; nil if none is
-	parts   []storage.Record // of it, that have not been committed
-	whole   []whole          // on disk, ascending
-	kept    []uint64         // the last ordinals that the application can go on from
-	jumps   []uint64         // ordinals that inputs which are not dropped go on after: a start needs the checkpoints of them
-	since   int64            // bytes of inputs since the last image was taken
-	size    int64            // of that image
-	dropped uint64           // what is before this record is not needed
+	taken   *record.Image     // that is being written; nil if none is
+	parts   []storage.Record  // of it, that have not been committed
+	whole   []whole           // on disk: the one that the log begins with, if it does, and perhaps a newer one
+	kept    []uint64          // the last ordinals that the application can go on from
+	has     func(uint64) bool // whether the application's state as of an ordinal is on disk; nil: what was kept is
+	since   int64             // bytes of inputs since the last image was taken
+	size    int64             // of that image
+	dropped uint64            // what is before this record is not needed
+	passed  int               // checkpoints that became due since the newest image was taken
 }
 
 // whole is an image that is on disk.
@@ -92,13 +93,25 @@ func (j *journal) wantsImage() bool {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.err == nil && j.images.taken == nil && j.images.since >= j.images.size
+	m := &j.images
+	if n := len(m.whole); n > 0 && m.whole[n-1].from > m.dropped && m.passed < mostPassed {
+		m.passed++ // its checkpoint may still be made
+		return false
+	}
+	return j.err == nil && m.taken == nil && m.since >= m.size
 }
+
+// mostPassed is how many checkpoints may become due until an image is given up whose own has not been made.
+const mostPassed = 8
 
 // image takes an image of the core, as it is after the last input. Only the loop calls it.
 func (j *journal) image(now clock.Instant, taken *record.Image) {
 	j.mu.Lock()
-	j.images.taken, j.images.since, j.images.size = taken, 0, int64(taken.Size())
+	m := &j.images
+	m.taken, m.since, m.size, m.passed = taken, 0, int64(taken.Size()), 0
+	if n := len(m.whole); n > 0 && m.whole[n-1].from > m.dropped { // its checkpoint was never made, and need not be kept for it
+		m.whole = m.whole[:n-1]
+	}
 	j.inputs = append(j.inputs, given{now: now, image: taken})
 	j.given++
 	j.wanted = j.given
@@ -143,16 +156,17 @@ func (j *journal) committed() {
 	}
 }
 
-// choose finds the newest image that a start can go on from. What is before it is of no use any more.
+// choose lets the log begin with the newest image if a start can go on from it: what is before it is of no use any more.
 func (m *images) choose() {
-	for i := len(m.whole) - 1; i >= 0; i-- {
-		if slices.Contains(m.kept, m.whole[i].ordinal) {
-			m.dropped = max(m.dropped, m.whole[i].from)
-			m.whole = m.whole[i:]
-			m.jumps = slices.DeleteFunc(m.jumps, func(ordinal uint64) bool { return ordinal <= m.whole[0].ordinal })
-			return
-		}
+	last := len(m.whole) - 1
+	if last < 0 || !slices.Contains(m.kept, m.whole[last].ordinal) || m.whole[last].from <= m.dropped {
+		return
 	}
+	if ordinal := m.whole[last].ordinal; m.has != nil && !m.has(ordinal) {
+		return // the checkpoint is gone again
+	}
+	m.whole = m.whole[last:]
+	m.dropped = m.whole[0].from
 }
 
 // kept says that the application's state as of an ordinal at which a checkpoint was due is on disk, or that it has none: a start may go
@@ -171,7 +185,8 @@ func (j *journal) kept(ordinal uint64) {
 	wake(j.ready)
 }
 
-// pinned is the ordinals of the images that a start might go on from: the application's states as of them are still of use.
+// pinned is the ordinals of the images that a start might go on from, at most two: the one that the log begins with, and the newest.
+// The application's states as of them are still of use.
 func (j *journal) pinned() (ordinals []uint64) {
 	if j == nil {
 		return nil
@@ -184,18 +199,7 @@ func (j *journal) pinned() (ordinals []uint64) {
 	if j.images.taken != nil {
 		ordinals = append(ordinals, j.images.taken.Ordinal)
 	}
-	return append(ordinals, j.images.jumps...)
-}
-
-// jumped notes that the core went on after a checkpoint that it was given, which is on disk.
-func (j *journal) jumped(ordinal uint64) {
-	if j == nil {
-		return
-	}
-	j.mu.Lock()
-	j.images.jumps = append(j.images.jumps, ordinal)
-	j.mu.Unlock()
-	j.kept(ordinal)
+	return ordinals
 }
 
 // began says which image this start goes on from.

@@ -228,7 +228,7 @@ func (l *loop) journaled(in core.Input, own bool) {
 	l.machine.Step(l.now, in, &l.out)
 	l.journal.input(l.now, in, l.out.Known, own)
 	if in.Restored != nil {
-		l.journal.jumped(in.Restored.Ordinal)
+		l.journal.kept(in.Restored.Ordinal)
 	}
 	if n := len(l.out.Deliver); n > before && (l.out.Deliver[n-1].State != nil || l.out.Deliver[n-1].Jump != nil) {
 		l.keep()

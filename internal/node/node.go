@@ -222,11 +222,8 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 		done: n.loop.nudge, missed: n.missed, ended: make(chan struct{}),
 	}
 	n.openCheckpoints(n.keyring.Group(), store)
-	n.recorder.jumped = func(s *effect.State) {
-		if err := n.checkpoints.jumped(s, n.records); err != nil {
-			n.broke(err)
-		}
-	}
+	n.recorder.jumped = func(s *effect.State) error { return n.checkpoints.jumped(s, n.records) }
+	n.recorder.restoring, n.recorder.broke = n.loop.restoring.Load, n.broke
 	return nil
 }
 

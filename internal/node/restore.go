@@ -49,7 +49,7 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 		l.outlet.replayed(&l.out)
 		l.out.Reset()
 		if e.Input.Restored != nil {
-			l.journal.jumped(e.Input.Restored.Ordinal)
+			l.journal.kept(e.Input.Restored.Ordinal)
 		}
 		if inputs++; inputs%64 != 0 {
 			return nil

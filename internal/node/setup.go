@@ -74,7 +74,7 @@ func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall
 			UpdateBytes: l.UpdateBytes, RequestBytes: l.RequestBytes, RequestUpdates: l.RequestUpdates,
 			EagerBytes: cfg.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: submitLimit(cfg), Sessions: l.Sessions, SessionWindow: l.SessionWindow,
-			OrdinalWindow: l.OrdinalWindow, History: l.History, Recon: l.Recon,
+			OrdinalWindow: l.OrdinalWindow, History: l.History, HistoryBytes: cfg.Node.Queues.HistoryBytes, Recon: l.Recon,
 			CheckpointOrdinals: l.CheckpointOrdinals, CheckpointBytes: l.CheckpointBytes,
 		},
 		Timing: core.Timing{

@@ -20,8 +20,8 @@ const (
 	// MaxUnstable is how many checkpoints may wait to be known as stable. The next ones are skipped: the oldest of those that
 	// wait is the next to become stable.
 	MaxUnstable = 4
-	// maxPinned is how many older ones are kept because somebody is fetching them.
-	maxPinned = 2
+	// maxPinned is how many older ones are kept because somebody is fetching them, or a start would need them.
+	maxPinned = 3
 	// maxPartial is how many transfers that have not ended are kept, for what they have in common with others.
 	maxPartial = 2
 )
@@ -194,17 +194,24 @@ func (s *Store) Find(digest wire.Digest) *Checkpoint {
 	return nil
 }
 
-// Keep says that the checkpoint of an ordinal is stable, whether it is here or not: older ones are removed, but for the newest few
-// of those that are pinned because somebody is fetching them.
+// Keep says that the checkpoint of an ordinal is stable. Of those up to there the newest stays, which is not that one if it was
+// skipped; older ones are removed, but for the newest few of those that are pinned because somebody is fetching them.
 func (s *Store) Keep(stable uint64, pinned ...uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stable = max(s.stable, stable)
+	base := s.stable
+	for _, c := range slices.Backward(s.kept) {
+		if c.manifest.Ordinal <= s.stable {
+			base = c.manifest.Ordinal
+			break
+		}
+	}
 	pins := 0
 	var failed error
 	for i := len(s.kept) - 1; i >= 0; i-- {
 		c := s.kept[i]
-		if c.manifest.Ordinal >= s.stable {
+		if c.manifest.Ordinal >= base {
 			continue
 		}
 		if slices.Contains(pinned, c.manifest.Ordinal) && pins < maxPinned {

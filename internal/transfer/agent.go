@@ -173,6 +173,14 @@ func (a *Agent) Fetch(t Target) {
 	a.rouse()
 }
 
+// Stop ends what is being fetched, for example because it is not needed any more; what has come stays for another time. If all of it is
+// there already, Done is called all the same.
+func (a *Agent) Stop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fetcher.Stop()
+}
+
 // Progress is how far the transfer is.
 func (a *Agent) Progress() Progress {
 	a.mu.Lock()

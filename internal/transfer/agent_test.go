@@ -69,6 +69,10 @@ func TestAgents(t *testing.T) {
 	if p := agents[4].Progress(); p.Phase != "failed" || p.Why == "" {
 		t.Errorf("%+v", p)
 	}
+	agents[4].Stop()
+	if p := agents[4].Progress(); p.Phase != "idle" || p.String() == "" {
+		t.Errorf("%v", p)
+	}
 	if len(agents[1].InUse()) != 1 {
 		t.Error("nobody fetches anything")
 	}

@@ -152,6 +152,14 @@ func (f *Fetcher) Start(now clock.Instant, t Target) {
 	f.step(now)
 }
 
+// Stop ends what is being fetched; the store keeps what has come. What is complete stays so.
+func (f *Fetcher) Stop() {
+	if f.phase != complete {
+		f.close()
+		f.phase, f.next, f.due = idle, Target{}, clock.Never
+	}
+}
+
 // begin begins to fetch a checkpoint, whatever was before.
 func (f *Fetcher) begin(now clock.Instant, t Target) {
 	if f.phase == idle || f.phase == failed {

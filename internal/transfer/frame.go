@@ -174,3 +174,30 @@ func (f *frame) decodeLeaves(b []byte) bool {
 	f.path, f.leaves = all[:nodes], all[nodes:]
 	return true
 }
+
+// Content is what an answer has, for tools that look at frames from outside.
+type Content uint8
+
+// What answers have.
+const (
+	Nothing Content = iota // it is no answer, or says that there is none
+	Manifest
+	Leaves
+	Block
+)
+
+// Describe says what a frame has.
+func Describe(bytes []byte) Content {
+	if len(bytes) < headerSize || bytes[0] != Version {
+		return Nothing
+	}
+	switch kind(bytes[1]) {
+	case manifestIs:
+		return Manifest
+	case leavesAre:
+		return Leaves
+	case blockIs:
+		return Block
+	}
+	return Nothing
+}

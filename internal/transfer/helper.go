@@ -94,7 +94,8 @@ func (h *helper) drop(number int) bool {
 
 // learn takes the time that a block took.
 func (h *helper) learn(now, at clock.Instant, most int) {
-	if at == clock.Never {
+	if at == clock.Never { // it was given up, and came all the same
+		h.pace = max(2*h.pace, leastLimit)
 		return
 	}
 	if took := max(now.Sub(at), 1); h.best == 0 || took < h.best {

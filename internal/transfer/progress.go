@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"fmt"
+
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/group"
 )
@@ -41,6 +43,15 @@ type HelperProgress struct {
 	Wasted  uint64   `json:"wasted"` // bytes that had come from others, or that nobody had asked for
 	PaceMS  float64  `json:"pace_ms"`
 	Expects float64  `json:"limit_ms"` // how long it may be silent
+}
+
+// String is a line for logs.
+func (p Progress) String() string {
+	if p.Ordinal == 0 {
+		return "nothing is fetched"
+	}
+	return fmt.Sprintf("checkpoint of ordinal %d: %s, %d of %d blocks, %.1f MB at %.1f MB/s, %d found here, %d lies, %d silences",
+		p.Ordinal, p.Phase, p.Done, p.Blocks, float64(p.Bytes)/1e6, p.PerS/1e6, p.Copied, p.Lies, p.Silences)
 }
 
 // Progress is how far the transfer is.

@@ -148,6 +148,7 @@ func TestNotHeld(t *testing.T) {
 	if got := s.InUse(clock.Instant(2 * pinnedFor)); len(got) != 0 {
 		t.Errorf("in use long after: %v", got)
 	}
+	put(t, store, 11, nil)
 	if err := store.Keep(11); err != nil {
 		t.Fatal(err)
 	}

@@ -261,6 +261,24 @@ func TestStandstill(t *testing.T) {
 	r.finish(app)
 }
 
+// TestSlowLinks: on links that take longer for a block than anybody expects at first, few bytes come twice.
+func TestSlowLinks(t *testing.T) {
+	t.Parallel()
+	app := state(1, 12*testBlock)
+	for _, seconds := range []float64{1, 3, 7} {
+		r, target := newRig(t, 4, 1, Options{}, app)
+		r.rate = testBlock / seconds
+		r.fetcher.Start(r.now, target)
+		took, done := r.run(time.Hour)
+		if !done || took.Seconds() > 30*seconds+10 {
+			t.Fatalf("%v s a block: after %v: %+v", seconds, took, r.fetcher.Progress(r.now))
+		}
+		r.finish(app)
+		sent := r.sent[2] + r.sent[3] + r.sent[4]
+		t.Logf("%v s a block: %v, %d bytes for %d", seconds, took, sent, len(app))
+	}
+}
+
 // TestAnything: any mix of up to f liars, lost frames, distances, rates and kills: the right checkpoint comes.
 func TestAnything(t *testing.T) {
 	t.Parallel()

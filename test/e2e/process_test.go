@@ -272,6 +272,11 @@ type status struct {
 	Storage   struct {
 		Bytes int64 `json:"log_bytes"`
 	} `json:"storage"`
+	Checkpoints struct {
+		Made     uint64 `json:"made"`
+		Stable   uint64 `json:"stable"`
+		Restored uint64 `json:"restored"`
+	} `json:"checkpoints"`
 	Counters struct {
 		Submitted uint64 `json:"submitted"`
 	} `json:"counters"`

@@ -120,6 +120,13 @@ func (s *State) OnStatus(from group.ID, m *wire.Status) bool {
 	return *p != before || s.alive != alive
 }
 
+// OnVote notes that a peer takes part in ordering an ordinal, so that it has executed all but so many before it.
+func (s *State) OnVote(from group.ID, ordinal, ahead uint64) {
+	if p := &s.peers[from.Index()]; ordinal > ahead {
+		p.executed = max(p.executed, ordinal-ahead)
+	}
+}
+
 // Target is what a correct replica has executed: the (f+1)-th highest ordinal that others say they have.
 func (s *State) Target() uint64 { return s.ranked(func(p *peer) uint64 { return p.executed }) }
 

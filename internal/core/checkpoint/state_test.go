@@ -162,17 +162,17 @@ func TestDivergence(t *testing.T) {
 func TestProofsOnlyRise(t *testing.T) {
 	t.Parallel()
 	s, out := first(), new(effect.Output)
-	s.OnProof(proof(2, 10, digest(1), 2, 3), 0, out)
+	s.OnProof(proof(2, 10, digest(1), 2, 3), out)
 	if out.Stable != nil {
 		t.Fatal("stable by two signers")
 	}
-	s.OnProof(proof(2, 10, digest(1), 2, 3, 4), 0, out)
+	s.OnProof(proof(2, 10, digest(1), 2, 3, 4), out)
 	if out.Stable == nil || out.Stable.Ordinal != 10 {
 		t.Fatal("not stable by a proof")
 	}
 	out = new(effect.Output)
-	s.OnProof(proof(3, 5, digest(1), 2, 3, 4), 20, out)
-	s.OnProof(proof(3, 10, digest(1), 2, 3, 4), 20, out)
+	s.OnProof(proof(3, 5, digest(1), 2, 3, 4), out)
+	s.OnProof(proof(3, 10, digest(1), 2, 3, 4), out)
 	if out.Stable != nil || !out.Known || s.Stable().Ordinal != 10 {
 		t.Errorf("an old proof: stable %+v, known %v", out.Stable, out.Known)
 	}

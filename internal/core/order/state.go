@@ -66,7 +66,7 @@ type slot struct {
 	awaited  wire.Digest      // proposal of an earlier view that the view being changed to will probably bind; zero: none
 	proposal *wire.Envelope   // the PRE-PREPARE that is ordered; nil for a no-op, and while a bound one is missing
 	commits  []*wire.Envelope // Q COMMITs for it, if a commit certificate ordered it
-	learned  bool             // others told what it was; nothing here proves it
+	learned  bool             // nothing here proves it: others told what it was, or it was executed long ago
 	eligible wire.Vector      // E of this ordinal, once accepted
 }
 
@@ -173,6 +173,13 @@ func (s *State) Learn(eligible wire.Vector) {
 	}
 	at.round, at.best, at.known, at.awaited = round{}, nil, nil, wire.Digest{}
 	s.high, s.known = max(s.high, next), max(s.known, next)
+}
+
+// Unprove forgets what proves an executed ordinal: whoever still needs it is so far behind that f+1 others vouch for it instead.
+func (s *State) Unprove(ordinal uint64) {
+	if at := s.slots.At(ordinal); at != nil && ordinal <= s.executed {
+		at.learned, at.proposal, at.commits = true, nil, nil
+	}
 }
 
 // Proves reports whether this replica can prove an executed ordinal to others.

@@ -145,6 +145,7 @@ func TestPriorities(t *testing.T) {
 		{"repair is certain of its share", flows(0, 20e6, 20e6, 0), [4]float64{0, 8e6, 2e6, 0}},
 		{"bulk has a floor", flows(20e6, 20e6, 20e6, 20e6), [4]float64{7.5e6, 0, 2e6, 0.5e6}},
 		{"repair has a share", flows(1e6, 1e6, 20e6, 0), [4]float64{1e6, 1e6, 2e6, 0}},
+		{"bulk has a share", flows(1e6, 1e6, 0, 20e6), [4]float64{1e6, 1e6, 0, 2e6}},
 		{"repair before bulk", flows(0, 7e6, 20e6, 20e6), [4]float64{0, 7e6, 2e6, 1e6}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
