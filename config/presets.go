@@ -46,6 +46,7 @@ func LAN() Node {
 			Propose:    2 * time.Millisecond,
 			Retransmit: 500 * time.Millisecond,
 			Fetch:      20 * time.Millisecond,
+			Recon:      5 * time.Millisecond,
 			Drain:      5 * time.Second,
 		},
 		Suspect: Suspect{
@@ -97,6 +98,7 @@ func WAN() Node {
 		Propose:    60 * time.Millisecond,
 		Retransmit: 2 * time.Second,
 		Fetch:      200 * time.Millisecond,
+		Recon:      20 * time.Millisecond,
 		Drain:      5 * time.Second,
 	}
 	n.Suspect.Delta = 100 * time.Millisecond

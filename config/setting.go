@@ -147,7 +147,7 @@ var nodeSettings = []setting[Node]{
 
 	{"network", "rate_bits", false, "How fast each link is written, bits per second; 0: as fast as it goes.",
 		func(n *Node) value { return rate{&n.Network.RateBits} }},
-	{"network", "recon_share", false, "Largest share of a link for repair, from 0.01 to 1.",
+	{"network", "recon_share", false, "Share of a link with a rate that repair is certain of, and gets no more than; from 0.01 to 1.",
 		func(n *Node) value { return number{&n.Network.ReconShare, 0.01, 1} }},
 	{"network", "budget_bytes", false, "Most that waits to be sent, for each peer and class of traffic.",
 		func(n *Node) value { return size{&n.Network.BudgetBytes, 64 * kib, 1 << 30} }},
@@ -197,11 +197,11 @@ var nodeSettings = []setting[Node]{
 	{"storage", "max_bytes", false, "Largest log; a durable replica whose log is full stops. This version never shortens a log.",
 		func(n *Node) value { return size{&n.Storage.MaxBytes, 16 * mib, 1 << 50} }},
 
-	{"transfer", "strategy", false, "When the state comes from others: \"bandwidth\", one sends a block and f a digest of it, or\n" +
-		"\"latency\", f+1 send it, so that no liar costs another round.",
+	{"transfer", "strategy", false, "When the state comes from others: \"bandwidth\", one replica is asked for a block, and others when it fails;\n" +
+		"\"latency\", f+1 are asked at once.",
 		func(n *Node) value {
 			return text{(*string)(&n.Transfer.Strategy), oneOf(string(StrategyBandwidth), string(StrategyLatency))}
 		}},
-	{"transfer", "variant", false, "Of \"bandwidth\", if they differ: 1, one more replica sends the block; 2, f more do.",
+	{"transfer", "variant", false, "Of \"bandwidth\", when a replica fails: 1, one more is asked for the block; 2, f more are.",
 		func(n *Node) value { return integer{&n.Transfer.Variant, 1, 2} }},
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/primebft/prime/internal/group"
+	"github.com/primebft/prime/internal/parts"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/wire"
 )
@@ -17,6 +19,7 @@ type Costs struct {
 	Sign    time.Duration `json:"sign_ns"`    // one signature
 	Verify  time.Duration `json:"verify_ns"`  // one signature
 	Hash    time.Duration `json:"hash_ns"`    // to hash 1 KiB, and to encode, decrypt or decode it
+	Code    time.Duration `json:"code_ns"`    // to cut 1 KiB of a request into parts, or to put it together
 	Step    time.Duration `json:"step_ns"`    // one step of the protocol core
 	Frame   time.Duration `json:"frame_ns"`   // to write or read one message
 	Execute time.Duration `json:"execute_ns"` // one update: to remember it, and to hand it over
@@ -25,7 +28,7 @@ type Costs struct {
 // DefaultCosts were measured with Calibrate on the machine of docs/performance.md, and rounded.
 func DefaultCosts() Costs {
 	return Costs{
-		Sign: 23 * time.Microsecond, Verify: 50 * time.Microsecond, Hash: 1500 * time.Nanosecond, Step: time.Microsecond,
+		Sign: 23 * time.Microsecond, Verify: 50 * time.Microsecond, Hash: 1500 * time.Nanosecond, Code: 1500 * time.Nanosecond, Step: time.Microsecond,
 		Frame: 8 * time.Microsecond, Execute: 3 * time.Microsecond,
 	}
 }
@@ -53,8 +56,28 @@ func Calibrate() (Costs, error) {
 		Hash:   least(func() { copyOf(block) }),
 		Frame:  least(write),
 	}
-	c.Step, c.Execute, err = stepCosts()
+	if c.Code, err = codeCost(); err == nil {
+		c.Step, c.Execute, err = stepCosts()
+	}
 	return c, err
+}
+
+// codeCost is what the mean of cutting and joining takes for each KiB, in a group of seven.
+func codeCost() (time.Duration, error) {
+	g := group.MustNew(2, 0)
+	code, err := parts.New(g)
+	if err != nil {
+		return 0, err
+	}
+	const kib = 16
+	e := wire.NewEnvelope(wire.Header{Sender: 1}, &wire.PreorderRequest{Seq: 1, Updates: []wire.Update{{Payload: make([]byte, kib<<10)}}})
+	e.Finish(wire.Proof{Count: 1})
+	var recons []*wire.Envelope
+	for id := group.ID(g.N()); len(recons) < g.OneCorrect(); id-- {
+		recons = append(recons, wire.NewEnvelope(wire.Header{Sender: id}, &wire.Parts{List: []wire.Part{*code.Cut(e, id)}}))
+	}
+	id := wire.PreorderID{Origin: 1, Position: wire.Position{Seq: 1}}
+	return (least(func() { code.Cut(e, 1) }) + least(func() { code.Join(id, recons) })) / (2 * kib), nil
 }
 
 // copyOf is what happens to the bytes of a message: hashed at one end and at the other, and copied a few times.

@@ -73,6 +73,15 @@ func PaperExperiment(replicas, clients int) Experiment {
 	}
 }
 
+// LANExperiment is the same at one site: 0.1 ms between any two replicas and 1 Gbit/s to each, where processors are the limit. So that they
+// are busy whatever a leader delays, it needs some 30,000 clients.
+func LANExperiment(replicas, clients int) Experiment {
+	e := PaperExperiment(replicas, clients)
+	e.WAN, _ = wan.Preset("lan")
+	e.Node, e.WarmUp, e.Measure = config.LAN(), time.Second, 3*time.Second
+	return e
+}
+
 // Run does the experiment. It is an error if it cannot be done, and if replicas execute different things: then a figure would mean
 // nothing.
 func (e Experiment) Run() (Measurement, error) {

@@ -109,6 +109,32 @@ func TestReconciliationAttack(t *testing.T) {
 	}
 }
 
+// TestReconciliationAttackAtOneSite: where processors are the limit, both attacks together cost less than a tenth, and where nobody hides
+// anything hardly a part is sent.
+func TestReconciliationAttackAtOneSite(t *testing.T) {
+	t.Parallel()
+	if testing.Short() || underRace {
+		t.Skip("four experiments of ten seconds each")
+	}
+	for _, replicas := range []int{4, 7} {
+		t.Run(fmt.Sprint(replicas), func(t *testing.T) {
+			t.Parallel()
+			e := LANExperiment(replicas, 30_000)
+			free := measured(t, e)
+			e.Attack, e.Faults = true, []string{"reconciliation"}
+			m := measured(t, e)
+			t.Logf("%.0f updates/s, %.0f under attack, processors %.2f and %.2f; parts take %.0f of %.0f bytes an update without", free.ThroughputPerS,
+				m.ThroughputPerS, slices.Max(free.Processor), slices.Max(m.Processor), free.BytesByKind["RECON"], free.BytesPerUpdate)
+			if m.ThroughputPerS < 0.9*free.ThroughputPerS || slices.Max(free.Processor) < 0.95 || m.Views != 1 {
+				t.Errorf("%.0f updates/s under attack, %.0f without; processors %.2f busy, view %d", m.ThroughputPerS, free.ThroughputPerS, free.Processor, m.Views)
+			}
+			if free.BytesByKind["RECON"] > 0.02*free.BytesPerUpdate {
+				t.Errorf("%.0f bytes of parts for each update where nobody lacks anything", free.BytesByKind["RECON"])
+			}
+		})
+	}
+}
+
 // TestRepairBytes: under the reconciliation attack, repair takes less than the paper's analysis says, with all that is around parts; what it takes of
 // the busiest replica is hardly more than its part of each hidden request to f others, 1/(f+1) of it each.
 func TestRepairBytes(t *testing.T) {

@@ -33,6 +33,8 @@ type server struct {
 	rest   []effect.Send
 	repair []effect.Send       // RECON
 	heavy  backlog[effect.Job] // of its machine
+	heaved bool                // what it did last was heavy
+	spent  [wire.Classes]int   // messages of each class in this turn
 	worker *heavy.Worker
 	ticked bool // its machine wants to be woken
 
@@ -99,7 +101,10 @@ func (s *server) dispatch() {
 	}
 }
 
-// next is the most urgent thing to do, and how long it takes.
+// quanta is how many messages of each class a processor takes in turn, as the pool of a real replica does. TIMELY always goes first.
+var quanta = [wire.Classes]int{16, 16, 4, 4}
+
+// next is the most urgent thing to do, and how long it takes. Heavy work is every other thing at most: it is done on threads of its own.
 func (s *server) next() (j job, cost time.Duration, ok bool) {
 	c := &s.trial.plan.Costs
 	switch {
@@ -116,10 +121,17 @@ func (s *server) next() (j job, cost time.Duration, ok bool) {
 		j.message = s.own.pop()
 		return j, s.stepCost(j.message), true
 	}
-	for class := 1; class < len(s.inbox); class++ {
-		if !s.inbox[class].empty() {
-			return s.receive(s.inbox[class].pop())
+	if s.heaved = !s.heaved && !s.heavy.empty(); s.heaved {
+		return s.labour(s.heavy.pop())
+	}
+	for range 2 {
+		for class := 1; class < len(s.inbox); class++ {
+			if !s.inbox[class].empty() && s.spent[class] < quanta[class] {
+				s.spent[class]++
+				return s.receive(s.inbox[class].pop())
+			}
 		}
+		s.spent = [wire.Classes]int{}
 	}
 	if !s.heavy.empty() {
 		return s.labour(s.heavy.pop())
@@ -142,7 +154,7 @@ func (s *server) receive(env *wire.Envelope) (j job, cost time.Duration, ok bool
 	return job{message: env}, cost + s.stepCost(env), true
 }
 
-// labour does heavy work, which takes as long as handling the bytes of all parts, and of what is signed.
+// labour does heavy work: cutting or joining, and what that needs of signatures.
 func (s *server) labour(heavy effect.Job) (j job, cost time.Duration, ok bool) {
 	c := &s.trial.plan.Costs
 	s.verified = 0
@@ -150,10 +162,10 @@ func (s *server) labour(heavy effect.Job) (j job, cost time.Duration, ok bool) {
 	bytes := 0
 	if heavy.Request != nil {
 		bytes = len(heavy.Request.Raw)
-	} else if done.Joined != nil {
-		bytes = 2 * len(done.Joined.Raw) // cut again, to know that the parts were right
+	} else {
+		bytes = int(heavy.Parts[0].Msg.(*wire.Parts).Find(heavy.ID).Length)
 	}
-	cost = c.Hash*time.Duration(bytes*s.trial.group.N()/s.trial.group.OneCorrect())/1024 + c.Verify*time.Duration(s.verified)
+	cost = c.Code*time.Duration(bytes)/1024 + c.Verify*time.Duration(s.verified)
 	return job{done: &done}, cost + c.Step, true
 }
 

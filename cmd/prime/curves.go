@@ -19,9 +19,9 @@ import (
 
 // experimentFlags are those of prime sim that belong to experiments.
 type experimentFlags struct {
-	Experiment string `enum:",paper" default:"" placeholder:"paper" help:"Instead of --seeds: measure in virtual time what the paper measured over a wide-area network, and draw the curves."`
+	Experiment string `enum:",paper,lan" default:"" placeholder:"paper" help:"Instead of --seeds: measure in virtual time what the paper measured over a wide-area network (paper), or the same at one site (lan), and draw the curves."`
 	Replicas   []int  `default:"4,7" placeholder:"N,…" help:"Experiment: sizes of the group."`
-	Clients    []int  `default:"1,20,50,100,200,300,350,450,600,900,1200,1800,2400" placeholder:"N,…" help:"Experiment: how many clients, each with one update outstanding."`
+	Clients    []int  `placeholder:"N,…" help:"Experiment: how many clients, each with one update outstanding; by default from 1 to 2,400, at one site 30,000."`
 	Auth       string `enum:"replica,client" default:"replica" help:"Experiment: who vouches for updates."`
 	Cores      int    `default:"1" help:"Experiment: processors of a replica."`
 	Calibrate  bool   `help:"Experiment: let a processor be as fast as this machine's, instead of as fast as the one of docs/performance.md."`
@@ -31,9 +31,18 @@ type experimentFlags struct {
 // curve is one line of the experiment: a group size, and what its leader does.
 type curve struct {
 	Replicas int               `json:"replicas"`
-	Attack   string            `json:"attack"` // "none", "delay", or "delay and reconciliation"
+	Attack   string            `json:"attack"` // "none", "delay", or "delay and" what f replicas do as well
 	KLat     float64           `json:"k_lat"`
 	Points   []sim.Measurement `json:"points"`
+	faults   []string
+}
+
+// laid is an experiment by name.
+func laid(name string, replicas, clients int) sim.Experiment {
+	if name == "lan" {
+		return sim.LANExperiment(replicas, clients)
+	}
+	return sim.PaperExperiment(replicas, clients)
 }
 
 func (c *curve) name() string {
@@ -66,6 +75,12 @@ func (c *experimentFlags) run(g *globals, asJSON bool) error {
 			return usageError(fmt.Errorf("--replicas: %w", err))
 		}
 	}
+	if len(c.Clients) == 0 {
+		c.Clients = []int{1, 20, 50, 100, 200, 300, 350, 450, 600, 900, 1200, 1800, 2400}
+		if c.Experiment == "lan" {
+			c.Clients = []int{30_000}
+		}
+	}
 	if slices.ContainsFunc(c.Clients, func(n int) bool { return n < 1 || n > 100_000 }) || c.Cores < 1 || c.Cores > 1024 {
 		return usageError(errors.New("--clients, --cores: from 1 to 100,000 clients and 1,024 processors are possible"))
 	}
@@ -76,7 +91,7 @@ func (c *experimentFlags) run(g *globals, asJSON bool) error {
 			return err
 		}
 	}
-	base := sim.PaperExperiment(4, 1)
+	base := laid(c.Experiment, 4, 1)
 	report := experimentReport{
 		Experiment: c.Experiment, WAN: base.WAN.Name, Auth: c.Auth, PayloadBytes: base.Payload, Cores: c.Cores, Costs: costs,
 		Curves: c.curves(),
@@ -85,7 +100,7 @@ func (c *experimentFlags) run(g *globals, asJSON bool) error {
 		return err
 	}
 	if c.Plot != "" {
-		if err := drawExperiment(report.Curves).Save(c.Plot); err != nil {
+		if err := drawExperiment(c.Experiment, report.Curves).Save(c.Plot); err != nil {
 			return err
 		}
 	}
@@ -98,9 +113,13 @@ func (c *experimentFlags) run(g *globals, asJSON bool) error {
 // curves are the lines to measure.
 func (c *experimentFlags) curves() (list []curve) {
 	for _, n := range c.Replicas {
-		usual := sim.PaperExperiment(n, 1).Node.Suspect.KLat
-		for _, line := range []curve{{Attack: "none", KLat: usual}, {Attack: "delay", KLat: 1}, {Attack: "delay", KLat: 2},
-			{Attack: "delay and reconciliation", KLat: usual}} {
+		usual := laid(c.Experiment, n, 1).Node.Suspect.KLat
+		for _, line := range []curve{
+			{Attack: "none", KLat: usual}, {Attack: "delay", KLat: 1}, {Attack: "delay", KLat: 2},
+			{Attack: "delay and reconciliation", KLat: usual, faults: []string{"reconciliation"}},
+			{Attack: "delay and needy", KLat: usual, faults: []string{"needy"}},
+			{Attack: "delay and flood-parts", KLat: usual, faults: []string{"flood-parts"}},
+		} {
 			line.Replicas, line.Points = n, make([]sim.Measurement, len(c.Clients))
 			list = append(list, line)
 		}
@@ -120,11 +139,8 @@ func (c *experimentFlags) measure(g *globals, curves []curve, costs sim.Costs) e
 		running.Go(func() {
 			for p := range places {
 				line := &curves[p.curve]
-				e := sim.PaperExperiment(line.Replicas, c.Clients[p.point])
-				e.Node.Suspect.KLat, e.Attack = line.KLat, line.Attack != "none"
-				if line.Attack == "delay and reconciliation" {
-					e.Faults = []string{"reconciliation"}
-				}
+				e := laid(c.Experiment, line.Replicas, c.Clients[p.point])
+				e.Node.Suspect.KLat, e.Attack, e.Faults = line.KLat, line.Attack != "none", line.faults
 				e.ClientAuth, e.Cores, e.Costs = c.Auth == "client", c.Cores, costs
 				m, err := e.Run()
 				mu.Lock()
@@ -202,9 +218,13 @@ func printExperiment(w io.Writer, r *experimentReport) error {
 
 // drawExperiment is the picture of the curves, with what the paper reports beside them: its plateaus, and where it gives one the
 // number of clients.
-func drawExperiment(curves []curve) *chart.Chart {
+func drawExperiment(name string, curves []curve) *chart.Chart {
+	title := "us-wide: 50 ms, 10 Mbit/s out of each replica, 512-byte updates"
+	if name == "lan" {
+		title = "lan: 0.1 ms, 1 Gbit/s, 512-byte updates"
+	}
 	c := &chart.Chart{
-		Title: "us-wide: 50 ms, 10 Mbit/s out of each replica, 512-byte updates", X: "clients, one update outstanding each",
+		Title: title, X: "clients, one update outstanding each",
 		Width: 720, Height: 760,
 	}
 	paper := map[int]chart.Series{
@@ -226,7 +246,7 @@ func drawExperiment(curves []curve) *chart.Chart {
 			}
 			rate.Series, latency.Series = append(rate.Series, r), append(latency.Series, l)
 		}
-		if s, ok := paper[n]; ok {
+		if s, ok := paper[n]; ok && name == "paper" {
 			rate.Series = append(rate.Series, s)
 		}
 		c.Panels = append(c.Panels, rate, latency)

@@ -113,7 +113,7 @@ func TestPartsOnTheirWayAreNotAskedFor(t *testing.T) {
 		stops   int // after so many Fetch intervals no parts come any more
 		asked   int // in which interval the last request is asked for
 	}{
-		{[]group.ID{1, 3}, 6, 6},
+		{[]group.ID{1, 3}, 6, 5 + recent},
 		{[]group.ID{3}, 99, 1},            // it may lie
 		{[]group.ID{1, 3}, 99, waits + 1}, // it was first heard of a moment after 0
 	} {

@@ -75,6 +75,9 @@ func (s *State) onPart(now clock.Instant, env *wire.Envelope, m *wire.Part, out 
 // waits is for how many Fetch intervals a request is not asked for, at most, because parts of those before it still come.
 const waits = 16
 
+// recent is for how many Fetch intervals a replica that sent a part counts as sending them.
+const recent = 4
+
 // comes reports whether parts of a request are likely to be on their way: f+1 replicas, so a correct one, sent parts of earlier
 // requests of the lane a moment ago, and links keep their order. What is asked for then would only lengthen the queues that the parts
 // are in. Whoever lies about it delays nothing for long.
@@ -84,7 +87,7 @@ func (s *State) comes(now clock.Instant, l *lane, seq uint64, at *slot) bool {
 	}
 	senders := 0
 	for j, from := range l.streams {
-		if at.parted.Has(group.FromIndex(j)) || from.seq > 0 && from.seq < seq && now < from.at.Add(s.cfg.Fetch) {
+		if at.parted.Has(group.FromIndex(j)) || from.seq > 0 && from.seq < seq && now < from.at.Add(recent*s.cfg.Fetch) {
 			senders++
 		}
 	}
