@@ -99,14 +99,14 @@ type Strategy string
 
 // The strategies.
 const (
-	StrategyBandwidth Strategy = "bandwidth" // one sends the block and f a digest of it
-	StrategyLatency   Strategy = "latency"   // f+1 send the block and f a digest of it
+	StrategyBandwidth Strategy = "bandwidth" // one replica is asked for a block, and others when it fails
+	StrategyLatency   Strategy = "latency"   // f+1 are asked at once
 )
 
 // Transfer is how this replica gets the state of a checkpoint from others, when what it missed is held by nobody any more.
 type Transfer struct {
 	Strategy Strategy
-	Variant  int // of the bandwidth strategy, when block and digests differ: 1 asks one more replica for the block, 2 asks f more
+	Variant  int // of the bandwidth strategy, when a replica fails: 1 asks one more for the block, 2 asks f more
 }
 
 // Timing is how long this replica aggregates and when it repeats itself. At light load nothing waits: a message goes out at

@@ -197,11 +197,11 @@ var nodeSettings = []setting[Node]{
 	{"storage", "max_bytes", false, "Largest log; a durable replica whose log is full stops. It is shortened when the application has snapshots, or a way of its own to state that it lacks.",
 		func(n *Node) value { return size{&n.Storage.MaxBytes, 16 * mib, 1 << 50} }},
 
-	{"transfer", "strategy", false, "When the state comes from others: \"bandwidth\", one sends a block and f a digest of it, or\n" +
-		"\"latency\", f+1 send it, so that no liar costs another round.",
+	{"transfer", "strategy", false, "When the state comes from others: \"bandwidth\", one replica is asked for a block, and others when it fails;\n" +
+		"\"latency\", f+1 are asked at once.",
 		func(n *Node) value {
 			return text{(*string)(&n.Transfer.Strategy), oneOf(string(StrategyBandwidth), string(StrategyLatency))}
 		}},
-	{"transfer", "variant", false, "Of \"bandwidth\", if they differ: 1, one more replica sends the block; 2, f more do.",
+	{"transfer", "variant", false, "Of \"bandwidth\", when a replica fails: 1, one more is asked for the block; 2, f more are.",
 		func(n *Node) value { return integer{&n.Transfer.Variant, 1, 2} }},
 }

@@ -30,7 +30,9 @@ type application interface {
 
 // follower is an application that does all of that itself: a process of its own, which may live on while its replica does not.
 type follower interface {
-	app.Snapshotter
+	app.Application
+	// Snapshot is app.Snapshotter's, if its way is the engine's.
+	Snapshot() (app.Snapshot, error)
 	Attend(request func())
 	Jump(at app.Position, open func() (io.ReadCloser, error)) error
 	Way() app.Way

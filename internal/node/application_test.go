@@ -11,8 +11,12 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/primebft/prime/app"
+	"github.com/primebft/prime/internal/appsocket"
 	"github.com/primebft/prime/internal/core/effect"
 )
+
+// The application socket is such an application.
+var _ follower = (*appsocket.Server)(nil)
 
 // hub carries the state of applications that transfer it themselves, and checks that who sends one at a position sends what the others
 // send there.

@@ -48,6 +48,8 @@ type checkpoints struct {
 	outlives bool
 	journal  *journal // is told of a checkpoint that is on disk, if what led there need not be kept; its own have to stay
 
+	fetching uint64 // ordinal of the checkpoint that was asked for last, until the core is past it; of the loop alone
+
 	mu     sync.Mutex
 	base   uint64             // ordinal that the core went on after last, without executing what is before; 0: it never did
 	making uint64             // ordinal of the checkpoint that is being written; 0: none is
@@ -109,7 +111,7 @@ func (n *Node) openCheckpoints(g group.Group, store *snapshot.Store) {
 	c.agent = transfer.NewAgent(transfer.AgentOptions{
 		Fetch: transfer.Options{Self: n.self, N: g.N(), F: g.F(), Strategy: strategy, Variant: n.cfg.Node.Transfer.Variant,
 			Session: uint64(n.started.UnixNano()), Store: store},
-		Serve: transfer.ServerOptions{N: g.N(), Store: store},
+		Serve: transfer.ServerOptions{N: g.N(), Store: store, Credit: min(transfer.DefaultCredit, n.cfg.Node.Network.BudgetBytes/2)},
 		Send: func(to group.ID, frame []byte) {
 			n.net.Send(int(to), transport.Frame{Class: transport.Bulk, Source: int(n.self), Bytes: frame})
 		},
@@ -270,17 +272,31 @@ func (c *checkpoints) pins() []uint64 {
 	return all
 }
 
-// goesOn notes that the core goes on after a checkpoint: the log, which says so, is of no use without it. Only the loop calls it.
-func (c *checkpoints) goesOn(ordinal uint64) {
+// goesOn notes what the core delivers: that it goes on after a checkpoint, without which the log, which says so, is of no use; or that it
+// has executed by itself what it had asked for the state of. Only the loop calls it.
+func (c *checkpoints) goesOn(d *effect.Delivery) {
+	past := c.fetching != 0 && d.Ordinal >= c.fetching
+	if d.Jump == nil && !past {
+		return
+	}
 	c.mu.Lock()
-	c.base = ordinal
+	if d.Jump != nil {
+		c.base = d.Ordinal
+	} else {
+		delete(c.landed, c.fetching)
+		go c.agent.Stop()
+	}
 	c.mu.Unlock()
+	if past {
+		c.fetching = 0
+	}
 }
 
 // lacks fetches a checkpoint. Only the loop calls it.
 func (c *checkpoints) lacks(s effect.Stable) {
 	c.log.Warn("this replica lacks what no other one holds any more, and takes over the state of a checkpoint", "ordinal", s.Ordinal,
 		"digest", s.Digest.String())
+	c.fetching = s.Ordinal
 	go c.agent.Fetch(transfer.Target{Ordinal: s.Ordinal, Digest: s.Digest}) // the agent may be reading a disk just now
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -240,3 +241,65 @@ func TestHeads(t *testing.T) {
 		t.Error("another version is a head")
 	}
 }
+
+// slow is a snapshot that is written when it is let.
+type slow struct {
+	let      chan struct{}
+	released chan struct{}
+}
+
+func (s *slow) WriteTo(w io.Writer) (int64, error) {
+	<-s.let
+	n, err := w.Write([]byte("state"))
+	return int64(n), err
+}
+
+func (s *slow) Release() { close(s.released) }
+
+// TestCheckpointBusy: a checkpoint that is due while the one before is still being written is skipped, counted, and its snapshot released;
+// nobody waits. One that panics or fails is none, and the next is made.
+func TestCheckpointBusy(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, 0, nil)
+	n := c.open(1, echo, Options{})
+	k := n.checkpoints
+	at := func(ordinal uint64) *due {
+		return &due{State: &effect.State{Ordinal: ordinal, Vector: make(wire.Vector, 4)}, Delivered: ordinal, Records: 1}
+	}
+	first := &slow{make(chan struct{}), make(chan struct{})}
+	second := &slow{make(chan struct{}), make(chan struct{})}
+	k.keep(at(100), first)
+	k.keep(at(200), second)
+	<-second.released
+	if s, _ := k.status(); s.Skipped != 1 || s.Made != 0 {
+		t.Errorf("%+v", s)
+	}
+	close(first.let)
+	<-first.released
+	await(t, func() string {
+		if s, _ := k.status(); s.Made != 1 || s.Last != 100 {
+			return fmt.Sprintf("%+v", s)
+		}
+		return ""
+	})
+	k.keep(at(300), failing{})
+	await(t, func() string {
+		if s, _ := k.status(); s.Skipped != 2 {
+			return fmt.Sprintf("%+v", s)
+		}
+		return ""
+	})
+	k.keep(at(400), nil)
+	await(t, func() string {
+		if s, _ := k.status(); s.Made != 2 || s.Last != 400 {
+			return fmt.Sprintf("%+v", s)
+		}
+		return ""
+	})
+}
+
+// failing is a snapshot that cannot be written.
+type failing struct{}
+
+func (failing) WriteTo(io.Writer) (int64, error) { panic(errTest) }
+func (failing) Release()                         {}

@@ -96,9 +96,7 @@ func (o *outlet) deliver(executed []effect.Delivery) {
 	weight := 0
 	for i := range executed {
 		weight += weigh(&executed[i])
-		if executed[i].Jump != nil {
-			o.checkpoints.goesOn(executed[i].Ordinal)
-		}
+		o.checkpoints.goesOn(&executed[i])
 	}
 	o.executed.put(weight, executed...)
 }

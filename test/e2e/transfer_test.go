@@ -4,24 +4,26 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 )
 
-// edit replaces a text in a file of every replica's folder.
-func (c *cluster) edit(file, before, after string) {
+// set gives a setting another value in a file of every replica's folder.
+func (c *cluster) set(file, name, value string) {
 	c.t.Helper()
+	line := regexp.MustCompile(`(?m)^#?` + name + ` = .*$`)
 	for i := 1; i <= 4; i++ {
 		path := filepath.Join(c.folder(i), file)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		if !strings.Contains(string(text), before) {
-			c.t.Fatalf("no %q in\n%s", before, text)
+		if !line.Match(text) {
+			c.t.Fatalf("no %q in\n%s", name, text)
 		}
-		if err := os.WriteFile(path, []byte(strings.Replace(string(text), before, after, 1)), 0o600); err != nil {
+		if err := os.WriteFile(path, line.ReplaceAll(text, []byte(name+" = "+value)), 0o600); err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -32,10 +34,10 @@ func forgetful(t *testing.T, mode, application string) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: filepath.Join(t.TempDir(), "c"), base: ports(t, 8), run: make([]*process, 5)}
 	must(t, "init", "--dir", c.dir, "--base-port", fmt.Sprint(c.base), "--storage", mode)
-	c.edit("cluster.toml", "ordinal_window = 64", "ordinal_window = 16")
-	c.edit("cluster.toml", "history = 1024", "history = 16")
-	c.edit("cluster.toml", "checkpoint_ordinals = 10000", "checkpoint_ordinals = 32")
-	c.edit("node.toml", `#kind = "echo"`, fmt.Sprintf("kind = %q", application))
+	c.set("cluster.toml", "ordinal_window", "16")
+	c.set("cluster.toml", "history", "16")
+	c.set("cluster.toml", "checkpoint_ordinals", "32")
+	c.set("node.toml", "kind", fmt.Sprintf("%q", application))
 	return c
 }
 
@@ -109,4 +111,25 @@ func TestLateStart(t *testing.T) {
 	c.back(4, 1, 2, 3)
 	must(t, "submit", "--dir", c.folder(4), "here")
 	c.agree(1, 1, 2, 3, 4)
+}
+
+// TestSocketApplicationComesLate: the same where the applications are processes of their own: the late one is given the state of the
+// others, and goes on counting where they are.
+func TestSocketApplicationComesLate(t *testing.T) {
+	c := forgetful(t, "ephemeral", "socket")
+	c.start(1, 2, 3)
+	application := func(i int) {
+		spawn(t, "app-socket", filepath.Join(c.folder(i), "app.sock"), filepath.Join(c.folder(i), "words.json"))
+	}
+	for i := 1; i <= 3; i++ {
+		application(i)
+	}
+	must(t, "submit", "--dir", c.folder(1), "word")
+	c.proceed(150, 1, 2, 3)
+	c.start(4)
+	application(4)
+	c.back(4, 1, 2, 3)
+	if out := must(t, "submit", "--dir", c.folder(4), "--json", "word"); !strings.Contains(out, `"result":"Mg=="`) { // 2 in base64
+		t.Errorf("%s: want the result 2", out)
+	}
 }
