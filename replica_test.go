@@ -200,7 +200,12 @@ func TestRefusedStart(t *testing.T) {
 	if _, err := prime.Open(cfg, echo, prime.WithListeners(listen(t), listen(t))); len(config.Problems(err)) != 1 {
 		t.Errorf("%v, want one fault of the configuration", err)
 	}
-	r := p.open(t, 1, echo)
+	cfg = p.config(t, 1)
+	cfg.Node.Storage.Mode = config.StorageEphemeral
+	r, err := prime.Open(cfg, echo, prime.WithListeners(listen(t), listen(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := prime.Open(p.config(t, 1), echo, prime.WithListeners(listen(t), listen(t))); !errors.Is(err, prime.ErrFolderInUse) {
 		t.Errorf("%v, want ErrFolderInUse", err)
 	}
@@ -208,7 +213,7 @@ func TestRefusedStart(t *testing.T) {
 		t.Error(err)
 	}
 	free := prime.WithListeners(listen(t), listen(t))
-	if _, err := prime.Open(p.config(t, 1), echo, free); !errors.Is(err, prime.ErrFolderUsed) || !strings.Contains(err.Error(), "prime init") {
+	if _, err := prime.Open(cfg, echo, free); !errors.Is(err, prime.ErrFolderUsed) || !strings.Contains(err.Error(), "prime init") {
 		t.Errorf("%v, want ErrFolderUsed and the remedy", err)
 	}
 }

@@ -80,7 +80,7 @@ func LAN() Node {
 			WatchBytes:   64 * mib,
 		},
 		Crypto:   Crypto{Cache: 16384},
-		Storage:  Storage{Mode: StorageEphemeral, MaxBytes: 16 << 30},
+		Storage:  Storage{Mode: StorageDurable, MaxBytes: 16 << 30},
 		Transfer: Transfer{Strategy: StrategyBandwidth, Variant: 1},
 	}
 }

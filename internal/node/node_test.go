@@ -316,10 +316,10 @@ func (f *fragile) Step(now clock.Instant, in core.Input, out *effect.Output) {
 	f.Machine.Step(now, in, out)
 }
 
-// TestFolder: a folder is marked before anything is signed, used once, and by one replica at a time.
+// TestFolder: the folder of an ephemeral replica is marked before anything is signed, used once, and by one replica at a time.
 func TestFolder(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1, 0, nil)
+	c := newCluster(t, 1, 0, func(_ *config.Cluster, n *config.Node) { n.Storage.Mode = config.StorageEphemeral })
 	n := c.open(1, echo, Options{})
 	if _, err := os.Stat(filepath.Join(c.dir, "r1", marker.MarkerFile)); err != nil {
 		t.Error(err)
