@@ -194,7 +194,7 @@ var nodeSettings = []setting[Node]{
 		"killed and started again. The first start fixes it.", func(n *Node) value {
 		return text{(*string)(&n.Storage.Mode), oneOf(string(StorageEphemeral), string(StorageDurable))}
 	}},
-	{"storage", "max_bytes", false, "Largest log; a durable replica whose log is full stops. This version never shortens a log.",
+	{"storage", "max_bytes", false, "Largest log; a durable replica whose log is full stops. It is shortened when the application has snapshots, or a way of its own to state that it lacks.",
 		func(n *Node) value { return size{&n.Storage.MaxBytes, 16 * mib, 1 << 50} }},
 
 	{"transfer", "strategy", false, "When the state comes from others: \"bandwidth\", one replica is asked for a block, and others when it fails;\n" +

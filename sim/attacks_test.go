@@ -23,6 +23,7 @@ type bite struct {
 	lacks   []string // and that must not be
 	parts   bool     // what replicas lack comes to them in parts
 	absent  group.ID // who is away for two seconds before the world is quiet; 0: nobody
+	states  bool     // replicas make checkpoints
 	refused bool     // receivers refuse some of its messages before the core sees them
 	check   func(trace string) string
 }
@@ -77,6 +78,11 @@ var bites = map[string]bite{
 	"silent-helper":     {absent: 6, has: []string{"ME hears SEGMENT-ASK of r6", "r6 reports caught-up"}, lacks: []string{"hears SEGMENT of ME"}},
 	"slow-helper":       {absent: 6, has: []string{"r6 hears SEGMENT of ME", "r6 reports caught-up"}},
 	"flood-segments":    {has: []string{"hears SEGMENT-ASK of ME", "hears OUTLINE-ASK of ME", "reports dropped .*peer=ME .*not asked for"}},
+	"wrong-checkpoints": {states: true, has: []string{"hears CHECKPOINT of ME", "reports stable ordinal="}},
+	"two-checkpoints":   {states: true, has: []string{"reports blacklisted peer=ME"}},
+	"no-checkpoints":    {states: true, has: []string{"hears COMMIT of ME", "reports stable ordinal="}, lacks: []string{"r[12456] hears CHECKPOINT of ME"}},
+	"flood-checkpoints": {states: true, has: []string{`reports dropped .*peer=ME reason="older than the checkpoints that are kept"`}},
+	"forged-proofs":     {states: true, refused: true, has: []string{"hears CHECKPOINT-PROOF of ME", "reports stable ordinal="}},
 	"frame-parts":       {parts: true, refused: true, lacks: []string{"reports blacklisted"}},
 }
 
@@ -100,6 +106,9 @@ func TestAttacksBite(t *testing.T) {
 			for seed := uint64(1); seed <= 12; seed++ {
 				p := quietPlan(1, 1)
 				p.limits.Recon = want.parts
+				if want.states {
+					p.limits.CheckpointOrdinals = 2
+				}
 				if p.replicas[me.Index()].attacks = want.attacks; want.attacks == nil {
 					p.replicas[me.Index()].attacks = []string{b.Name}
 				}

@@ -30,8 +30,10 @@ type disk struct {
 	flight  []owed           // of those whose inputs are being written
 	records []storage.Record // what is being written
 	busy    bool
+	images
 	commits int // number of the commit under way, so that one of an earlier life is known
 
+	steps  int      // inputs of the machine, those of earlier lives that it remembers included
 	done   []uint64 // what each step said and executed that the checkers have seen, hashed
 	shift  clock.Instant
 	began  record.Began
@@ -69,6 +71,9 @@ func drawDisks(rng *rand.Rand, p *plan) {
 	var together clock.Instant
 	if rng.IntN(3) == 0 {
 		together = moment(rng, p.stormEnd/2)
+	}
+	if rng.IntN(4) > 0 && p.limits.CheckpointOrdinals == 0 {
+		p.limits.CheckpointOrdinals = choose(rng, 1, 3, 10, 30)
 	}
 	for i := range p.disks {
 		d := &p.disks[i]
@@ -114,10 +119,12 @@ func (d *disk) open(w *world, n *node) (err error) {
 	if err != nil {
 		return err
 	}
-	_, begun, err := record.First(d.log)
+	var begun bool
+	d.start, begun, err = record.Find(d.log, d.usable)
 	if err == nil && !begun {
 		err = d.log.Commit([]storage.Record{d.began.Record()})
 	}
+	d.forget()
 	return err
 }
 
@@ -125,6 +132,9 @@ func (d *disk) open(w *world, n *node) (err error) {
 func (w *world) remember(n *node, in core.Input, own bool) {
 	d := n.disk
 	d.writer.Input(n.local(w.now), in, n.out.Known, own)
+	d.steps++
+	d.asked(w.header[n.id.Index()], in, own, n)
+	due := n.out.Deliver
 	later := owed{hash: said(w.header[n.id.Index()], &n.out)}
 	later.out.Evidence, later.out.Events = clone(n.out.Evidence), clone(n.out.Events)
 	early := n.out.Sends[:0:0]
@@ -138,6 +148,9 @@ func (w *world) remember(n *node, in core.Input, own bool) {
 	d.waiting = append(d.waiting, later)
 	n.out.Sends, n.out.Evidence, n.out.Events = early, nil, nil
 	w.carryOut(n)
+	if len(due) > 0 && due[len(due)-1].State != nil {
+		w.image(n)
+	}
 	w.write(n)
 }
 
@@ -146,10 +159,10 @@ func clone[T any](list []T) []T { return append([]T(nil), list...) }
 // write begins a commit of what waits, unless one is under way.
 func (w *world) write(n *node) {
 	d := n.disk
-	if d.busy || len(d.waiting) == 0 {
+	if d.busy || len(d.waiting) == 0 && len(d.parts) == 0 {
 		return
 	}
-	d.busy, d.flight, d.waiting, d.records = true, d.waiting, nil, d.writer.Take()
+	d.busy, d.flight, d.waiting, d.records = true, d.waiting, nil, append(d.writer.Take(), d.parts[:min(1, len(d.parts))]...)
 	d.commits++
 	at := w.now
 	if w.storm {
@@ -172,6 +185,7 @@ func (w *world) synced(n *node, e *event) {
 		w.fail("%s cannot write its log: %v", n.id, err)
 		return
 	}
+	w.imaged(n)
 	flight := d.flight
 	d.busy, d.flight, d.records = false, nil, nil
 	for i := range flight {
@@ -222,6 +236,7 @@ func (w *world) fallen(n *node) {
 	n.ends = append(n.ends, w.now)
 	d.busy, d.waiting, d.flight, d.records = false, nil, nil, nil
 	d.writer.Take()
+	d.lost()
 	n.forgotten()
 	w.checkpoints.stable[n.id.Index()] = 0 // it may not remember
 	w.note(w.now, "falls", n.id, 0, nil)
@@ -258,10 +273,7 @@ func (w *world) rise(n *node, f *fall) {
 // yet, because the replica fell between the end of a commit and what waited for it, they see now.
 func (w *world) replay(n *node) error {
 	d := n.disk
-	began, _, err := record.First(d.log)
-	if err != nil {
-		return err
-	}
+	began, err := d.start.Began, error(nil)
 	cfg := w.plan.config(n.id, w.ledger.incarnations)
 	cfg.Wall, cfg.Seed, cfg.Limits, cfg.Timing = began.Wall, began.Seed, began.Limits, began.Timing
 	if n.machine, err = w.machine(cfg); err != nil {
@@ -270,6 +282,11 @@ func (w *world) replay(n *node) error {
 	kept := map[updateKey]bool{}
 	step := 0
 	p := record.NewReplay(w.header[n.id.Index()], n.signer.Complete, w.wire.Decode, n.worker.Do)
+	if d.start.Ordinal > 0 {
+		if step, err = w.fromImage(n, p, kept); err != nil {
+			return err
+		}
+	}
 	err = p.Run(d.log, func(e record.Entry) error {
 		for i := range e.Input.Submit {
 			kept[updateKey{e.Input.Submit[i].Client, e.Input.Submit[i].Seq}] = true
@@ -300,6 +317,7 @@ func (w *world) replay(n *node) error {
 			delete(n.accepted, key)
 		}
 	}
+	d.steps = step
 	w.resume(n, p)
 	return nil
 }
@@ -339,7 +357,9 @@ func (w *world) resume(n *node, p *record.Replay) {
 		n.signFree = max(n.signFree, w.now).Add(n.plan.signCost)
 		w.note(w.now, "says again", n.id, 0, env)
 		w.transmit(n, &s, env, n.signFree)
+		n.disk.unsaid.Add(env.Digest, &s)
 	}
+	n.disk.jobs = append(n.disk.jobs, p.Undone()...)
 	n.out.Jobs = append(n.out.Jobs, p.Undone()...)
 	w.work(n)
 	w.step(n, core.Input{Resumed: resumed})

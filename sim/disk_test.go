@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"io"
 	"testing"
 
 	"github.com/primebft/prime/app"
@@ -41,6 +42,18 @@ func (c *chained) Deliver(batch []app.Record) [][]byte {
 		results[i] = sum[:]
 	}
 	return results
+}
+
+// Snapshot implements app.Snapshotter.
+func (c *chained) Snapshot() (app.Snapshot, error) {
+	sum := c.chain.Sum
+	return app.Bytes(sum[:]), nil
+}
+
+// Restore implements app.Snapshotter.
+func (c *chained) Restore(from io.Reader) error {
+	_, err := io.ReadFull(from, c.chain.Sum[:])
+	return err
 }
 
 // TestOneSeedOneWorldWithDisks runs a seed twice and expects the same events.

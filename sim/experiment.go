@@ -74,7 +74,7 @@ func PaperExperiment(replicas, clients int) Experiment {
 }
 
 // LANExperiment is the same at one site: 0.1 ms between any two replicas and 1 Gbit/s to each, where processors are the limit. So that they
-// are busy whatever a leader delays, it needs some 30,000 clients.
+// are busy whatever a leader delays, it needs some 20,000 to 30,000 clients.
 func LANExperiment(replicas, clients int) Experiment {
 	e := PaperExperiment(replicas, clients)
 	e.WAN, _ = wan.Preset("lan")

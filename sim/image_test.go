@@ -31,7 +31,7 @@ func (r *reborn) Step(now clock.Instant, in core.Input, out *effect.Output) {
 			return
 		}
 		written := taken.Append(nil)
-		again, err := r.layout.Read(written, r.limits.Decode)
+		again, err := r.layout.Read(written, r.limits)
 		if err != nil {
 			r.fail(err)
 			return

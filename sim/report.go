@@ -42,6 +42,9 @@ type Report struct {
 	Ordinals int           // ordinals executed
 	Updates  int           // updates that took effect
 	Restarts int           // of replicas that fell
+	Images   int           // of cores that were taken for their logs
+	Drops    int           // of beginnings of logs
+	Reborn   int           // starts from images
 	Views    uint64        // the highest view that a correct replica was in
 	Rebound  int           // ordinals that view changes bound, no-ops included
 	Refused  uint64        // updates that correct replicas refused
@@ -85,7 +88,7 @@ func (w *world) summary() Report {
 		Held:      w.calm.held.count, Slowest: w.calm.held.slowest, Bound: w.calm.held.allowed, Closest: w.calm.held.closest,
 		Changes: w.calm.held.replaced, Allowed: 2*w.plan.group.F() + w.plan.group.K(), Nested: w.nested, Peaceful: w.peaceful(), Stalled: len(w.calm.held.frozen), Starved: w.calm.starved,
 		Events: w.events, Virtual: time.Duration(w.now), Ordinals: len(w.history.ordinals), Updates: len(w.history.done),
-		Restarts: w.restarts, Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(), CaughtUp: w.history.learnt,
+		Restarts: w.restarts, Images: w.images, Drops: w.drops, Reborn: w.reborn, Views: w.views.highest(), Rebound: w.views.bound(), Refused: w.refusals, Forged: w.refusedFrames, Hash: w.hash, Repair: w.repaired(), CaughtUp: w.history.learnt,
 		Checkpoints: len(w.checkpoints.made), Transfers: w.checkpoints.transfers, Stable: slices.Max(w.checkpoints.stable),
 	}
 }

@@ -43,6 +43,9 @@ type world struct {
 	events        uint64
 	refusedFrames uint64        // messages of attackers that receivers refuse
 	restarts      int           // of replicas
+	images        int           // of cores that were taken
+	drops         int           // of beginnings of logs
+	reborn        int           // starts from images
 	refusals      uint64        // updates that correct replicas refused
 	awake         clock.Instant // until then somebody naps
 	gauge         *gauge        // of what replicas hold

@@ -12,7 +12,7 @@ import (
 // clusterFlags is what a new cluster is made with, however it is made.
 type clusterFlags struct {
 	Auth    string `enum:"replica,client" default:"replica" help:"Who vouches for updates: the replica that introduces them, or each client by signature."`
-	Storage string `enum:"ephemeral,durable" default:"ephemeral" help:"Whether replicas keep a log, so that they can be killed and started again."`
+	Storage string `enum:"durable,ephemeral" default:"ephemeral" help:"Whether replicas keep a log, so that they can be killed and started again."`
 	Proof   string `enum:"list,bls" default:"list" help:"What challenges a new leader: a list of signatures, or one threshold signature (bls) for which every replica has a key share."`
 	Clients string `placeholder:"FILE|any|none" help:"Who may be a client: a file with one public key a line, any, or none but the replicas. By default any with the preset local, else none."`
 }

@@ -35,7 +35,7 @@ type loadFlags struct {
 
 // storageFlag is whether the replicas of a measurement remember.
 type storageFlag struct {
-	Storage string `enum:"ephemeral,durable" default:"ephemeral" help:"Whether replicas keep a log of what they are given, in the folder of the cluster."`
+	Storage string `enum:"durable,ephemeral" default:"ephemeral" help:"Whether replicas keep a log of what they are given, in the folder of the cluster."`
 }
 
 // equip is for newStage.

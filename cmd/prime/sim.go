@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/primebft/prime/app"
 	"github.com/primebft/prime/sim"
 	"github.com/primebft/prime/threshold/bls"
 	"github.com/primebft/prime/transport/emulate/wan"
@@ -62,6 +63,15 @@ type simReport struct {
 	Checkpoints int        `json:"checkpoints"`
 	Transfers   int        `json:"transfers"`
 	CatchUp     simCatchUp `json:"catch_up"`
+	Disks       *simDisks  `json:"disks,omitempty"`
+}
+
+// simDisks says what became of durable replicas.
+type simDisks struct {
+	Falls  int `json:"falls"`  // that were followed by a start
+	Images int `json:"images"` // of cores, written into logs
+	Drops  int `json:"drops"`  // of what was before an image
+	Reborn int `json:"reborn"` // starts from an image
 }
 
 // simBound says how much was held to the bound on delay, so that a run that holds nothing to it shows.
@@ -175,6 +185,10 @@ func (c *simCmd) Run(g *globals) error {
 		fmt.Fprintf(g.out, "at most %d view changes once settled, of %d; %d worlds with nested ones, %d peaceful, %d standstills, %d starved\n", b.Changes,
 			b.Allowed, b.Nested, b.Peaceful, b.Stalled, b.Starved)
 		fmt.Fprintf(g.out, "repair: %s\n", report.Repair.describe(report.Updates))
+		if d := report.Disks; d != nil {
+			fmt.Fprintf(g.out, "disks: %d restarts, %d of them from an image of the core; %d images, %d logs shortened\n", d.Falls, d.Reborn,
+				d.Images, d.Drops)
+		}
 		fmt.Fprintf(g.out, "%d checkpoints; %d states transferred\n", report.Checkpoints, report.Transfers)
 		fmt.Fprintf(g.out, "catching up: %s\n", &report.CatchUp)
 	}
@@ -235,6 +249,9 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 			for seed := range seeds {
 				o := sim.Options{Seed: seed, RealSignatures: c.RealSignatures, Timeout: c.SeedTimeout, WAN: links, Attacks: c.Attack,
 					Threshold: bls.Groups, Disks: c.Disks}
+				if c.Disks {
+					o.App = func(int) app.Application { return new(digest) } // its results depend on everything before
+				}
 				if c.Trace {
 					o.Trace = g.err
 				}
@@ -252,6 +269,9 @@ func (c *simCmd) runAll(g *globals, first, last uint64, links *wan.Profile) simR
 // gather sums reports up, shows progress on a terminal, and prints violations as they come.
 func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) simReport {
 	sum, repair := simReport{Violations: []simViolation{}}, sim.Repair{}
+	if c.Disks {
+		sum.Disks = new(simDisks)
+	}
 	file, isFile := w.(*os.File)
 	progress := isFile && term.IsTerminal(int(file.Fd())) && !c.Trace
 	shown := time.Now()
@@ -266,6 +286,9 @@ func (c *simCmd) gather(w io.Writer, reports <-chan sim.Report, total uint64) si
 		sum.Bound.add(&r)
 		if r.Converged {
 			sum.Converged++
+		}
+		if d := sum.Disks; d != nil {
+			d.Falls, d.Images, d.Drops, d.Reborn = d.Falls+r.Restarts, d.Images+r.Images, d.Drops+r.Drops, d.Reborn+r.Reborn
 		}
 		if v := r.Violation; v != nil {
 			replay := sim.Replay(r.Seed, c.RealSignatures)

@@ -154,6 +154,12 @@ func TestCatchUpIsToldNotPassedOn(t *testing.T) {
 	}
 	c.inject(1, group.SetOf(6), wants)
 	c.back(5, 60, 2*time.Second)
+	near := &wire.Status{View: 1, Installed: 1, Executed: 57, Oldest: 1, Help: true, Preorders: make(wire.Vector, 6), Held: make(wire.Vector, 6)}
+	near.Preorders[1], near.Held[1] = wire.Position{Incarnation: 1, Seq: 57}, wire.Position{Incarnation: 1, Seq: 57}
+	for range 4 { // as if r3 lacked what r6 can tell, but not prove
+		c.inject(3, group.SetOf(6), near)
+		c.do("advance 25ms")
+	}
 	told := 0
 	for _, s := range c.said {
 		switch {

@@ -146,6 +146,9 @@ func (l *liars) message(op, from int) wire.Message {
 		if l.pick(2) == 1 {
 			return l.part(from)
 		}
+		if l.pick(3) == 0 {
+			return l.catchUp()
+		}
 		return &wire.Fetch{Wants: []wire.Want{{ID: l.id()}, {ID: l.id(), Digest: l.digest()}}}
 	default:
 		switch l.pick(4) {
@@ -201,6 +204,27 @@ func (l *liars) part(from int) wire.Message {
 	m.Bytes[l.pick(len(m.Bytes))] ^= byte(l.pick(2))
 	m.Root = wire.PartRoot(from, m.Length, m.Bytes, m.Path)
 	return &wire.Parts{List: []wire.Part{*m}}
+}
+
+// catchUp is a question or an answer about what was executed, right or wrong.
+func (l *liars) catchUp() wire.Message {
+	from := uint64(l.pick(8))
+	to := from + 1 + uint64(l.pick(8))
+	switch l.pick(4) {
+	case 0:
+		return &wire.OutlineAsk{From: from, To: to}
+	case 1:
+		return &wire.Outline{From: from, To: to, Links: make([]wire.Digest, wire.Links(from, to))}
+	case 2:
+		return &wire.SegmentAsk{From: from, To: to, Skip: uint32(l.pick(3))}
+	}
+	o := wire.SegmentOrdinal{Time: int64(l.pick(9)), Eligible: l.vector()}
+	for k := l.pick(3); k > 0 && len(l.seen) > 0; k-- {
+		if e := l.seen[l.pick(len(l.seen))]; e.Kind == wire.KindPreorderRequest {
+			o.Requests = append(o.Requests, wire.SegmentRequest{Digest: e.Digest, Request: wire.WithoutProof(e)})
+		}
+	}
+	return &wire.Segment{From: from, To: from + 1, Ordinals: []wire.SegmentOrdinal{o}}
 }
 
 func (l *liars) certificate() wire.Message {

@@ -86,7 +86,8 @@ func TestHalfOpenConnections(t *testing.T) {
 		if s := r.Stats(); s.HalfOpen > limit {
 			t.Fatalf("%+v", s)
 		}
-		if n := runtime.NumGoroutine() - before; n > 2*limit+20 {
+		// Those of connections that were pushed out take a moment to end, on a busy machine a long one.
+		if n := runtime.NumGoroutine() - before; n > halfOpenCount/10 {
 			t.Fatalf("%d more goroutines", n)
 		}
 		tries += comeIn(t, c, uint64(clients+1))

@@ -106,7 +106,7 @@ func BenchmarkTake(b *testing.B) {
 			limits := wire.Limits{N: 4, UpdateBytes: 1 << 16, RequestBytes: 1 << 18, RequestUpdates: 1024, AckParts: 1 << 10, Wants: 1 << 10,
 				Window: 1 << 10, Recalls: 1 << 10, Enough: 2}
 			for b.Loop() {
-				if _, err := l.Read(written, limits.Decode); err != nil {
+				if _, err := l.Read(written, limits); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -23,23 +23,24 @@ func TestLayoutOfTheCore(t *testing.T) {
 
 // everything is a value of all that is supported.
 type everything struct {
-	flag    bool
-	number  int64
-	small   [3]uint16
-	text    string
-	empty   []byte
-	none    []byte
-	list    []inner
-	same    []inner // as list
-	by      map[[4]byte]*inner
-	self    *everything
-	first   *inner
-	second  *inner // as first
-	signed  *wire.Envelope
-	again   *wire.Envelope
-	nested  [2][]*wire.Envelope
-	chain   *link
-	padding struct {
+	flag     bool
+	number   int64
+	small    [3]uint16
+	text     string
+	empty    []byte
+	none     []byte
+	list     []inner
+	same     []inner // as list
+	by       map[[4]byte]*inner
+	self     *everything
+	first    *inner
+	second   *inner // as first
+	signed   *wire.Envelope
+	again    *wire.Envelope
+	unproven *wire.Envelope
+	nested   [2][]*wire.Envelope
+	chain    *link
+	padding  struct {
 		a uint8
 		b uint64
 	}
@@ -61,17 +62,19 @@ func signed(view uint64) *wire.Envelope {
 	return e
 }
 
-func decode(b []byte) (*wire.Envelope, error) {
-	return wire.Limits{N: group.MustNew(1, 0).N()}.Decode(b)
-}
+var limits = wire.Limits{N: group.MustNew(1, 0).N(), UpdateBytes: 100, RequestBytes: 100, RequestUpdates: 10}
 
 func full() *everything {
+	request := wire.NewEnvelope(wire.Header{Sender: 2, Epoch: 1, Incarnation: 1}, &wire.PreorderRequest{Seq: 3,
+		Updates: []wire.Update{{Client: wire.ClientID{1}, Seq: 1, Payload: []byte("p")}}})
+	request.Finish(wire.Proof{Count: 1})
 	v := &everything{flag: true, number: -5, small: [3]uint16{1, 2, 3}, text: "text", empty: []byte{}, signed: signed(7)}
 	v.list = []inner{{"a", 1}, {"b", 2}}
 	v.same, v.self, v.again = v.list, v, v.signed
 	v.first = &inner{"shared", 3}
 	v.second = v.first
 	v.by = map[[4]byte]*inner{{2}: v.first, {1}: {"other", 4}, {3}: nil}
+	v.unproven = wire.WithoutProof(request)
 	v.nested[1] = []*wire.Envelope{nil, signed(8), v.signed}
 	v.padding.a, v.padding.b = 1, 2
 	for i := range 100_000 { // too deep for a recursion
@@ -102,7 +105,7 @@ func TestRoundTrip(t *testing.T) {
 	if len(b) > i.Size() {
 		t.Errorf("%d bytes, announced as %d", len(b), i.Size())
 	}
-	r, err := l.Read(b, decode)
+	r, err := l.Read(b, limits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,13 +169,13 @@ func TestOtherPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := i.Append(nil)
-	if _, err := of[before](t, 1).Read(b, decode); err != nil {
+	if _, err := of[before](t, 1).Read(b, limits); err != nil {
 		t.Error(err)
 	}
-	if _, err := of[after](t, 1).Read(b, decode); !errors.Is(err, ErrLayout) {
+	if _, err := of[after](t, 1).Read(b, limits); !errors.Is(err, ErrLayout) {
 		t.Errorf("another field: %v", err)
 	}
-	if _, err := of[before](t, 2).Read(b, decode); !errors.Is(err, ErrLayout) {
+	if _, err := of[before](t, 2).Read(b, limits); !errors.Is(err, ErrLayout) {
 		t.Errorf("another behaviour: %v", err)
 	}
 }
@@ -195,13 +198,13 @@ func FuzzRead(f *testing.F) {
 	f.Add(i.Append(nil)[32:])
 	f.Add([]byte{0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := l.Read(append(l.fingerprint[:], b...), decode)
+		r, err := l.Read(append(l.fingerprint[:], b...), limits)
 		if err != nil {
 			return
 		}
 		if i, err := l.Take(r); err != nil {
 			t.Logf("no image of it: %v", err)
-		} else if _, err := l.Read(i.Append(nil), decode); err != nil {
+		} else if _, err := l.Read(i.Append(nil), limits); err != nil {
 			t.Errorf("read once, and not again: %v", err)
 		}
 	})

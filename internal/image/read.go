@@ -20,22 +20,24 @@ type reader struct {
 	err       error
 }
 
-// Read makes a value of an image; decode reads a signed message, and keeps its bytes. Any bytes give a value or an error, which is
+// Read makes a value of an image, whose messages are within limits. Any bytes give a value or an error, which is
 // ErrLayout if they are of another program. It says nothing about whether a program would get there.
-func (l *Layout[T]) Read(b []byte, decode func([]byte) (*wire.Envelope, error)) (*T, error) {
-	if len(b) < len(l.fingerprint) {
-		return nil, errBad
-	}
-	if !bytes.Equal(b[:len(l.fingerprint)], l.fingerprint[:]) {
-		return nil, fmt.Errorf("%w: it has layout %x and this program has %x", ErrLayout, b[:8], l.fingerprint[:8])
+func (l *Layout[T]) Read(b []byte, limits wire.Limits) (*T, error) {
+	if err := l.Reads(b); err != nil {
+		return nil, err
 	}
 	r := &reader{b: b[len(l.fingerprint):]}
 	for range r.count(1) {
-		raw := bytes.Clone(r.bytes(r.count(1)))
+		n := r.number()
+		raw := bytes.Clone(r.bytes(n / 2))
 		if r.err != nil {
 			return nil, r.err
 		}
-		e, err := decode(raw)
+		read := limits.Decode
+		if n%2 == 1 {
+			read = limits.Unproven
+		}
+		e, err := read(raw)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errBad, err)
 		}
@@ -55,6 +57,17 @@ func (l *Layout[T]) Read(b []byte, decode func([]byte) (*wire.Envelope, error)) 
 		return nil, r.err
 	}
 	return root, nil
+}
+
+// Reads reports, as an error that says why, if an image is none of this layout.
+func (l *Layout[T]) Reads(b []byte) error {
+	if len(b) < len(l.fingerprint) {
+		return errBad
+	}
+	if !bytes.Equal(b[:len(l.fingerprint)], l.fingerprint[:]) {
+		return fmt.Errorf("%w: it has layout %x and this program has %x", ErrLayout, b[:8], l.fingerprint[:8])
+	}
+	return nil
 }
 
 // add notes a block whose content is to come. It is no block if there are not bytes enough for it.

@@ -205,14 +205,14 @@ func (w *writer) putEnvelope(e *wire.Envelope) {
 	}
 	at, known := w.places[e]
 	if !known {
-		if e.Raw == nil {
+		if e.Raw == nil && e.Kind != wire.KindPreorderRequest {
 			w.err = fmt.Errorf("a %s that nobody has signed", e.Kind)
 			return
 		}
 		at = len(w.envelopes)
 		w.places[e] = at
 		w.envelopes = append(w.envelopes, e)
-		w.bytes += len(e.Raw)
+		w.bytes += max(len(e.Raw), len(e.Content))
 	}
 	w.uvarint(at + 1)
 }
@@ -222,12 +222,18 @@ func (i *Image) Size() int {
 	return len(i.fingerprint) + 16 + 5*len(i.envelopes) + i.bytes + len(i.structure)
 }
 
-// Append appends the image: the fingerprint, the number of envelopes, each with its length before it, and the structure.
+// Append appends the image: the fingerprint, the number of envelopes, each with twice its length before it, and the structure. Of a
+// PO-REQUEST without a proof the content is there, and one more than twice the length.
 func (i *Image) Append(b []byte) []byte {
 	b = append(b, i.fingerprint[:]...)
 	b = binary.AppendUvarint(b, uint64(len(i.envelopes)))
 	for _, e := range i.envelopes {
-		b = binary.AppendUvarint(b, uint64(len(e.Raw)))
+		if e.Raw == nil {
+			b = binary.AppendUvarint(b, uint64(len(e.Content))*2+1)
+			b = append(b, e.Content...)
+			continue
+		}
+		b = binary.AppendUvarint(b, uint64(len(e.Raw))*2)
 		b = append(b, e.Raw...)
 	}
 	return append(b, i.structure...)

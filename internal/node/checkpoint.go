@@ -45,10 +45,8 @@ type checkpoints struct {
 	tasks *mailbox[func()] // of the worker
 	// outlives says that the application has its state from elsewhere when the replica starts again, so that what led there need not be
 	// kept.
-	outlives func() bool
-	// kept is told of a checkpoint that is on disk, if what led there need not be kept; needs is one that must stay. Either may be nil.
-	kept  func(ordinal uint64)
-	needs func() uint64
+	outlives bool
+	journal  *journal // is told of a checkpoint that is on disk, if what led there need not be kept; its own have to stay
 
 	fetching uint64 // ordinal of the checkpoint that was asked for last, until the core is past it; of the loop alone
 
@@ -77,8 +75,14 @@ type Checkpoints struct {
 	Restored uint64 `json:"restored"` // ordinal of the last one of others that this replica went on after; 0 if there is none
 }
 
-// openCheckpoints opens the store and makes the agent.
-func (n *Node) openCheckpoints(g group.Group) error {
+// outlives reports whether an application that starts anew has a way to the state of the one before.
+func outlives(a app.Application) bool {
+	_, ok := a.(follower)
+	return ok || app.WayOf(a) != app.NoWay
+}
+
+// openStore opens the store of checkpoints.
+func (n *Node) openStore() (*snapshot.Store, error) {
 	o := snapshot.Options{
 		Dir: filepath.Join(n.cfg.Dir, CheckpointFolder), Owner: n.checkpointOwner(),
 		Note: func(what string) { n.log.Warn("checkpoints: " + what) },
@@ -88,8 +92,13 @@ func (n *Node) openCheckpoints(g group.Group) error {
 	}
 	store, err := snapshot.Open(o)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	return store, nil
+}
+
+// openCheckpoints makes the agent, and lets everybody know where checkpoints go.
+func (n *Node) openCheckpoints(g group.Group, store *snapshot.Store) {
 	strategy := transfer.Bandwidth
 	if n.cfg.Node.Transfer.Strategy == config.StrategyLatency {
 		strategy = transfer.Latency
@@ -97,7 +106,7 @@ func (n *Node) openCheckpoints(g group.Group) error {
 	c := &checkpoints{
 		n: g.N(), store: store, events: n.loop.events, log: n.log, tasks: newMailbox[func()](),
 		landed: map[uint64]*landed{}, held: map[uint64]int{},
-		outlives: func() bool { _, ok := n.deliver.app.(follower); return ok || n.deliver.calls.way() != app.NoWay },
+		outlives: outlives(n.deliver.app), journal: n.journal,
 	}
 	c.agent = transfer.NewAgent(transfer.AgentOptions{
 		Fetch: transfer.Options{Self: n.self, N: g.N(), F: g.F(), Strategy: strategy, Variant: n.cfg.Node.Transfer.Variant,
@@ -110,7 +119,6 @@ func (n *Node) openCheckpoints(g group.Group) error {
 	})
 	c.ctx, c.end = context.WithCancel(context.Background())
 	n.checkpoints, n.deliver.keep, n.outlet.checkpoints = c, c.keep, c
-	return nil
 }
 
 // checkpointOwner is whose checkpoints they are: of this replica, under this configuration.
@@ -191,8 +199,8 @@ func (c *checkpoints) make(d *due, s app.Snapshot) {
 		return
 	}
 	c.log.Debug("checkpoint made", "ordinal", m.Ordinal, "bytes", m.TotalBytes, "took", time.Since(begun))
-	if c.kept != nil && c.outlives() {
-		c.kept(m.Ordinal)
+	if c.outlives {
+		c.journal.kept(m.Ordinal)
 	}
 	c.events.put(1, core.Input{Checkpointed: &core.Checkpointed{Ordinal: m.Ordinal, Digest: m.Digest()}})
 }
@@ -242,13 +250,10 @@ func (c *checkpoints) stable(s effect.Stable) {
 }
 
 // pins is the checkpoints that are needed although they are old: those that a restart needs, or the application just now, and otherwise
-// the newest that somebody fetches. The store keeps two of them.
+// the newest that somebody fetches. The store keeps three of them.
 func (c *checkpoints) pins() []uint64 {
 	inUse := c.agent.InUse()
-	var all []uint64
-	if c.needs != nil {
-		all = append(all, c.needs())
-	}
+	all := c.journal.pinned()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.base > 0 {

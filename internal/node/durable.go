@@ -23,8 +23,8 @@ var ErrStorage = errors.New("replica's log cannot be used")
 func (n *Node) durable() bool { return n.cfg.Node.Storage.Mode == config.StorageDurable }
 
 // openLog opens the log of a durable replica and returns what its core is made with, and what it has to be given again if it
-// has run before.
-func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options) (core.Config, *restoration, error) {
+// has run before. usable says whether the application can go on from an ordinal.
+func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options, usable func(uint64) bool) (core.Config, *restoration, error) {
 	if !n.durable() {
 		return c, nil, nil
 	}
@@ -37,17 +37,20 @@ func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options) (core.Conf
 	if err != nil {
 		return c, nil, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	timing := c.Timing
-	c, begun, err := begin(log, c, n.folder.Used())
+	start, begun, err := begin(log, c, n.folder.Used(), usable)
 	if err != nil {
 		return c, nil, errors.Join(fmt.Errorf("%w: %w", ErrStorage, err), log.Close())
 	}
+	timing := c.Timing
+	c.Wall, c.Seed, c.Limits, c.Timing = start.Wall, start.Seed, start.Limits, start.Timing
 	n.journal = newJournal(log, limit, n.log, n.broke)
+	n.journal.start, n.journal.images.has = start.Began, usable
 	if !begun {
 		return c, nil, nil
 	}
-	n.log.Info("this replica has run before and continues", "log_bytes", log.Extent().Bytes)
-	past := &restoration{log: log, header: n.keyring.Header(n.self), complete: signer.Complete, do: n.jobs.do,
+	n.journal.began(&start)
+	n.log.Info("this replica has run before and continues", "log_bytes", log.Extent().Bytes, "from_ordinal", start.Ordinal)
+	past := &restoration{log: log, start: start, header: n.keyring.Header(n.self), complete: signer.Complete, do: n.jobs.do,
 		limits: wireLimits(n.cfg.Cluster, n.keyring.Group()), timing: timing}
 	return c, past, nil
 }

@@ -21,8 +21,8 @@ type egress struct {
 	complete func(wire.Message) wire.Message // adds what signing adds to the content
 	sign     func([]*wire.Envelope)
 	net      transport.Transport
-	back     *mailbox[*wire.Envelope] // signed copies for this replica itself
-	urgent   *mailbox[effect.Send]    // TIMELY
+	back     *mailbox[ownCopy]     // signed copies for this replica itself
+	urgent   *mailbox[effect.Send] // TIMELY
 	rest     *mailbox[effect.Send]
 	repair   *mailbox[effect.Send] // RECON and BULK: signed when nothing else waits
 	eased    func()                // a batch has left
@@ -34,8 +34,14 @@ type egress struct {
 	// The batch in hand.
 	sends []effect.Send
 	envs  []*wire.Envelope
-	own   []*wire.Envelope
+	own   []ownCopy
 	size  int // bytes of content
+}
+
+// ownCopy is a signed message of this replica, and what the core had asked for.
+type ownCopy struct {
+	env *wire.Envelope
+	of  wire.Message
 }
 
 // lots are new messages by how urgent they are.
@@ -139,7 +145,7 @@ func (e *egress) flush() {
 	for i, s := range e.sends {
 		transmit(e.net, s.To.Without(e.self), s.Class, e.envs[i])
 		if s.To.Has(e.self) {
-			e.own = append(e.own, e.envs[i])
+			e.own = append(e.own, ownCopy{e.envs[i], s.Msg})
 		}
 	}
 	if len(e.own) > 0 {

@@ -34,7 +34,7 @@ func TestEgress(t *testing.T) {
 	first, release := make(chan struct{}), make(chan struct{})
 	e := &egress{
 		self: 2, header: wire.Header{Sender: 2, Epoch: 1, Incarnation: 1}, net: net, eased: func() {}, complete: func(m wire.Message) wire.Message { return m },
-		back: newMailbox[*wire.Envelope](), urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
+		back: newMailbox[ownCopy](), urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
 		sign: func(batch []*wire.Envelope) {
 			batches = append(batches, append([]*wire.Envelope(nil), batch...))
 			if len(batches) == 1 {

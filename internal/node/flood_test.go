@@ -111,14 +111,11 @@ func TestJobsHoldBack(t *testing.T) {
 	}
 	close(enough)
 	await(t, func() string {
-		if j.congested() || j.waiting.Load() > 0 {
+		if done, _ := j.back.load(); j.congested() || done <= jobsLimit {
 			return "jobs to be done"
 		}
 		return ""
 	})
-	if done, _ := j.back.load(); done != jobsLimit+1 {
-		t.Errorf("%d results", done)
-	}
 	close(stop)
 	<-ended
 }

@@ -28,10 +28,14 @@ type journal struct {
 	limit int64 // of the log, in bytes; 0 is none
 	say   *slog.Logger
 	broke func(error) // the log cannot be written any more: called once
+	start record.Began
 
 	// Of whoever commits.
-	writer record.Writer
-	spare  []given
+	writer    record.Writer
+	spare     []given
+	shortened uint64 // records before this have been dropped
+
+	encoding sync.WaitGroup // of images
 
 	mu      sync.Mutex
 	inputs  []given // that nobody has taken to commit them
@@ -43,6 +47,7 @@ type journal struct {
 	changed chan struct{} // closed when durable or err changes
 	ready   chan struct{} // has a token when there may be something to commit
 	warned  bool
+	images  images
 }
 
 // given is an input of the core, as the loop hands it over: the loop only keeps it, and whoever commits writes it down.
@@ -50,6 +55,7 @@ type given struct {
 	now        clock.Instant
 	in         core.Input
 	known, own bool
+	image      *record.Image // instead of an input: it is of the core as it is here
 }
 
 // inputOverhead is what an input counts besides what it carries, in bytes.
@@ -81,8 +87,9 @@ func (j *journal) input(now clock.Instant, in core.Input, known, own bool) {
 	}
 	j.mu.Lock()
 	j.given++
-	j.inputs = append(j.inputs, given{now, in, known, own})
+	j.inputs = append(j.inputs, given{now: now, in: in, known: known, own: own})
 	j.bytes += bytes
+	j.images.since += int64(bytes)
 	full := j.bytes >= journalEager
 	if full {
 		j.wanted = j.given
@@ -155,6 +162,7 @@ func (j *journal) run(stop <-chan struct{}) {
 		case <-stop:
 			j.mark()
 			j.commit()
+			j.encoding.Wait()
 			if err := j.log.Close(); err != nil {
 				j.say.Error("the log could not be closed", "error", err)
 			}
@@ -163,29 +171,38 @@ func (j *journal) run(stop <-chan struct{}) {
 	}
 }
 
-// commit makes durable all that was given, if anybody waits for any of it.
+// commit makes durable all that was given, if anybody waits for any of it, and a part of an image, if one is being written.
 func (j *journal) commit() {
 	j.mu.Lock()
-	if j.err != nil || j.wanted <= j.durable {
+	part := j.part()
+	if j.err != nil || j.wanted <= j.durable && part == nil {
 		j.mu.Unlock()
+		j.shorten()
 		return
 	}
 	inputs, mark := j.inputs, j.given
 	j.inputs, j.bytes = j.spare[:0], 0
 	j.mu.Unlock()
 	for i := range inputs {
-		g := &inputs[i]
-		j.writer.Input(g.now, g.in, g.known, g.own)
+		if g := &inputs[i]; g.image != nil {
+			j.cut(g.image)
+		} else {
+			j.writer.Input(g.now, g.in, g.known, g.own)
+		}
 	}
 	clear(inputs)
 	j.spare = inputs
-	records := j.writer.Take()
+	records := append(j.writer.Take(), part...)
 	err := j.log.Commit(records)
 	j.writer.Reuse(records)
 	j.mu.Lock()
 	if j.err = err; err == nil {
 		j.durable = mark
+		if part != nil {
+			j.committed()
+		}
 	}
+	more := len(j.images.parts) > 0
 	close(j.changed)
 	j.changed = make(chan struct{})
 	j.mu.Unlock()
@@ -193,6 +210,10 @@ func (j *journal) commit() {
 		j.broke(err)
 		return
 	}
+	if more {
+		wake(j.ready)
+	}
+	j.shorten()
 	j.warn()
 }
 
@@ -213,26 +234,21 @@ func (j *journal) size() int64 {
 	return j.log.Extent().Bytes
 }
 
-// begin makes durable what a core is made with, if the log is new, and returns what it was made with. used says that the log
-// cannot be new.
-func begin(log storage.Log, cfg core.Config, used bool) (core.Config, bool, error) {
-	b, begun, err := record.First(log)
-	if err != nil {
-		return cfg, false, err
-	}
-	if begun {
-		cfg.Wall, cfg.Seed, cfg.Limits, cfg.Timing = b.Wall, b.Seed, b.Limits, b.Timing
-		return cfg, true, nil
+// begin finds where a replica can begin in its log, and makes durable what its core is made with if the log is new. used says that the
+// log cannot be new; usable, of an ordinal, whether the application can go on from there.
+func begin(log storage.Log, cfg core.Config, used bool, usable func(uint64) bool) (start record.Start, begun bool, err error) {
+	if start, begun, err = record.Find(log, usable); err != nil || begun {
+		return start, begun, err
 	}
 	if used {
-		return cfg, false, fmt.Errorf("its log is not in folder %q, although a replica has run here: without it nobody knows what that has "+
+		return start, false, fmt.Errorf("its log is not in folder %q, although a replica has run here: without it nobody knows what that has "+
 			"signed", LogFolder)
 	}
-	b = record.Began{Behaviour: core.Behaviour, Wall: cfg.Wall, Seed: cfg.Seed, Limits: cfg.Limits, Timing: cfg.Timing}
-	if err := log.Commit([]storage.Record{b.Record()}); err != nil {
-		return cfg, false, fmt.Errorf("the log cannot be begun: %w", err)
+	start.Began = record.Began{Behaviour: core.Behaviour, Wall: cfg.Wall, Seed: cfg.Seed, Limits: cfg.Limits, Timing: cfg.Timing}
+	if err := log.Commit([]storage.Record{start.Began.Record()}); err != nil {
+		return start, false, fmt.Errorf("the log cannot be begun: %w", err)
 	}
-	return cfg, false, nil
+	return start, false, nil
 }
 
 // close closes a log that nothing was committed to by run.

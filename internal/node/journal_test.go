@@ -57,7 +57,7 @@ func durableEgress(t *testing.T, log storage.Log, broke func(error)) (*outlet, *
 	e := &egress{
 		self: 2, header: wire.Header{Sender: 2, Epoch: 1, Incarnation: 1}, net: net, eased: func() {},
 		complete: func(m wire.Message) wire.Message { return m },
-		back:     newMailbox[*wire.Envelope](), urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
+		back:     newMailbox[ownCopy](), urgent: newMailbox[effect.Send](), rest: newMailbox[effect.Send](), repair: newMailbox[effect.Send](),
 		sign: func(batch []*wire.Envelope) {
 			for _, env := range batch {
 				env.Finish(wire.Proof{Count: 1})

@@ -40,13 +40,14 @@ type loop struct {
 	clock    *clock.Real
 	self     group.ID
 
-	inbox   inbox
-	back    *mailbox[*wire.Envelope] // own signed copies
-	done    *mailbox[effect.Done]    // jobs of the machine that have been done
-	submits *mailbox[wire.Update]    // of own clients
-	events  *mailbox[core.Input]     // of the replica itself: about transfers and checkpoints
-	outlet  *outlet
-	journal *journal // nil: nothing is remembered
+	inbox      inbox
+	back       *mailbox[ownCopy]     // own signed copies
+	done       *mailbox[effect.Done] // jobs of the machine that have been done
+	submits    *mailbox[wire.Update] // of own clients
+	events     *mailbox[core.Input]  // of the replica itself: about transfers and checkpoints
+	outlet     *outlet
+	journal    *journal    // nil: nothing is remembered
+	unfinished *unfinished // nil: no images of the core are taken
 	// restoration is what was remembered before this start; nil if nothing was.
 	restoration *restoration
 	wrap        func(core.Machine) core.Machine // of what was restored; nil: nothing more
@@ -59,7 +60,7 @@ type loop struct {
 	current core.Input    // the one being handled, for the dump of a crash
 	held    bool          // whoever follows the loop is behind, so it takes nothing new
 	updates []wire.Update // spare memory
-	copies  []*wire.Envelope
+	copies  []ownCopy
 	envs    []*wire.Envelope
 	results []effect.Done
 	told    []core.Input
@@ -163,8 +164,11 @@ func (l *loop) round() bool {
 // own handles this replica's own signed messages.
 func (l *loop) own() bool {
 	l.copies, _ = l.back.take(l.copies)
-	for _, env := range l.copies {
-		l.step(core.Input{Message: env}, inputOwn)
+	for i := range l.copies {
+		if l.unfinished != nil {
+			l.unfinished.awaited.Take(l.copies[i].of)
+		}
+		l.step(core.Input{Message: l.copies[i].env}, inputOwn)
 	}
 	return len(l.copies) > 0
 }
@@ -173,6 +177,9 @@ func (l *loop) own() bool {
 func (l *loop) finish() bool {
 	l.results, _ = l.done.take(l.results)
 	for i := range l.results {
+		if l.unfinished != nil {
+			l.unfinished.did(&l.results[i].Job)
+		}
 		l.step(core.Input{Done: &l.results[i]}, inputDone)
 	}
 	return len(l.results) > 0
@@ -217,12 +224,22 @@ func (l *loop) step(in core.Input, kind int) {
 // journaled gives the machine an input and remembers that.
 func (l *loop) journaled(in core.Input, own bool) {
 	l.current = in
+	before := len(l.out.Deliver)
 	l.machine.Step(l.now, in, &l.out)
 	l.journal.input(l.now, in, l.out.Known, own)
+	if in.Restored != nil {
+		l.journal.kept(in.Restored.Ordinal)
+	}
+	if n := len(l.out.Deliver); n > before && (l.out.Deliver[n-1].State != nil || l.out.Deliver[n-1].Jump != nil) {
+		l.keep()
+	}
 }
 
 // flush lets the effects of the last steps happen.
 func (l *loop) flush() {
+	if l.unfinished != nil {
+		l.unfinished.asked(&l.out)
+	}
 	l.outlet.flush(l.now, &l.out)
 	l.out.Reset()
 	_, bytes := l.waiting()

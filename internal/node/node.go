@@ -30,6 +30,7 @@ import (
 	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/heavy"
 	"github.com/primebft/prime/internal/marker"
+	"github.com/primebft/prime/internal/record"
 	"github.com/primebft/prime/internal/reply"
 	"github.com/primebft/prime/internal/sign"
 	"github.com/primebft/prime/internal/trace"
@@ -198,7 +199,14 @@ func assemble(cfg config.Config, a app.Application, o Options) (*Node, error) {
 
 // assembleRest makes what needs the folder, which is locked.
 func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, signer *sign.Signer, o Options) error {
-	c, past, err := n.openLog(c, signer, o)
+	store, err := n.openStore()
+	if err != nil {
+		return err
+	}
+	c, past, err := n.openLog(c, signer, o, func(ordinal uint64) bool {
+		_, err := store.Get(ordinal)
+		return err == nil && outlives(a)
+	})
 	if err != nil {
 		return err
 	}
@@ -213,9 +221,7 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 		app: a, calls: newApplication(a, n.self, n.epoch, n.RequestTransfer), records: n.records, replies: n.replies, log: o.Log,
 		done: n.loop.nudge, missed: n.missed, ended: make(chan struct{}),
 	}
-	if err := n.openCheckpoints(n.keyring.Group()); err != nil {
-		return errors.Join(err, n.journal.close())
-	}
+	n.openCheckpoints(n.keyring.Group(), store)
 	n.recorder.jumped = func(s *effect.State) error { return n.checkpoints.jumped(s, n.records) }
 	n.recorder.restoring, n.recorder.broke = n.loop.restoring.Load, n.broke
 	return nil
@@ -225,9 +231,12 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 func (n *Node) assembleLoop(replica *core.Replica, real *clock.Real, signer *sign.Signer, o Options) {
 	n.loop = &loop{
 		machine: replica, status: replica.Status, waiting: replica.Pending, progress: replica.Progress, clock: real, self: n.self,
-		back: newMailbox[*wire.Envelope](), done: n.jobs.back, submits: newMailbox[wire.Update](), events: newMailbox[core.Input](),
+		back: newMailbox[ownCopy](), done: n.jobs.back, submits: newMailbox[wire.Update](), events: newMailbox[core.Input](),
 		poke: make(chan struct{}, 1), ask: make(chan chan<- core.Status), drain: make(chan chan<- struct{}),
 		answered: n.answered, journal: n.journal, broke: n.broke,
+	}
+	if n.journal != nil {
+		n.loop.unfinished = &unfinished{replica: replica, header: n.keyring.Header(n.self), awaited: record.NewAwaited[wire.Message]()}
 	}
 	n.egress = &egress{
 		self: n.self, header: n.keyring.Header(n.self), complete: signer.Complete, sign: n.signing(signer), net: n.net,

@@ -109,7 +109,7 @@ func (o *outlet) send(sends []effect.Send) {
 		case s.Signed != nil:
 			transmit(o.net, s.To.Without(o.egress.self), s.Class, s.Signed)
 			if s.To.Has(o.egress.self) { // the core does not say such a thing to itself, but whoever wraps it may
-				o.egress.back.put(1, s.Signed)
+				o.egress.back.put(1, ownCopy{env: s.Signed})
 			}
 		case o.gate.binds(s):
 			o.promises = append(o.promises, *s)

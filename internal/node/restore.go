@@ -19,6 +19,7 @@ var errStopped = errors.New("stopped")
 // as it did then; what it says was said.
 type restoration struct {
 	log    storage.Log
+	start  record.Start
 	header wire.Header
 	// complete is the signer's.
 	complete func(wire.Message) wire.Message
@@ -30,6 +31,16 @@ type restoration struct {
 // restore makes the machine what it was. The loop's clock goes on from its last instant.
 func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 	p := record.NewReplay(r.header, r.complete, r.limits.Decode, r.do)
+	if r.start.Ordinal > 0 {
+		kept, err := r.start.Core(r.limits)
+		if err != nil {
+			return err
+		}
+		*l.unfinished.replica = *kept.Core
+		p.After(&r.start, kept)
+		// The stream goes on where the application's checkpoint is.
+		l.outlet.deliver([]effect.Delivery{{Ordinal: r.start.Ordinal, Jump: &effect.State{Ordinal: r.start.Ordinal}}})
+	}
 	inputs := 0
 	err := p.Run(r.log, func(e record.Entry) error {
 		l.current = e.Input
@@ -37,6 +48,9 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 		p.Said(l.out.Sends, l.out.Jobs)
 		l.outlet.replayed(&l.out)
 		l.out.Reset()
+		if e.Input.Restored != nil {
+			l.journal.kept(e.Input.Restored.Ordinal)
+		}
 		if inputs++; inputs%64 != 0 {
 			return nil
 		}

@@ -8,7 +8,9 @@
 // Left out is what is known to change nothing that is ever said: questions of peers (Inert), and messages that the core says
 // it knew already (effect.Output.Known). Only the instants of those are kept.
 //
-// A log begins with one record Began; then come records of inputs, and Resumed wherever a start began to go on.
+// A log begins with one record Began; then come records of inputs, and Resumed wherever a start began to go on. Images of the core
+// lie between them: a start can go on from one, with the inputs that came after it was taken, and what is before those can be
+// dropped.
 package record
 
 import (
@@ -31,6 +33,7 @@ const (
 	kindBegan   = 1 // Began, JSON
 	kindInputs  = 2 // the instant of the first, then inputs
 	kindResumed = 3 // the instant, then core.Resumed, JSON
+	kindImage   = 4 // a part of an image, see Parts
 )
 
 // The kinds of inputs in a record of inputs. Each is followed by how many nanoseconds it is later than the one before it, as an
@@ -169,6 +172,12 @@ func (w *Writer) cut() {
 		w.bytes += len(w.buf)
 		w.buf = nil
 	}
+}
+
+// Cut ends the record in hand, and returns how many records have been collected: what comes next begins another.
+func (w *Writer) Cut() int {
+	w.cut()
+	return len(w.ready)
 }
 
 // Bytes is how much has been collected.

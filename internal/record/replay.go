@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/primebft/prime/internal/clock"
-	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/storage"
@@ -16,53 +15,39 @@ import (
 // it did: it might contradict what was said.
 var ErrOther = errors.New("log is of another behaviour")
 
-// First reads the beginning of a log; false if the log is empty.
-func First(log storage.Log) (b Began, begun bool, err error) {
-	if x := log.Extent(); x.First == x.Next {
-		return b, false, nil
-	}
-	stop := errors.New("enough")
-	err = log.Read(1, func(_ uint64, r storage.Record) error {
-		if r.Kind != kindBegan || strict(r.Data, &b) != nil {
-			return fmt.Errorf("%w: its first record is not a beginning; start the replica with the version of Prime that wrote it", ErrOther)
-		}
-		return stop
-	})
-	if !errors.Is(err, stop) {
-		return b, false, err
-	}
-	if b.Behaviour != core.Behaviour {
-		return b, false, fmt.Errorf("%w: it was begun by a program of behaviour %d and this one is of behaviour %d; start the replica with "+
-			"the version of Prime that began it", ErrOther, b.Behaviour, core.Behaviour)
-	}
-	return b, true, nil
-}
-
 // Replay gives a core again what it had been given.
 type Replay struct {
 	header   wire.Header
 	complete func(wire.Message) wire.Message
 	decode   func([]byte) (*wire.Envelope, error)
 	do       func(effect.Job) effect.Done
-	jobs     []effect.Job  // handed out and not done
-	unsaid   []effect.Send // to the replica itself, whose signed copies have not come back; nil where one has
-	awaited  map[wire.Digest][]int
+	from     uint64       // record that it begins with
+	jobs     []effect.Job // handed out and not done
+	unsaid   Awaited[wire.Digest]
 	last     clock.Instant
-	returned int
 }
 
 // NewReplay returns a replay for the replica that signs with header; complete is what it adds to its messages before it signs
 // them, the same each time; decode reads a message, whose signatures were checked before it was recorded; do does a job.
 func NewReplay(header wire.Header, complete func(wire.Message) wire.Message, decode func([]byte) (*wire.Envelope, error),
 	do func(effect.Job) effect.Done) *Replay {
-	return &Replay{header: header, complete: complete, decode: decode, do: do, awaited: map[wire.Digest][]int{}}
+	return &Replay{header: header, complete: complete, decode: decode, do: do, from: 2, unsaid: NewAwaited[wire.Digest]()}
+}
+
+// After goes on after an image, whose core has to be the one that is given what follows.
+func (p *Replay) After(s *Start, k *Kept) {
+	p.from, p.last, p.jobs = s.From, k.Last, slices.Clone(k.Jobs)
+	for i := range k.Unsaid {
+		u := &k.Unsaid[i]
+		p.said(&effect.Send{To: u.To, Class: u.Class, Msg: u.Message.Msg})
+	}
 }
 
 // Run gives every recorded input to step, in order, until that returns an error. step gives it to the core and then calls Said
 // with what the core wants to send. A message of the replica's own that the core did not want to send in this replay is
 // ErrOther.
 func (p *Replay) Run(log storage.Log, step func(Entry) error) error {
-	return log.Read(2, func(number uint64, r storage.Record) error {
+	return log.Read(p.from, func(number uint64, r storage.Record) error {
 		each := func(e Entry) error {
 			p.last = max(p.last, e.Now)
 			if e.Own {
@@ -88,6 +73,7 @@ func (p *Replay) Run(log storage.Log, step func(Entry) error) error {
 			if e, err = parseResumed(r.Data); err == nil {
 				err = each(e)
 			}
+		case kindImage:
 		default:
 			err = errBad
 		}
@@ -106,10 +92,12 @@ func (p *Replay) Said(sends []effect.Send, jobs []effect.Job) {
 		if s.Msg == nil || !s.To.Has(p.header.Sender) {
 			continue
 		}
-		digest := wire.NewEnvelope(p.header, p.complete(s.Msg)).Digest
-		p.awaited[digest] = append(p.awaited[digest], len(p.unsaid))
-		p.unsaid = append(p.unsaid, *s)
+		p.said(s)
 	}
+}
+
+func (p *Replay) said(s *effect.Send) {
+	p.unsaid.Add(wire.NewEnvelope(p.header, p.complete(s.Msg)).Digest, s)
 }
 
 // work does the job with a name again.
@@ -129,52 +117,16 @@ func (p *Replay) Undone() []effect.Job { return p.jobs }
 
 // own checks that a message of the replica's own was wanted.
 func (p *Replay) own(env *wire.Envelope) error {
-	places := p.awaited[env.Digest]
-	if len(places) == 0 {
+	if !p.unsaid.Take(env.Digest) {
 		return fmt.Errorf("%w: the replica once signed a %s that this program would not sign; start it with the version of Prime that "+
 			"wrote the log, and please report this", ErrOther, env.Kind)
-	}
-	if p.unsaid[places[0]] = (effect.Send{}); len(places) == 1 {
-		delete(p.awaited, env.Digest)
-	} else {
-		p.awaited[env.Digest] = places[1:]
-	}
-	p.returned++
-	if p.returned > 1024 && p.returned > len(p.unsaid)/2 {
-		p.compact()
 	}
 	return nil
 }
 
-// compact forgets the places of what has come back.
-func (p *Replay) compact() {
-	kept := p.unsaid[:0]
-	moved := make([]int, len(p.unsaid))
-	for i := range p.unsaid {
-		moved[i] = len(kept)
-		if p.unsaid[i].Msg != nil {
-			kept = append(kept, p.unsaid[i])
-		}
-	}
-	clear(p.unsaid[len(kept):])
-	p.unsaid, p.returned = kept, 0
-	for _, places := range p.awaited {
-		for k := range places {
-			places[k] = moved[places[k]]
-		}
-	}
-}
-
 // Unsaid is what the core wanted to send, to the replica itself too, and nobody knows whether it left: it has to be signed and
 // sent, perhaps again. It says the same as the first time.
-func (p *Replay) Unsaid() (sends []effect.Send) {
-	for i := range p.unsaid {
-		if p.unsaid[i].Msg != nil {
-			sends = append(sends, p.unsaid[i])
-		}
-	}
-	return sends
-}
+func (p *Replay) Unsaid() []effect.Send { return p.unsaid.Sends() }
 
 // Last is the instant of the last input.
 func (p *Replay) Last() clock.Instant { return p.last }

@@ -20,8 +20,8 @@ const (
 	// MaxUnstable is how many checkpoints may wait to be known as stable. The next ones are skipped: the oldest of those that
 	// wait is the next to become stable.
 	MaxUnstable = 4
-	// maxPinned is how many older ones are kept because somebody is fetching them.
-	maxPinned = 2
+	// maxPinned is how many older ones are kept because somebody is fetching them, or a start would need them.
+	maxPinned = 3
 	// maxPartial is how many transfers that have not ended are kept, for what they have in common with others.
 	maxPartial = 2
 )

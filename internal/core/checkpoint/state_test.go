@@ -162,9 +162,10 @@ func TestDivergence(t *testing.T) {
 func TestProofsOnlyRise(t *testing.T) {
 	t.Parallel()
 	s, out := first(), new(effect.Output)
+	s.OnProof(proof(2, 20, digest(1), 2), out)
 	s.OnProof(proof(2, 10, digest(1), 2, 3), out)
-	if out.Stable != nil {
-		t.Fatal("stable by two signers")
+	if out.Stable != nil || s.offered.Ordinal != 10 {
+		t.Fatalf("stable %+v by two signers, f+1 of which vouch for %d", out.Stable, s.offered.Ordinal)
 	}
 	s.OnProof(proof(2, 10, digest(1), 2, 3, 4), out)
 	if out.Stable == nil || out.Stable.Ordinal != 10 {
