@@ -79,7 +79,7 @@ func TestStateTransfer(t *testing.T) {
 				}
 				return ""
 			})
-			c.runAll(20, 1, 2, 3, 4)
+			c.runAll(20, 1, 2, 3) // with so little history r4 may be left behind again, and miss results of its own
 			c.settle(1, 1, 2, 3, 4)
 			await(t, func() string {
 				for i := range apps {
@@ -118,11 +118,11 @@ func TestTransferPointsInCluster(t *testing.T) {
 		}
 		return ""
 	})
-	c.runAll(20, 1, 2, 3, 4)
+	c.runAll(20, 1, 2, 3)
 	c.settle(1, 1, 2, 3, 4)
 	await(t, h.differ)
-	if h.gaps != 1 {
-		t.Errorf("%d gaps", h.gaps)
+	if h.gaps == 0 {
+		t.Error("r4 had no gap")
 	}
 }
 
