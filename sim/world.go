@@ -233,6 +233,15 @@ func (w *world) arrive(n *node, e *event) {
 	n.echo = false
 }
 
+// progress is the last ordinal that a node's core has executed, if that can be seen: each step executes only some.
+func (n *node) progress() uint64 {
+	if r, ok := n.machine.(*core.Replica); ok {
+		executed, _, _ := r.Progress()
+		return executed
+	}
+	return 0
+}
+
 // mostIdle is how many ticks in a row may leave a machine's deadline where it is.
 const mostIdle = 100
 
@@ -244,8 +253,9 @@ func (w *world) wake(n *node, e *event) {
 		w.arm(n)
 		return
 	}
+	before := n.progress()
 	w.step(n, core.Tick)
-	if n.idle++; n.machine.Deadline() > n.local(w.now) {
+	if n.idle++; n.machine.Deadline() > n.local(w.now) || n.progress() > before {
 		n.idle = 0
 	}
 	if n.idle > mostIdle {

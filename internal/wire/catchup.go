@@ -310,6 +310,13 @@ func (m *Segment) Trim(skip uint32, most int, links func(ordinal uint64) Digest)
 		skip, m.From = 0, m.From+uint64(first)
 		m.Ordinals, m.Before = slices.Clone(m.Ordinals[first:]), links(m.From)
 	}
+	total := uint32(0)
+	for i := range m.Ordinals {
+		total += uint32(len(m.Ordinals[i].Requests))
+	}
+	if skip >= total {
+		skip = 0 // whoever asks for none gets the first
+	}
 	bytes, at := 0, uint32(0)
 	full := false
 	for i := range m.Ordinals {

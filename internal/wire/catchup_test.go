@@ -219,3 +219,16 @@ func TestTrim(t *testing.T) {
 		t.Errorf("%d requests came of %d", len(got), want)
 	}
 }
+
+// TestTrimSkipsNotAll: whoever asks for contents beyond the last request is told something that is well-formed.
+func TestTrimSkipsNotAll(t *testing.T) {
+	t.Parallel()
+	l, s := limitsFor(4), &sampler{n: 4}
+	for skip := range uint32(5) {
+		m := &Segment{From: 3, To: 4, Ordinals: []SegmentOrdinal{{Eligible: s.vector(), Requests: []SegmentRequest{s.content(1, 5), s.content(2, 5)}}}}
+		m.Trim(skip, l.SegmentBytes, func(uint64) Digest { return Digest{} })
+		if _, err := l.Decode(s.seal(1, 1, m).Raw); err != nil {
+			t.Errorf("skip %d: %v", skip, err)
+		}
+	}
+}
