@@ -208,6 +208,9 @@ func (l *latent) Deadline() clock.Instant { return l.machine().Deadline() }
 
 // step gives a node one input and carries out what follows.
 func (w *world) step(n *node, in core.Input) {
+	if w.reached(n, true) {
+		return
+	}
 	if n.correct() && in.Message != nil {
 		w.ledger.heard(n.id, in.Message)
 	}
@@ -224,7 +227,9 @@ func (w *world) step(n *node, in core.Input) {
 	if n.steps++; n.steps%w.plan.scrutiny() == 0 && n.live() {
 		w.grown(n)
 	}
-	w.arm(n)
+	if !w.reached(n, false) {
+		w.arm(n)
+	}
 }
 
 // carryOut does what a step asked for.

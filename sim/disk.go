@@ -28,6 +28,7 @@ type disk struct {
 
 	waiting []owed           // of the steps whose inputs wait for the disk
 	flight  []owed           // of those whose inputs are being written
+	unseen  []owed           // of both, when the last life ended
 	records []storage.Record // what is being written
 	busy    bool
 	images
@@ -54,6 +55,9 @@ type diskPlan struct {
 	write time.Duration // longest that a commit takes in the storm
 	ready bool          // segments are made ready before they are needed
 	falls []fall
+	// For worlds that try every place where a replica can fall.
+	points []point
+	torn   uint64 // decides what losses of power leave; 0: the seed does
 }
 
 // fall is an end of a replica and its next start.
@@ -99,12 +103,23 @@ func drawDisks(rng *rand.Rand, p *plan) {
 func (w *world) newDisk(n *node, cfg core.Config) error {
 	n.disk = &disk{rng: rand.New(rand.NewPCG(w.options.Seed, 200+uint64(n.id)))}
 	n.disk.fault = fault.New(n.disk.rng)
+	if torn := w.plan.disks[n.id.Index()].torn; torn != 0 {
+		n.disk.fault = fault.New(rand.New(rand.NewPCG(torn, 200+uint64(n.id))))
+	}
 	n.disk.began = record.Began{Behaviour: core.Behaviour, Wall: cfg.Wall, Seed: cfg.Seed, Limits: cfg.Limits, Timing: cfg.Timing}
 	for i, f := range w.plan.disks[n.id.Index()].falls {
 		w.queue.push(event{at: f.at, kind: tumble, node: n.id, arg: i})
 		w.queue.push(event{at: f.back, kind: rise, node: n.id, arg: i})
 	}
-	return n.disk.open(w, n)
+	w.fuse(n)
+	err := n.disk.open(w, n)
+	for err != nil && n.disk.fault.PowerFailsAt > 0 && errors.Is(err, fault.ErrPower) { // before it was anybody
+		n.disk.fault.Restart()
+		w.fuse(n)
+		w.restarts++
+		err = n.disk.open(w, n)
+	}
+	return err
 }
 
 // open opens the log, and begins it if it is new.
@@ -178,14 +193,19 @@ func (w *world) synced(n *node, e *event) {
 		return // of an earlier life
 	}
 	if err := d.log.Commit(d.records); err != nil {
-		if errors.Is(err, storage.ErrFull) {
+		switch {
+		case errors.Is(err, storage.ErrFull):
 			w.fallen(n) // rather than forget what it signs
+			return
+		case w.powerless(n, err):
 			return
 		}
 		w.fail("%s cannot write its log: %v", n.id, err)
 		return
 	}
-	w.imaged(n)
+	if w.imaged(n); n.crashed != clock.Never {
+		return
+	}
 	flight := d.flight
 	d.busy, d.flight, d.records = false, nil, nil
 	for i := range flight {
@@ -234,6 +254,7 @@ func (w *world) fallen(n *node) {
 	d := n.disk
 	n.crashed = w.now
 	n.ends = append(n.ends, w.now)
+	d.unseen = append(d.flight, d.waiting...)
 	d.busy, d.waiting, d.flight, d.records = false, nil, nil, nil
 	d.writer.Take()
 	d.lost()
@@ -253,8 +274,12 @@ func (w *world) rise(n *node, f *fall) {
 		d.fault.PowerOff()
 	}
 	d.fault.Restart()
+	w.fuse(n)
 	w.note(w.now, "starts again", n.id, 0, nil)
 	if err := d.open(w, n); err != nil {
+		if w.powerless(n, err) {
+			return
+		}
 		w.fail("%s cannot open its log: %v", n.id, err)
 		return
 	}
@@ -317,7 +342,7 @@ func (w *world) replay(n *node) error {
 			delete(n.accepted, key)
 		}
 	}
-	d.steps = step
+	d.steps, d.unseen = step, nil
 	w.resume(n, p)
 	return nil
 }
