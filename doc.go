@@ -16,8 +16,9 @@
 // Every ordinal delivers at least one record (a no-op if it orders nothing), so that an application can prove to itself that
 // it missed nothing; Record.Index and Total number the records of an ordinal.
 //
-// An ephemeral replica that has run does not start again: it would have forgotten what it signed (see ErrFolderUsed). A durable
-// one (config.StorageDurable) keeps a log, and continues after any end.
+// A replica keeps a log in its folder and continues after any end (config.StorageDurable, the default). With an application that has
+// snapshots (app.Snapshotter), checkpoints shorten the log, and a start goes on from the last one. A replica that keeps none
+// (config.StorageEphemeral) does not start again once it has run: it would have forgotten what it signed (see ErrFolderUsed).
 //
 // # A replica in a program
 //

@@ -94,13 +94,14 @@ type App struct {
 	StoreBytes int    // of the state of "store"; equal at all replicas
 }
 
-// Strategy is which replicas send what of a state that is transferred.
+// Strategy is which replicas send what of a state that is transferred. Either way every block is checked by itself, against leaves whose
+// root is in the checkpoint that a quorum signed.
 type Strategy string
 
 // The strategies.
 const (
 	StrategyBandwidth Strategy = "bandwidth" // one replica is asked for a block, and others when it fails
-	StrategyLatency   Strategy = "latency"   // f+1 are asked at once
+	StrategyLatency   Strategy = "latency"   // f+1 are asked at once, f of them for a spare
 )
 
 // Transfer is how this replica gets the state of a checkpoint from others, when what it missed is held by nobody any more.
@@ -175,14 +176,14 @@ type StorageMode string
 
 // The storage modes.
 const (
-	StorageEphemeral StorageMode = "ephemeral" // nothing is remembered but that it has started: it cannot start again
-	StorageDurable   StorageMode = "durable"   // everything is on disk before anything that follows from it leaves: it can
+	StorageDurable   StorageMode = "durable"   // the default: what it is given is on disk before a promise leaves; it can start again
+	StorageEphemeral StorageMode = "ephemeral" // nothing is remembered but that it has started: a second start is refused
 )
 
 // Storage is what this replica remembers.
 type Storage struct {
 	Mode     StorageMode
-	MaxBytes int // of the log, when durable; when it is full the replica stops
+	MaxBytes int // of the log, when durable; checkpoints shorten it, and when it is full the replica stops
 }
 
 // Crypto is how this replica spends its processors.

@@ -190,15 +190,16 @@ var nodeSettings = []setting[Node]{
 	{"crypto", "cache", false, "Verified summaries remembered.",
 		func(n *Node) value { return integer{&n.Crypto.Cache, 64, 1 << 22} }},
 
-	{"storage", "mode", false, "\"ephemeral\": the replica can be started once. \"durable\": it keeps a log in its folder, and can be\n" +
-		"killed and started again. The first start fixes it.", func(n *Node) value {
+	{"storage", "mode", false, "\"durable\": the replica keeps a log in its folder, and can be killed and started again. \"ephemeral\": it\n" +
+		"keeps none and can be started once; a second start is refused. The first start fixes it.", func(n *Node) value {
 		return text{(*string)(&n.Storage.Mode), oneOf(string(StorageEphemeral), string(StorageDurable))}
 	}},
-	{"storage", "max_bytes", false, "Largest log; a durable replica whose log is full stops. It is shortened when the application has snapshots, or a way of its own to state that it lacks.",
+	{"storage", "max_bytes", false, "Largest log; a durable replica whose log is full stops. It is shortened at checkpoints if the application has snapshots or a way\n" +
+		"of its own to state that it lacks, or is a process of its own.",
 		func(n *Node) value { return size{&n.Storage.MaxBytes, 16 * mib, 1 << 50} }},
 
-	{"transfer", "strategy", false, "When the state comes from others: \"bandwidth\", one replica is asked for a block, and others when it fails;\n" +
-		"\"latency\", f+1 are asked at once.",
+	{"transfer", "strategy", false, "Whom a block of a state is asked of. \"bandwidth\": one replica, and others when it fails. \"latency\": f+1 at once, of\n" +
+		"which f are spares. Either way each block is checked by itself, against leaves whose root a quorum signed.",
 		func(n *Node) value {
 			return text{(*string)(&n.Transfer.Strategy), oneOf(string(StrategyBandwidth), string(StrategyLatency))}
 		}},
