@@ -96,10 +96,14 @@ func (f *Folder) check(durable bool) error {
 	}
 	when := "before"
 	var info Info
-	if err == nil && json.Unmarshal(b, &info) == nil && !info.Started.IsZero() {
+	readable := err == nil && json.Unmarshal(b, &info) == nil && !info.Started.IsZero()
+	if readable {
 		when = "on " + info.Started.UTC().Format(time.RFC3339)
 	}
 	switch {
+	case readable && info.Format != Format: // what it promises may mean something else
+		return fmt.Errorf("%w: a replica was started in %s %s, and %s is of format %d, which this version of Prime does not know: it knows "+
+			"format %d. Start the replica with the version that wrote it. Do not delete the file", ErrUsed, f.dir, when, path, info.Format, Format)
 	case durable && info.Durable:
 		f.used = true
 		return nil

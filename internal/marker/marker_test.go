@@ -95,6 +95,39 @@ func TestBrokenMarker(t *testing.T) {
 	}
 }
 
+// TestOtherFormat: a marker of an older or newer version of Prime is refused by its format, in either mode: what it says of the replica's
+// memory may mean something else there.
+func TestOtherFormat(t *testing.T) {
+	t.Parallel()
+	for _, format := range []int{0, Format + 1, 1 << 30, -1} {
+		dir := t.TempDir()
+		other := info
+		other.Format, other.Durable = format, true
+		b, err := json.Marshal(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, MarkerFile), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for mode, lock := range map[string]func(string) (*Folder, error){"ephemeral": Lock, "durable": LockDurable} {
+			_, err := lock(dir)
+			if !errors.Is(err, ErrUsed) {
+				t.Fatalf("format %d, %s: %v, want ErrUsed", format, mode, err)
+			}
+			for _, want := range []string{"of format " + strconv.Itoa(format) + ",", "format " + strconv.Itoa(Format) + ".", dir} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("format %d, %s: %q does not say %q", format, mode, err, want)
+				}
+			}
+		}
+		after, err := os.ReadFile(filepath.Join(dir, MarkerFile))
+		if err != nil || string(after) != string(b) {
+			t.Errorf("format %d: the marker is %q afterwards, %v", format, after, err)
+		}
+	}
+}
+
 // TestInUseHere: two replicas of one process cannot share a folder, and a start that never signed leaves it usable.
 func TestInUseHere(t *testing.T) {
 	t.Parallel()
