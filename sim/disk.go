@@ -78,6 +78,7 @@ func drawDisks(rng *rand.Rand, p *plan) {
 	}
 	if rng.IntN(4) > 0 && p.limits.CheckpointOrdinals == 0 {
 		p.limits.CheckpointOrdinals = choose(rng, 1, 3, 10, 30)
+		p.limits.HistoryBytes = 0 // or what comes after a checkpoint might not be kept
 	}
 	for i := range p.disks {
 		d := &p.disks[i]
