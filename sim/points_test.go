@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/primebft/prime/app"
+	"github.com/primebft/prime/internal/attack"
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/group"
 )
 
-// smallPlan is a small world of durable replicas whose logs are shortened all the time; attacks are what r3 does.
+// smallPlan is a small world of durable replicas whose logs are shortened all the time; attacks are what r3 does, or r1, the first leader,
+// if it is a leader's.
 func smallPlan(attacks ...string) *plan {
 	p := quietPlan(1, 0)
 	p.stormEnd = clock.Instant(120 * time.Millisecond)
@@ -21,7 +23,13 @@ func smallPlan(attacks ...string) *plan {
 		p.work.submissions[i].at = clock.Instant(10+12*i) * clock.Instant(time.Millisecond)
 	}
 	p.serve = servePlan{rounds: 1, load: []offering{{0, 1, 1}, {1, 2, 1}, {2, 4, 1}}}
-	p.replicas[2].attacks = attacks
+	attacker := &p.replicas[2]
+	for _, name := range attacks {
+		if b, _ := attack.Named(name); b.Leader {
+			attacker = &p.replicas[0]
+		}
+	}
+	attacker.attacks = attacks
 	p.disks = make([]diskPlan, p.group.N())
 	for i := range p.disks {
 		p.disks[i] = diskPlan{write: time.Millisecond, ready: i%2 == 0, torn: 1}
@@ -67,7 +75,7 @@ func chain() Options {
 // matrix runs a world for every stride-th place, beginning with the first-th, each at another replica than the one before.
 func matrix(t *testing.T, first, stride int, attacks ...string) {
 	inputs, operations := places(t, attacks...)
-	worlds, reborn := 0, 0
+	worlds, reborn, changes := 0, 0, 0
 	try := func(id group.ID, number int, points ...point) {
 		p, o := smallPlan(attacks...), chain()
 		p.disks[id.Index()].points, p.disks[id.Index()].torn = points, uint64(1+number)
@@ -80,6 +88,9 @@ func matrix(t *testing.T, first, stride int, attacks ...string) {
 		}
 		worlds++
 		reborn += r.Reborn
+		if r.Views > 1 {
+			changes++
+		}
 	}
 	for i := range inputs {
 		id := group.FromIndex(i)
@@ -94,24 +105,25 @@ func matrix(t *testing.T, first, stride int, attacks ...string) {
 			try(id, number, points...)
 		}
 	}
-	t.Logf("%v: of %v inputs and %v operations of disks; %d worlds, %d starts from images", attacks, inputs, operations, worlds, reborn)
-	if reborn == 0 {
-		t.Error("no replica started from an image")
+	t.Logf("%v: of %v inputs and %v operations of disks; %d worlds, %d starts from images, %d worlds that replaced a leader", attacks, inputs,
+		operations, worlds, reborn, changes)
+	if reborn == 0 || len(inputs) > 0 && inputs[0] == 0 && changes < worlds {
+		t.Error("no replica started from an image, or a leader that attacks kept its place")
 	}
 }
 
-// TestEveryFall lets a replica fall at every input and at every operation of its disk, one world for each, with an honest rest and with
-// a compromised replica among it. Whatever the place, it goes on, contradicts nothing, and the others and it agree.
+// TestEveryFall lets a replica fall at every input and at every operation of its disk, one world for each, with an honest rest with a
+// compromised replica among it, and with a leader that is replaced. Whatever the place, it goes on, contradicts nothing, and the others and it agree.
 func TestEveryFall(t *testing.T) {
 	t.Parallel()
-	first, stride := 0, 5
+	first, stride := 0, 7
 	if underRace {
 		stride = 100
 	}
 	if every := os.Getenv("PRIME_EVERY_FALL"); every != "" { // all of them; "before" and "after" say on which side of even inputs
 		first, stride = map[string]int{"before": 0, "after": 1}[every], 1
 	}
-	for _, attacks := range [][]string{nil, {"equivocate", "agree"}} {
+	for _, attacks := range [][]string{nil, {"equivocate", "agree"}, {"two-proposals"}} {
 		t.Run(fmt.Sprint(attacks), func(t *testing.T) {
 			t.Parallel()
 			matrix(t, first, stride, attacks...)
