@@ -106,8 +106,8 @@ func TestSubmitCommand(t *testing.T) {
 		"too long a line":   {"a\n" + long + "\nb\n", []string{"-"}, 1, 1, "line 2: the update has 101 bytes, the cluster allows 100"},
 		"far too long":      {"a\n" + long + long + "\nb\n", []string{"-"}, 1, 1, "line 2: the update has more than the 100 bytes"},
 		"too long, the end": {"a\n" + long, []string{"-"}, 1, 1, "line 2: the update has"},
-		"no answer":         {"", []string{"--timeout", "10ms", "never"}, 1, 0, " within 10ms"},
-		"no answer, one":    {"a\nnever\n", []string{"--timeout", "10ms", "-"}, 1, -1, " within 10ms"},
+		"no answer":         {"", []string{"--timeout", "1s", "never"}, 1, 0, " within 1s"},
+		"no answer, one":    {"a\nnever\n", []string{"--timeout", "1s", "-"}, 1, -1, " within 1s"},
 		"timeout of 0":      {"", []string{"--timeout", "0s", "x"}, 2, 0, "--timeout"},
 	} {
 		r := primeIn(strings.NewReader(c.in), append([]string{"submit", "--dir", dir}, c.args...)...)
