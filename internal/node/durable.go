@@ -30,7 +30,7 @@ func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options, usable fun
 	}
 	limit := int64(n.cfg.Node.Storage.MaxBytes)
 	dir := filepath.Join(n.cfg.Dir, LogFolder)
-	log, err := file.Open(dir, file.Options{Owner: n.owner(), MaxBytes: limit, Disk: o.Disk, Prepare: background, Note: func(cut file.Cut) {
+	log, err := file.Open(dir, file.Options{Owner: n.owner(), MaxBytes: limit, Disk: o.Disk, SegmentBytes: o.SegmentBytes, Prepare: background, Note: func(cut file.Cut) {
 		n.log.Warn("the end of the log had not been written completely when this replica stopped, and was cut off; nothing that followed "+
 			"from it had left", "file", cut.Path, "offset", cut.Offset, "bytes", cut.Bytes)
 	}})

@@ -158,7 +158,7 @@ func TestDiskFull(t *testing.T) {
 	for id := 1; id <= 3; id++ {
 		c.reopen(id)
 	}
-	n := c.open(4, echo, Options{Disk: disk, Check: true})
+	n := c.open(4, echo, Options{Disk: disk, SegmentBytes: 100_000, Check: true})
 	c.runAll(50, 1, 2, 3, 4)
 	disk.room(20_000)
 	for n.Err() == nil {
@@ -172,7 +172,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("it logged %s", c.logs[3])
 	}
 	disk.room(-1)
-	n = c.open(4, echo, Options{Disk: disk, Check: true})
+	n = c.open(4, echo, Options{Disk: disk, SegmentBytes: 100_000, Check: true})
 	c.runAll(20, 1, 2, 3, 4)
 	c.settle(1, 1, 2, 3, 4)
 	if n.Err() != nil {

@@ -54,13 +54,14 @@ var (
 
 // Options are what a node is given besides its configuration.
 type Options struct {
-	Transport transport.Transport                    // connects it with its peers; the node starts and closes it
-	Log       *slog.Logger                           // nil: nothing is logged
-	Wrap      Wrap                                   // wraps the core, as attacks and tests do, once it is what it was before; nil: as it is
-	Threshold threshold.Scheme                       // of a cluster whose proofs are threshold signatures; nil in others
-	Observe   func(now clock.Instant, e trace.Event) // sees every event of the core on its goroutine; must be quick; may be nil
-	Check     bool                                   // verify costly invariants
-	Disk      file.Disk                              // where a durable replica keeps its log; nil is the machine's
+	Transport    transport.Transport                    // connects it with its peers; the node starts and closes it
+	Log          *slog.Logger                           // nil: nothing is logged
+	Wrap         Wrap                                   // wraps the core, as attacks and tests do, once it is what it was before; nil: as it is
+	Threshold    threshold.Scheme                       // of a cluster whose proofs are threshold signatures; nil in others
+	Observe      func(now clock.Instant, e trace.Event) // sees every event of the core on its goroutine; must be quick; may be nil
+	Check        bool                                   // verify costly invariants
+	Disk         file.Disk                              // where a durable replica keeps its log; nil is the machine's
+	SegmentBytes int64                                  // of the log; 0 is the default
 }
 
 // Node is a running replica.
