@@ -27,7 +27,7 @@ func numbered(name string, count int) string {
 
 // TestCluster is the main job: four replicas order what is submitted at each of them, one is killed, and they go on.
 func TestCluster(t *testing.T) {
-	c := newCluster(t, filepath.Join(t.TempDir(), "c"))
+	c := newCluster(t, filepath.Join(t.TempDir(), "c"), "--storage", "ephemeral")
 	c.start(1, 2, 3, 4)
 	if out := must(t, "submit", "--dir", c.folder(1), "hello world"); !regexp.MustCompile(`^[1-9][0-9]*\.[1-9][0-9]*\n$`).MatchString(out) {
 		t.Fatalf("submit printed %q", out)
