@@ -27,7 +27,7 @@ func TestDefectiveRules(t *testing.T) {
 		files = append(files, found...)
 	}
 	slots, named := make(chan struct{}, runtime.GOMAXPROCS(0)), 0
-	for _, file := range files {
+	for i, file := range files {
 		m := readMutant(t, file)
 		if len(m.fails) == 0 {
 			if strings.Contains(file, "rules") {
@@ -35,7 +35,9 @@ func TestDefectiveRules(t *testing.T) {
 			}
 			continue
 		}
-		named++
+		if named++; i%2 == 0 && !everyBug() {
+			continue
+		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
 			slots <- struct{}{}
