@@ -60,7 +60,6 @@ type tallies struct {
 	hidden    uint64   // updates that were introduced by who hides requests
 	requests  uint64
 	requested uint64 // updates in them
-	ordinals  uint64
 	repeated  uint64
 	lost      []uint64 // bytes that a full queue dropped, by sender
 }

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -22,8 +21,6 @@ import (
 	"github.com/primebft/prime/internal/appsocket"
 	"github.com/primebft/prime/internal/unixsock"
 )
-
-const generous = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	if socket := os.Getenv(childSocket); socket != "" {

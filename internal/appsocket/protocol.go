@@ -117,8 +117,6 @@ type Refused struct {
 // Error is the text.
 func (r *Refused) Error() string { return r.Text }
 
-const positionBytes = 12
-
 func appendPosition(b []byte, p Position) []byte {
 	b = binary.LittleEndian.AppendUint64(b, p.Ordinal)
 	return binary.LittleEndian.AppendUint32(b, p.Index)

@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 	"internal/core/checkpoint": coreRoom,
 	"internal/core":            append([]string{"internal/core/"}, coreRoom...),
 	"internal/blocks":          {"internal/wire"},
-	"internal/snapshot":        {"internal/blocks", "internal/wire"},
+	"internal/snapshot":        {"internal/blocks", "internal/wire", "storage/file"},
 	"internal/transfer":        {"internal/blocks", "internal/snapshot", "internal/wire", "internal/group", "internal/clock"},
 	"internal/chart":           {},
 	"internal/lab":             {"config", "internal/bench", "internal/bench/", "internal/group", "transport/emulate/wan"},

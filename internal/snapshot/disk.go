@@ -3,9 +3,9 @@ package snapshot
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
+
+	"github.com/primebft/prime/storage/file"
 )
 
 // Disk is the part of a file system that a store uses. System is the real one; Memory keeps files in memory.
@@ -39,37 +39,10 @@ type File interface {
 	Close() error
 }
 
-// System is the disk of the machine.
-type System struct{}
+// System is the disk of the machine: as a log uses it (package file), with files that are also read, and have a size.
+type System struct{ file.System }
 
 var _ Disk = System{}
-
-// MakeDir implements Disk.
-func (System) MakeDir(dir string) error {
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return System{}.SyncDir(filepath.Dir(dir))
-}
-
-// List implements Disk.
-func (System) List(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		if !e.IsDir() {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
-}
 
 // Create implements Disk.
 func (System) Create(path string, size int64) (File, error) {
@@ -92,21 +65,6 @@ func (System) Open(path string) (File, error) {
 		return nil, err
 	}
 	return systemFile{f}, nil
-}
-
-// Rename implements Disk.
-func (System) Rename(from, to string) error { return os.Rename(from, to) }
-
-// Remove implements Disk.
-func (System) Remove(path string) error { return os.Remove(path) }
-
-// SyncDir implements Disk.
-func (System) SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // systemFile is a file of the machine.

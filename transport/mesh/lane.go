@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,9 +13,6 @@ import (
 	"github.com/primebft/prime/internal/datagram"
 	"github.com/primebft/prime/transport"
 )
-
-// errReplaced ends a connection whose peer has made a new one.
-var errReplaced = errors.New("replaced by a newer connection of the same peer")
 
 // link is one live connection.
 type link struct {

@@ -86,7 +86,9 @@ func Link(chain wire.Digest, ordinal uint64, time int64, eligible wire.Vector, r
 	return sha256.Sum256(b)
 }
 
-// Stable is a checkpoint that Q replicas have: f+1 correct ones among them, so its state can be had whatever others do.
+// Stable is a checkpoint with what shows it to others. In Output.Stable Q replicas have it, f+1 correct ones among them, so its state
+// can be had whatever others do, and what is before it can be forgotten. In Output.Lacks f+1 have it at least: a correct one vouches
+// for it, which is enough to go on from (ADR 16).
 type Stable struct {
 	Ordinal uint64
 	Digest  wire.Digest           // of the whole checkpoint: the core's part, the stream's, and the application's
