@@ -69,8 +69,8 @@ func (r *Replica) catchUp(now clock.Instant, out *effect.Output) {
 	}
 }
 
-// sendStatus tells the others where this replica is, so that they can help it on; not while it is being caught up, for then it gets what
-// it lacks anyway.
+// sendStatus tells the others where this replica is, so that they can help it on. While it is being caught up it says that it needs no
+// help: it gets what it lacks anyway.
 func (r *Replica) sendStatus(now clock.Instant, out *effect.Output) {
 	r.statusAt = now.Add(statusEvery)
 	r.tellStatus(r.cfg.Group.Others(r.cfg.Self), out)

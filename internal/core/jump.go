@@ -8,11 +8,11 @@ import (
 	"github.com/primebft/prime/internal/wire"
 )
 
-// jump goes on after the ordinal of a stable checkpoint, with its state, instead of executing what led there. Nothing goes back: a
+// jump goes on after the ordinal of a checkpoint, with its state, instead of executing what led there. Nothing goes back: a
 // state that is not beyond what was executed here is not looked at (protocol-recovery.md 9.2, 2). What was signed, received and
 // ordered beyond it stays (9.2, 3), and so does the view; a view change that waited for our execution goes on.
 //
-// The owner has checked the state against the digest of a checkpoint that Q replicas have. One that cannot follow from what we
+// The owner has checked the state against the digest of effect.Output.Lacks, which f+1 replicas signed. One that cannot follow from what we
 // executed means that we have executed something else than they.
 func (r *Replica) jump(now clock.Instant, state *effect.State, out *effect.Output) {
 	if state.Ordinal <= r.executed() {

@@ -26,7 +26,7 @@ type Input struct {
 	Transfer bool
 	// Checkpointed says that the checkpoint that was due after an ordinal has been made.
 	Checkpointed *Checkpointed
-	// Restored goes on after the ordinal of a stable checkpoint, whose digest the state has been checked against.
+	// Restored goes on after the ordinal of the checkpoint of effect.Output.Lacks, whose digest the state has been checked against.
 	Restored *effect.State
 }
 
