@@ -84,6 +84,15 @@ func leaderText(s *prime.Status) string {
 	return text
 }
 
+// logText is what the replica would remember if it were killed now.
+func logText(s *prime.Status) string {
+	l := &s.Storage
+	if l.MaxBytes == 0 {
+		return l.Mode + ": none, so it cannot be started again"
+	}
+	return fmt.Sprintf("%s, %s of %s", l.Mode, bytesText(int(l.LogBytes)), bytesText(int(l.MaxBytes)))
+}
+
 // checkpointText is what the replica keeps of states.
 func checkpointText(s *prime.Status) string {
 	c := &s.Checkpoints
@@ -115,6 +124,7 @@ func printStatus(out io.Writer, s *prime.Status) error {
 	if s.Application.MissedFrom > 0 {
 		row("", "MISSED everything from ordinal %d on", s.Application.MissedFrom)
 	}
+	row("log", "%s", logText(s))
 	row("checkpoints", "%s", checkpointText(s))
 	if t := &s.Transfer; t.Ordinal > 0 && t.Phase != "idle" {
 		row("transfer", "of ordinal %d: %s, %d of %d blocks, %s at %s/s", t.Ordinal, t.Phase, t.Done, t.Blocks, bytesText(int(t.Bytes)),
