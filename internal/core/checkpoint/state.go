@@ -55,6 +55,9 @@ func (s *State) Resume(interval time.Duration) { s.cfg.Interval = interval }
 // Stable is the newest stable checkpoint that is known; its ordinal is 0 if none is.
 func (s *State) Stable() effect.Stable { return s.stable }
 
+// Proven is the ordinal of the newest checkpoint that is known to be a correct one, by f+1 votes at least; 0 if none is.
+func (s *State) Proven() uint64 { return max(s.stable.Ordinal, s.offered.Ordinal) }
+
 // Votes is how many votes of a replica are kept, for limits.
 func (s *State) Votes(id group.ID) int { return len(s.votes[id.Index()]) }
 
