@@ -186,7 +186,8 @@ func (s *State) Lacks() bool {
 
 // Jumped says that this replica goes on after an ordinal with the state of a checkpoint.
 func (s *State) Jumped(ordinal uint64) {
-	s.executed, s.failed, s.vain, s.lonely = max(s.executed, ordinal), 0, false, 0
+	s.executed = max(s.executed, ordinal)
+	s.hope()
 	s.abandon()
 }
 
@@ -199,6 +200,7 @@ func (s *State) Advance(now clock.Instant, executed uint64, urgent bool, out *ef
 			s.again = true
 			out.Emit(trace.Event{Kind: trace.CaughtUp, Ordinal: executed})
 		}
+		s.hope()
 		s.abandon()
 	}
 	switch s.phase {
@@ -226,7 +228,7 @@ func (s *State) Advance(now clock.Instant, executed uint64, urgent bool, out *ef
 // failing notes that a round ends without an outline. If something was executed meanwhile, others help in another way.
 func (s *State) failing() {
 	if s.vain = true; s.executed > s.from {
-		s.lonely = 0
+		s.failed, s.lonely = 0, 0
 		return
 	}
 	if s.heard {
@@ -242,8 +244,13 @@ func (s *State) restart(now clock.Instant, out *effect.Output) {
 	s.abandon()
 	if target := s.Target(); target > s.executed {
 		s.begin(now, s.executed, target, out)
+	} else {
+		s.hope()
 	}
 }
+
+// hope forgets that others could not agree on what came next: this replica got on.
+func (s *State) hope() { s.failed, s.vain, s.lonely = 0, false, 0 }
 
 // begin asks all others what was executed up to an ordinal, or as far as one outline reaches.
 func (s *State) begin(now clock.Instant, from, to uint64, out *effect.Output) {
@@ -297,7 +304,7 @@ func (s *State) OnOutline(now clock.Instant, env *wire.Envelope, out *effect.Out
 		return
 	}
 	s.phase, s.links, s.givers, s.outlines = fetching, at.links, at.by, nil
-	s.failed, s.vain, s.lonely = 0, false, 0
+	s.hope()
 	s.askAt = now.Add(patience * s.firstWait())
 	s.counters.Rounds++
 	out.Emit(trace.Event{Kind: trace.CatchingUp, Ordinal: s.to})

@@ -281,7 +281,8 @@ func (s *State) Lift(now clock.Instant, to group.ID, m *wire.Status, collected u
 }
 
 // newest is a proof of the newest checkpoint that f+1 have voted for, nil if that is not beyond the stable one.
-func (s *State) newest() (proof *wire.CheckpointProof) {
+func (s *State) newest() *wire.CheckpointProof {
+	proof := s.offered.Proof // of its signers f may vote for more, so that these votes are not kept
 	for i := range s.votes {
 		for _, e := range s.votes[i] {
 			m := e.Msg.(*wire.Checkpoint)
