@@ -100,6 +100,17 @@ type Counters struct {
 	Late     uint64 // questions that were not answered in time
 }
 
+// Since is what was counted after earlier was.
+func (c Counters) Since(earlier Counters) Counters {
+	c.Rounds -= earlier.Rounds
+	c.Ordinals -= earlier.Ordinals
+	c.Segments -= earlier.Segments
+	c.Bytes -= earlier.Bytes
+	c.Wrong -= earlier.Wrong
+	c.Late -= earlier.Late
+	return c
+}
+
 // New returns the state of a replica that has heard of nobody.
 func New(cfg Config) *State {
 	n := cfg.Group.N()
