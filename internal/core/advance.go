@@ -18,6 +18,7 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 		r.proceed(now, out)
 	}
 	r.introduceTransfer(now)
+	r.beat(now, out)
 	r.preorder.Advance(now, out)
 	r.judge(now, out)
 	r.recall(now, out)
