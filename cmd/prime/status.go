@@ -109,6 +109,22 @@ func checkpointText(s *prime.Status) string {
 	return text
 }
 
+// catchUpText is how the replica comes to what others executed while it was away.
+func catchUpText(s *prime.Status) string {
+	u := &s.CatchUp
+	text := "not behind"
+	if u.Target > s.Executed {
+		text = fmt.Sprintf("%d ordinals behind", u.Target-s.Executed)
+	}
+	if u.Ordinals > 0 {
+		text += fmt.Sprintf("; %d were told by others, %s", u.Ordinals, bytesText(int(u.Bytes)))
+	}
+	if c := &s.Checkpoints; c.Jumps > 0 {
+		text += fmt.Sprintf("; %d jumps, %s of state fetched", c.Jumps, bytesText(int(c.Fetched)))
+	}
+	return text
+}
+
 // printStatus shows the status to people.
 func printStatus(out io.Writer, s *prime.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -130,6 +146,7 @@ func printStatus(out io.Writer, s *prime.Status) error {
 		row("transfer", "of ordinal %d: %s, %d of %d blocks, %s at %s/s", t.Ordinal, t.Phase, t.Done, t.Blocks, bytesText(int(t.Bytes)),
 			bytesText(int(t.PerS)))
 	}
+	row("catching up", "%s", catchUpText(s))
 	row("updates", "%d waiting (%s), %d accepted, %d refused as too many", s.Queues.SubmitUpdates, bytesText(s.Queues.SubmitBytes),
 		s.Counters.Submitted, s.Counters.Overloaded)
 	row("queues", "ingress %s, egress %d messages, replies %s", bytesText(s.Queues.IngressBytes), s.Queues.EgressMessages,

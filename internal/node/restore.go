@@ -146,5 +146,11 @@ func (l *loop) restored(stop <-chan struct{}) bool {
 		l.broke(fmt.Errorf("the log cannot be continued: %w", err))
 		return false
 	}
+	before, status := l.status().CatchUp, l.status
+	l.status = func() core.Status {
+		s := status()
+		s.CatchUp = s.CatchUp.Since(before) // what was caught up before this start was given again
+		return s
+	}
 	return true
 }
