@@ -60,7 +60,7 @@ type Judgement struct {
 type Application struct {
 	Ordinal       uint64 `json:"ordinal"`        // last one that it has dealt with
 	BacklogBytes  int    `json:"backlog_bytes"`  // records that wait for it
-	MissedFrom    uint64 `json:"missed_from"`    // first ordinal that it will never be given; 0 if there is none
+	MissedFrom    uint64 `json:"missed_from"`    // first ordinal that it will not be given, or not as long as it is too slow; 0 if there is none
 	MissedRecords uint64 `json:"missed_records"` // records that it was not given
 	Way           string `json:"way"`            // how it comes to state that it lacks: none, engine, own
 }
@@ -173,7 +173,7 @@ func (n *Node) coreStatus() core.Status {
 func (n *Node) application() Application {
 	b := n.records.app()
 	a := Application{Ordinal: b.taken, BacklogBytes: b.bytes, MissedRecords: b.missed, Way: n.deliver.calls.way().String()}
-	if b.behind {
+	if b.absent() {
 		a.Ordinal, a.MissedFrom = min(b.taken, b.until), b.until+1
 	}
 	return a
