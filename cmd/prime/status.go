@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/primebft/prime"
+	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/transport"
 )
 
@@ -100,6 +101,15 @@ func checkpointText(s *prime.Status) string {
 	return text
 }
 
+// logText is how much the log has, and how the replica went through it when it started.
+func logText(s *prime.Status) string {
+	text := fmt.Sprintf("%s of %s", bytesText(int(s.Storage.LogBytes)), bytesText(int(s.Storage.MaxBytes)))
+	if b := s.Storage.Start; b != nil {
+		text += fmt.Sprintf("; started with %s of it, from ordinal %d on: %d inputs in %.1f s", bytesText(int(b.LogBytes)), b.Ordinal, b.Inputs, b.MS/1e3)
+	}
+	return text
+}
+
 // catchUpText is how the replica comes to what others executed while it was away.
 func catchUpText(s *prime.Status) string {
 	u := &s.CatchUp
@@ -135,6 +145,9 @@ func printStatus(out io.Writer, s *prime.Status) error {
 	if t := &s.Transfer; t.Ordinal > 0 && t.Phase != "idle" {
 		row("transfer", "of ordinal %d: %s, %d of %d blocks, %s at %s/s", t.Ordinal, t.Phase, t.Done, t.Blocks, bytesText(int(t.Bytes)),
 			bytesText(int(t.PerS)))
+	}
+	if s.Storage.Mode == string(config.StorageDurable) {
+		row("log", "%s", logText(s))
 	}
 	row("catching up", "%s", catchUpText(s))
 	row("updates", "%d waiting (%s), %d accepted, %d refused as too many", s.Queues.SubmitUpdates, bytesText(s.Queues.SubmitBytes),

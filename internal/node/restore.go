@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
@@ -31,17 +32,19 @@ type restoration struct {
 // restore makes the machine what it was. The loop's clock goes on from its last instant.
 func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 	p := record.NewReplay(r.header, r.complete, r.limits.Decode, r.do)
+	began := time.Now()
+	took := &Start{LogBytes: r.log.Extent().Bytes, Ordinal: r.start.Ordinal, ImageBytes: r.start.Size()}
 	if r.start.Ordinal > 0 {
 		kept, err := r.start.Core(r.limits)
 		if err != nil {
 			return err
 		}
+		took.ImageMS = milliseconds(time.Since(began))
 		*l.unfinished.replica = *kept.Core
 		p.After(&r.start, kept)
 		// The stream goes on where the application's checkpoint is.
 		l.outlet.deliver([]effect.Delivery{{Ordinal: r.start.Ordinal, Jump: &effect.State{Ordinal: r.start.Ordinal}}})
 	}
-	inputs := 0
 	err := p.Run(r.log, func(e record.Entry) error {
 		l.current = e.Input
 		l.machine.Step(e.Now, e.Input, &l.out)
@@ -51,7 +54,7 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 		if e.Input.Restored != nil {
 			l.journal.kept(e.Input.Restored.Ordinal)
 		}
-		if inputs++; inputs%64 != 0 {
+		if took.Inputs++; took.Inputs%64 != 0 {
 			return nil
 		}
 		return l.breathe(stop)
@@ -59,6 +62,8 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 	if err != nil {
 		return err
 	}
+	took.MS = milliseconds(time.Since(began))
+	l.started.Store(took)
 	l.clock = clock.NewRealAt(p.Last() + 1)
 	l.now = l.clock.Now()
 	l.journaled(core.Input{Resumed: &core.Resumed{Wall: l.clock.Wall(), Timing: r.timing}}, false)

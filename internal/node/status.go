@@ -78,6 +78,18 @@ type Storage struct {
 	Mode     string `json:"mode"`      // ephemeral or durable
 	LogBytes int64  `json:"log_bytes"` // 0 if it is ephemeral
 	MaxBytes int64  `json:"max_bytes"` // at which it stops; 0 if it is ephemeral
+	// Start is how a durable replica that had run before came to what it had been; nil for others, and until it has.
+	Start *Start `json:"start,omitempty"`
+}
+
+// Start is how a replica went through its log.
+type Start struct {
+	LogBytes   int64   `json:"log_bytes"`
+	Ordinal    uint64  `json:"ordinal"`     // that the image of the core had executed which it began with; 0: there was none
+	ImageBytes int     `json:"image_bytes"` // of that
+	ImageMS    float64 `json:"image_ms"`    // to read it
+	Inputs     uint64  `json:"inputs"`      // that the core was given again after that
+	MS         float64 `json:"ms"`          // for all of it, with waiting for the application
 }
 
 // Queues is what waits inside the replica.
