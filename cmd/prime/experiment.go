@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -316,7 +317,7 @@ func (x *experiment) does(number int, e *lab.Event, id int, to []int) error {
 		}
 		x.mu.Unlock()
 		x.session.Exclude(id)
-		return x.order(number, id, lab.Attack, e.What)
+		return x.order(number, id, lab.Attack, lab.AttackArguments(x.allies(e), e.What))
 	case lab.Link:
 		err := x.relink(number, id, to, e.What)
 		for _, other := range to {
@@ -327,6 +328,21 @@ func (x *experiment) does(number int, e *lab.Event, id int, to []int) error {
 		return err
 	}
 	return nil
+}
+
+// allies are the replicas that are compromised when an event is, or were before.
+func (x *experiment) allies(e *lab.Event) []int {
+	m := x.moment()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	all := slices.Collect(maps.Keys(x.attacks))
+	for i := range x.events {
+		if other := &x.events[i]; other.Verb == lab.Attack && other.At == e.At {
+			all = append(all, other.Who.Resolve(m)...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // order sends a replica a command.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/primebft/prime"
-	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/transport"
 )
 
@@ -85,6 +84,19 @@ func leaderText(s *prime.Status) string {
 	return text
 }
 
+// logText is what the replica would remember if it were killed now.
+func logText(s *prime.Status) string {
+	l := &s.Storage
+	if l.MaxBytes == 0 {
+		return l.Mode + ": none, so it cannot be started again"
+	}
+	text := fmt.Sprintf("%s, %s of %s", l.Mode, bytesText(int(l.LogBytes)), bytesText(int(l.MaxBytes)))
+	if b := l.Start; b != nil {
+		text += fmt.Sprintf("; started with %s from ordinal %d on, %d inputs in %.1f s", bytesText(int(b.LogBytes)), b.Ordinal, b.Inputs, b.MS/1e3)
+	}
+	return text
+}
+
 // checkpointText is what the replica keeps of states.
 func checkpointText(s *prime.Status) string {
 	c := &s.Checkpoints
@@ -97,15 +109,6 @@ func checkpointText(s *prime.Status) string {
 	}
 	if c.Restored > 0 {
 		text += fmt.Sprintf("; went on after that of others at %d", c.Restored)
-	}
-	return text
-}
-
-// logText is how much the log has, and how the replica went through it when it started.
-func logText(s *prime.Status) string {
-	text := fmt.Sprintf("%s of %s", bytesText(int(s.Storage.LogBytes)), bytesText(int(s.Storage.MaxBytes)))
-	if b := s.Storage.Start; b != nil {
-		text += fmt.Sprintf("; started with %s of it, from ordinal %d on: %d inputs in %.1f s", bytesText(int(b.LogBytes)), b.Ordinal, b.Inputs, b.MS/1e3)
 	}
 	return text
 }
@@ -141,13 +144,11 @@ func printStatus(out io.Writer, s *prime.Status) error {
 	if s.Application.MissedFrom > 0 {
 		row("", "MISSED everything from ordinal %d on", s.Application.MissedFrom)
 	}
+	row("log", "%s", logText(s))
 	row("checkpoints", "%s", checkpointText(s))
 	if t := &s.Transfer; t.Ordinal > 0 && t.Phase != "idle" {
 		row("transfer", "of ordinal %d: %s, %d of %d blocks, %s at %s/s", t.Ordinal, t.Phase, t.Done, t.Blocks, bytesText(int(t.Bytes)),
 			bytesText(int(t.PerS)))
-	}
-	if s.Storage.Mode == string(config.StorageDurable) {
-		row("log", "%s", logText(s))
 	}
 	row("catching up", "%s", catchUpText(s))
 	row("updates", "%d waiting (%s), %d accepted, %d refused as too many", s.Queues.SubmitUpdates, bytesText(s.Queues.SubmitBytes),

@@ -12,6 +12,7 @@ import (
 	"github.com/primebft/prime/app"
 	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/reply"
 )
 
 // TestComingBackOfApplications: whatever an application is given and when, with states that come and are too late, it misses nothing but what
@@ -142,12 +143,18 @@ func TestSlowApplicationComesBack(t *testing.T) {
 	apps[3].gate.Lock()
 	large := func() {
 		t.Helper()
-		outcome, err := c.submit(1, make([]byte, 60<<10))
-		if err != nil {
-			t.Fatal(err)
+		var outcomes []<-chan reply.Reply
+		for range 24 {
+			outcome, err := c.submit(1, make([]byte, 60<<10))
+			if err != nil {
+				t.Fatal(err)
+			}
+			outcomes = append(outcomes, outcome)
 		}
-		if r := <-outcome; r.Refused != 0 {
-			t.Fatalf("%+v", r)
+		for _, outcome := range outcomes {
+			if r := <-outcome; r.Refused != 0 {
+				t.Fatalf("%+v", r)
+			}
 		}
 	}
 	await(t, func() string {
@@ -160,9 +167,7 @@ func TestSlowApplicationComesBack(t *testing.T) {
 	if _, err := c.submit(4, []byte("x")); !errors.Is(err, ErrApplication) {
 		t.Errorf("%v, want ErrApplication", err)
 	}
-	for range 3 { // what it has not been given is not held any more
-		large()
-	}
+	large() // what it has not been given is not held any more
 	apps[3].gate.Unlock()
 	await(t, func() string {
 		c.runAll(4, 1, 2, 3) // checkpoints go on

@@ -3,6 +3,8 @@ package node
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
@@ -16,6 +18,9 @@ import (
 // errStopped ends a restoration because the replica is to end.
 var errStopped = errors.New("stopped")
 
+// restoreNote is the time between two lines of the log of people that say how far a restoration is.
+const restoreNote = 10 * time.Second
+
 // restoration gives the machine again what it had been given before this start. What it executes goes to the application,
 // as it did then; what it says was said.
 type restoration struct {
@@ -27,19 +32,32 @@ type restoration struct {
 	do       func(effect.Job) effect.Done
 	limits   wire.Limits
 	timing   core.Timing // of this start
+	say      *slog.Logger
+
+	at atomic.Uint64 // record of the log that is being gone through; any goroutine may read it
+}
+
+// percent is how much of what has to be gone through has been.
+func (r *restoration) percent() int {
+	first, next := r.start.From, r.log.Extent().Next
+	if at := r.at.Load(); at > first && next > first {
+		return int(100 * (at - first) / (next - first))
+	}
+	return 0
 }
 
 // restore makes the machine what it was. The loop's clock goes on from its last instant.
 func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 	p := record.NewReplay(r.header, r.complete, r.limits.Decode, r.do)
-	began := time.Now()
+	begun := time.Now()
+	said := begun
 	took := &Start{LogBytes: r.log.Extent().Bytes, Ordinal: r.start.Ordinal, ImageBytes: r.start.Size()}
 	if r.start.Ordinal > 0 {
 		kept, err := r.start.Core(r.limits)
 		if err != nil {
 			return err
 		}
-		took.ImageMS = milliseconds(time.Since(began))
+		took.ImageMS = milliseconds(time.Since(begun))
 		*l.unfinished.replica = *kept.Core
 		p.After(&r.start, kept)
 		// The stream goes on where the application's checkpoint is.
@@ -57,13 +75,20 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 		if took.Inputs++; took.Inputs%64 != 0 {
 			return nil
 		}
+		r.at.Store(e.In)
+		if now := time.Now(); now.Sub(said) > restoreNote {
+			said = now
+			r.say.Info("this replica goes through its log", "percent", r.percent(), "ordinal", l.status().Executed)
+		}
 		return l.breathe(stop)
 	})
 	if err != nil {
 		return err
 	}
-	took.MS = milliseconds(time.Since(began))
+	took.MS = milliseconds(time.Since(begun))
 	l.started.Store(took)
+	r.say.Info("this replica is where it stopped", "ordinal", l.status().Executed, "inputs", took.Inputs,
+		"took", time.Since(begun).Round(time.Millisecond))
 	l.clock = clock.NewRealAt(p.Last() + 1)
 	l.now = l.clock.Now()
 	l.journaled(core.Input{Resumed: &core.Resumed{Wall: l.clock.Wall(), Timing: r.timing}}, false)
@@ -116,7 +141,6 @@ func (l *loop) restored(stop <-chan struct{}) bool {
 	if l.restoration == nil {
 		return true
 	}
-	l.restoring.Store(true)
 	defer l.restoring.Store(false)
 	err := l.restore(l.restoration, stop)
 	if errors.Is(err, errStopped) {
