@@ -161,6 +161,13 @@ type Status struct {
 	Lanes []struct {
 		Executed uint64 `json:"executed"`
 	} `json:"lanes"`
+	CatchUp struct {
+		Ordinals uint64 `json:"ordinals"` // executed from what others told
+	} `json:"catch_up"`
+	Checkpoints struct {
+		Jumps   uint64 `json:"jumps"`   // times that it went on after a checkpoint of others
+		Fetched uint64 `json:"fetched"` // bytes of these
+	} `json:"checkpoints"`
 }
 
 // sent is how many bytes the replica has given to its links, by class.
