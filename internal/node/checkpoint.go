@@ -119,6 +119,9 @@ func (n *Node) openCheckpoints(g group.Group, store *snapshot.Store) {
 	})
 	c.ctx, c.end = context.WithCancel(context.Background())
 	n.checkpoints, n.deliver.keep, n.outlet.checkpoints = c, c.keep, c
+	if c.outlives {
+		n.journal.share(g.F())
+	}
 }
 
 // checkpointOwner is whose checkpoints they are: of this replica, under this configuration.

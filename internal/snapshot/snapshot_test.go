@@ -148,6 +148,26 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// TestPins: however many old checkpoints are wanted, only the newest few of them stay.
+func TestPins(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, NewMemory(1<<20), Options{})
+	var pinned []uint64
+	for i := uint64(1); i <= 8; i++ {
+		head, app := content(i, 10, 100)
+		if _, err := write(s, i, head, app); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Keep(i, pinned...); err != nil {
+			t.Fatal(err)
+		}
+		pinned = append(pinned, i)
+	}
+	if got := ordinals(s); !slices.Equal(got, []uint64{5, 6, 7, 8}) {
+		t.Errorf("kept %v", got)
+	}
+}
+
 // TestDamage: a bit that changed anywhere in a file is found, before or when the block is read, and the checkpoint is dropped.
 func TestDamage(t *testing.T) {
 	t.Parallel()
@@ -179,6 +199,9 @@ func TestDamage(t *testing.T) {
 			t.Fatalf("byte %d: %v", at, err)
 		}
 		if c := s.Find(m.Digest()); c != nil {
+			if at >= pageSize+int(m.TotalBytes) {
+				t.Errorf("byte %d: others would be given leaves that are wrong, and take this replica for a liar", at)
+			}
 			if err := same(c, head, app); !errors.Is(err, ErrDamaged) {
 				t.Errorf("byte %d: %v", at, err)
 			}
