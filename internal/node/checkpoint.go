@@ -197,6 +197,10 @@ func (c *checkpoints) make(d *due, s app.Snapshot) {
 	switch {
 	case errors.Is(err, errOlder): // the replica has started again and goes through what was before
 		return
+	case errors.Is(err, snapshot.ErrFull):
+		c.log.Warn("a checkpoint is not made, because there is no room for it; this replica goes on without it, and its log grows until one is "+
+			"made: make room on the disk", "ordinal", d.State.Ordinal, "why", err)
+		return
 	case err != nil:
 		c.log.Warn("a checkpoint is not made; this replica goes on without it", "ordinal", d.State.Ordinal, "why", err)
 		return
