@@ -199,7 +199,7 @@ var nodeSettings = []setting[Node]{
 		func(n *Node) value { return size{&n.Storage.MaxBytes, 16 * mib, 1 << 50} }},
 
 	{"transfer", "strategy", false, "Whom a block of a state is asked of. \"bandwidth\": one replica, and others when it fails. \"latency\": f+1 at once, of\n" +
-		"which f are spares. Either way each block is checked by itself, against leaves whose root a quorum signed.",
+		"which f are spares. Either way each block is checked by itself, against leaves whose root f+1 replicas signed.",
 		func(n *Node) value {
 			return text{(*string)(&n.Transfer.Strategy), oneOf(string(StrategyBandwidth), string(StrategyLatency))}
 		}},

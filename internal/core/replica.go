@@ -66,6 +66,7 @@ type Replica struct {
 
 	early      [][]*wire.Envelope // messages of the next view, by sender
 	earlyBytes []int              // of these, by sender
+	earlyPings []*wire.Envelope   // the newest PING of a later view, by sender
 	recallAt   clock.Instant      // when to ask again for what a view change needs; Never if nothing is missing
 	recalled   []wire.Digest      // what has been asked for since that was set
 	// recallCredit is how many bytes of each peer's recalls may still be answered, until recallRefill.
@@ -124,7 +125,7 @@ func New(cfg Config) (*Replica, error) {
 		behindAt:     clock.Never,
 		recallAt:     clock.Never,
 		recallCredit: make([]int, n), recallRefill: make([]clock.Instant, n),
-		early: make([][]*wire.Envelope, n), earlyBytes: make([]int, n),
+		early: make([][]*wire.Envelope, n), earlyBytes: make([]int, n), earlyPings: make([]*wire.Envelope, n),
 		helpAt: make([]clock.Instant, n),
 		rounds: make([]int, n), asked: make([]uint64, n), helped: make([]uint64, n),
 	}

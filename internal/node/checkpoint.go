@@ -72,7 +72,9 @@ type Checkpoints struct {
 	LastMS   int64  `json:"last_ms"`  // how long that took to be written
 	Stable   uint64 `json:"stable"`   // ordinal of the newest that is known to be stable
 	Bytes    uint64 `json:"bytes"`    // of the last one made
-	Restored uint64 `json:"restored"` // ordinal of the last one of others that this replica went on after; 0 if there is none
+	Restored uint64 `json:"restored"` // ordinal of the last one that this replica went on after, of others or its own; 0 if there is none
+	Jumps    uint64 `json:"jumps"`    // times that it went on after one of others, instead of executing what led there
+	Fetched  uint64 `json:"fetched"`  // bytes of those that others sent
 }
 
 // outlives reports whether an application that starts anew has a way to the state of the one before.
@@ -299,6 +301,13 @@ func (c *checkpoints) goesOn(d *effect.Delivery) {
 	}
 }
 
+// leaped counts a jump. Only the loop calls it.
+func (c *checkpoints) leaped() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Jumps++
+}
+
 // lacks fetches a checkpoint. Only the loop calls it.
 func (c *checkpoints) lacks(s effect.Stable) {
 	c.log.Warn("this replica lacks what no other one holds any more, and takes over the state of a checkpoint", "ordinal", s.Ordinal,
@@ -416,5 +425,7 @@ func (c *checkpoints) status() (Checkpoints, transfer.Progress) {
 	p := c.agent.Progress()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stats, p
+	s := c.stats
+	s.Fetched = p.Total
+	return s, p
 }

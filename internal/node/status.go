@@ -40,6 +40,7 @@ type Status struct {
 	Judgement   Judgement         `json:"judgement"`
 	Storage     Storage           `json:"storage"`
 	Repair      Repair            `json:"repair"`
+	CatchUp     CatchUp           `json:"catch_up"`
 	Checkpoints Checkpoints       `json:"checkpoints"`
 	Transfer    transfer.Progress `json:"transfer"` // of the state of others, if this replica lacks it
 	Queues      Queues            `json:"queues"`
@@ -122,6 +123,7 @@ func (n *Node) Status() Status {
 		Storage: n.storage(), Queues: n.queues(), Counters: n.counters(), Installed: c.Installed, ViewChanges: n.outlet.installed.Load(),
 		Judgement: judgement(c.Judgement), Repair: repaired(&c, p.Count),
 	}
+	s.CatchUp = caughtUp(&c)
 	s.Checkpoints, s.Transfer = n.checkpoints.status()
 	s.Queues.SubmitUpdates += c.Pending
 	s.Queues.SubmitBytes += c.Bytes

@@ -49,7 +49,8 @@ type State struct {
 	from, to uint64
 	askAt    clock.Instant // outlining: when to ask again; fetching: when the round is given up if nothing comes until then
 	outlines []agreement
-	failed   int       // rounds in a row without an outline
+	failed   int       // rounds in a row without an outline, although f+1 said that they could have given it
+	vain     bool      // the last round ended without an outline
 	alive    group.Set // who said in this round that it has executed to
 	again    bool      // a round has ended well: go on if anything is missing, however little
 	links    []wire.Digest
@@ -95,6 +96,17 @@ type Counters struct {
 	Late     uint64 // questions that were not answered in time
 }
 
+// Since is what was counted after earlier was.
+func (c Counters) Since(earlier Counters) Counters {
+	c.Rounds -= earlier.Rounds
+	c.Ordinals -= earlier.Ordinals
+	c.Segments -= earlier.Segments
+	c.Bytes -= earlier.Bytes
+	c.Wrong -= earlier.Wrong
+	c.Late -= earlier.Late
+	return c
+}
+
 // New returns the state of a replica that has heard of nobody.
 func New(cfg Config) *State {
 	n := cfg.Group.N()
@@ -106,6 +118,10 @@ func (s *State) Counters() Counters { return s.counters }
 
 // Active reports whether a round is on.
 func (s *State) Active() bool { return s.phase != idle }
+
+// Suffices reports whether a round is on that may be all that helps this replica on: no outline was asked for in vain. If f+1 say that
+// they executed an ordinal only one of them need be correct, and alone it cannot vouch for it, but prove it.
+func (s *State) Suffices() bool { return s.phase != idle && !s.vain }
 
 // OnStatus notes where a peer says that it is. What it said before does not count: a replica that lies may take it back. It reports
 // whether anything of that is new.
@@ -171,7 +187,7 @@ func (s *State) Lacks() bool {
 
 // Jumped says that this replica goes on after an ordinal with the state of a checkpoint.
 func (s *State) Jumped(ordinal uint64) {
-	s.executed, s.failed = max(s.executed, ordinal), 0
+	s.executed, s.failed, s.vain = max(s.executed, ordinal), 0, false
 	s.abandon()
 }
 
@@ -199,6 +215,7 @@ func (s *State) Advance(now clock.Instant, executed uint64, urgent bool, out *ef
 			if s.alive.Len() >= s.cfg.Group.OneCorrect() {
 				s.failed, s.alive = min(s.failed+1, failures), 0
 			}
+			s.vain = true
 			s.restart(now, out)
 		}
 	case fetching:
@@ -269,7 +286,7 @@ func (s *State) OnOutline(now clock.Instant, env *wire.Envelope, out *effect.Out
 	if at.by = at.by.With(env.Sender); at.by.Len() < s.cfg.Group.OneCorrect() {
 		return
 	}
-	s.phase, s.links, s.givers, s.outlines, s.failed = fetching, at.links, at.by, nil, 0
+	s.phase, s.links, s.givers, s.outlines, s.failed, s.vain = fetching, at.links, at.by, nil, 0, false
 	s.askAt = now.Add(patience * s.firstWait())
 	s.counters.Rounds++
 	out.Emit(trace.Event{Kind: trace.CatchingUp, Ordinal: s.to})
