@@ -293,7 +293,7 @@ func (c *checkpoints) goesOn(d *effect.Delivery) {
 		c.base = d.Ordinal
 	} else {
 		delete(c.landed, c.fetching)
-		go c.agent.Stop()
+		go c.agent.Passed(c.fetching) // it may be asked for the next one before
 	}
 	c.mu.Unlock()
 	if past {

@@ -156,12 +156,19 @@ func (f *Fetcher) Start(now clock.Instant, t Target) {
 	f.step(now)
 }
 
-// Stop ends what is being fetched; the store keeps what has come. What is complete stays so.
-func (f *Fetcher) Stop() {
-	if f.phase != complete {
-		f.close()
-		f.phase, f.next, f.due = idle, Target{}, clock.Never
+// Passed says that nothing up to an ordinal is needed any more. A checkpoint of it that is being fetched is not, and the store keeps what has
+// come; a newer one that waits is begun with. What is complete stays so.
+func (f *Fetcher) Passed(now clock.Instant, ordinal uint64) {
+	if f.phase == complete || f.target.Ordinal > ordinal {
+		return
 	}
+	if next := f.next; next.Ordinal > ordinal && f.phase != idle && f.phase != failed {
+		f.begin(now, next)
+		f.step(now)
+		return
+	}
+	f.close()
+	f.phase, f.next, f.due = idle, Target{}, clock.Never
 }
 
 // begin begins to fetch a checkpoint, whatever was before.

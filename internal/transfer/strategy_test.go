@@ -119,3 +119,37 @@ func TestDripped(t *testing.T) {
 	}
 	r.finish(newer)
 }
+
+// TestPassed: what a replica has executed by itself is not fetched on; what it lacks beyond that is, whatever came first, and nothing of
+// the other is lost.
+func TestPassed(t *testing.T) {
+	t.Parallel()
+	app := state(1, 200*testBlock)
+	newer := slices.Clone(app)
+	newer[0] ^= 1
+	r, target := newRig(t, 4, 1, Options{}, app)
+	var next Target
+	for id := group.ID(2); id <= 4; id++ {
+		next = put(t, r.stores[id], 20, newer)
+	}
+	r.fetcher.Start(r.now, target)
+	r.run(50 * time.Millisecond)
+	r.fetcher.Passed(r.now, 9)
+	r.fetcher.Start(r.now, next)
+	if p := r.fetcher.Progress(r.now); p.Ordinal != 10 || p.Phase == "idle" {
+		t.Fatalf("%+v", p)
+	}
+	r.fetcher.Passed(r.now, 10)
+	r.fetcher.Passed(r.now, 10)
+	if _, done := r.run(time.Minute); !done {
+		t.Fatalf("%+v", r.fetcher.Progress(r.now))
+	}
+	if p := r.fetcher.Progress(r.now); p.Ordinal != 20 || p.Copied == 0 {
+		t.Errorf("%+v", p)
+	}
+	r.finish(newer)
+	r.fetcher.Start(r.now, Target{Ordinal: 30})
+	if r.fetcher.Passed(r.now, 30); r.fetcher.Deadline() != clock.Never {
+		t.Error("what is passed is fetched on")
+	}
+}
