@@ -47,6 +47,13 @@ func TestTransfer(t *testing.T) {
 	if err := all[0].send(offer{From: 2, At: at, To: 4, State: []byte(`{"ja":1000}`)}); err != nil { // and speaks for r2
 		t.Fatal(err)
 	}
+	for range 4 { // somebody connects and says nothing
+		silent, err := net.Dial("tcp", addresses[3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+	}
 	for _, w := range all[:3] {
 		if err := w.TransferPoint(at, 4); err != nil {
 			t.Fatal(err)

@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	patience  = 10 * time.Second // for f+1 equal states, before another transfer point is wanted
-	sendLimit = 5 * time.Second  // for one state to be sent
-	mostBytes = 16 << 20         // of a state that is taken: nobody is believed more
+	patience   = 10 * time.Second // for f+1 equal states, before another transfer point is wanted
+	sendLimit  = 5 * time.Second  // for one state to be sent
+	mostBytes  = 16 << 20         // of a state that is taken: nobody is believed more
+	mostAtOnce = 16               // states that are taken at once
 )
 
 // words is the application. Its replica calls it by one goroutine; what arrives from other applications has a lock.
@@ -101,19 +102,25 @@ func (w *words) send(o offer) error {
 	return json.NewEncoder(conn).Encode(o)
 }
 
-// listen takes states from other applications, until the listener is closed.
+// listen takes states from other applications, until the listener is closed: several at once, so that one that sends nothing holds up no
+// other.
 func (w *words) listen(l net.Listener) {
+	places := make(chan struct{}, mostAtOnce)
 	for {
+		places <- struct{}{}
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
-		_ = conn.SetDeadline(time.Now().Add(sendLimit))
-		var o offer
-		if json.NewDecoder(io.LimitReader(conn, mostBytes)).Decode(&o) == nil {
-			w.take(o)
-		}
-		_ = conn.Close()
+		go func() {
+			defer func() { <-places }()
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(sendLimit))
+			var o offer
+			if json.NewDecoder(io.LimitReader(conn, mostBytes)).Decode(&o) == nil {
+				w.take(o)
+			}
+		}()
 	}
 }
 

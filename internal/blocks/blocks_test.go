@@ -86,6 +86,9 @@ func TestCheckChunkRefuses(t *testing.T) {
 		if m.CheckChunk(c, wrong, path) || m.CheckChunk(c, leaves[from:to-1], path) || m.CheckChunk(c, nil, path) {
 			t.Errorf("chunk %d passes with wrong leaves", c)
 		}
+		if m.CheckChunk(c, up(slices.Clone(leaves[from:to])), path) {
+			t.Errorf("chunk %d passes with the nodes above its leaves", c)
+		}
 		if m.CheckChunk(c, leaves[from:to], path[1:]) || m.CheckChunk(c, leaves[from:to], append(slices.Clone(path), path[0])) ||
 			m.CheckChunk(c, leaves[from:to], nil) {
 			t.Errorf("chunk %d passes with a path of another length", c)

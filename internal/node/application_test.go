@@ -227,7 +227,7 @@ func TestRecordsJump(t *testing.T) {
 	var head *due
 	for o := uint64(1); o <= 20; o++ {
 		d := delivery(o, int(o%3), 10)
-		if o == 10 {
+		if o == 10 || o == 20 {
 			d.State = &effect.State{Ordinal: o}
 		}
 		whole.append(d)
@@ -252,7 +252,11 @@ func TestRecordsJump(t *testing.T) {
 		t.Fatalf("%+v", p)
 	}
 	for o := uint64(11); o <= 20; o++ {
-		r.append(delivery(o, int(o%3), 10))
+		d := delivery(o, int(o%3), 10)
+		if o == 20 {
+			d.State = &effect.State{Ordinal: o}
+		}
+		r.append(d)
 	}
 	if got, want := r.Position(), whole.Position(); got != want {
 		t.Fatalf("%+v, want %+v", got, want)
@@ -262,6 +266,13 @@ func TestRecordsJump(t *testing.T) {
 	}
 	if !r.nextForApp(nil, &next) || next.jump != nil || next.batch[0].Ordinal != 11 {
 		t.Fatalf("%+v", next)
+	}
+	var theirs turn
+	for theirs.due == nil && whole.nextForApp(nil, &theirs) {
+		whole.ack(theirs.batch[len(theirs.batch)-1].Ordinal)
+	}
+	if got, want := next.due, theirs.due; got == nil || got.Delivered != want.Delivered || got.Digest != want.Digest || got.at() != want.at() {
+		t.Fatalf("the next checkpoint has %+v, that of who was never away %+v", got, want)
 	}
 	r.ack(3) // of a batch from before
 	r.ack(20)

@@ -130,6 +130,9 @@ func (n *Node) openCheckpoints(g group.Group, store *snapshot.Store) {
 		c.stats.Last, c.stats.Bytes = all[len(all)-1].Ordinal, all[len(all)-1].TotalBytes
 	}
 	n.checkpoints, n.deliver.keep, n.deliver.checkpoints, n.outlet.checkpoints = c, c.keep, c, c
+	if c.outlives {
+		n.journal.share(g.F())
+	}
 }
 
 // checkpointOwner is whose checkpoints they are: of this replica, under this configuration.
@@ -204,6 +207,10 @@ func (c *checkpoints) make(d *due, s app.Snapshot) {
 	c.mu.Unlock()
 	switch {
 	case errors.Is(err, errOlder): // the replica has started again and goes through what was before
+		return
+	case errors.Is(err, snapshot.ErrFull):
+		c.log.Warn("a checkpoint is not made, because there is no room for it; this replica goes on without it, and its log grows until one is "+
+			"made: make room on the disk", "ordinal", d.State.Ordinal, "why", err)
 		return
 	case err != nil:
 		c.log.Warn("a checkpoint is not made; this replica goes on without it", "ordinal", d.State.Ordinal, "why", err)
@@ -302,7 +309,7 @@ func (c *checkpoints) goesOn(d *effect.Delivery) {
 	} else {
 		delete(c.landed, fetching)
 		if !c.awaits {
-			go c.agent.Stop()
+			go c.agent.Passed(fetching) // it may be asked for the next one before
 		}
 	}
 	c.mu.Unlock()

@@ -6,11 +6,14 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/primebft/prime/app"
 	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/snapshot"
 	"github.com/primebft/prime/internal/wire"
 )
 
@@ -339,3 +342,66 @@ type failing struct{}
 
 func (failing) WriteTo(io.Writer) (int64, error) { panic(errTest) }
 func (failing) Release()                         {}
+
+// cramped is a disk for checkpoints that has no room while it is full: after some bytes of each file.
+type cramped struct {
+	*snapshot.Memory
+	full atomic.Bool
+}
+
+type crampedFile struct {
+	snapshot.File
+	disk *cramped
+}
+
+func (d *cramped) Create(path string, size int64) (snapshot.File, error) {
+	f, err := d.Memory.Create(path, size)
+	return crampedFile{f, d}, err
+}
+
+func (f crampedFile) WriteAt(b []byte, offset int64) (int, error) {
+	if offset > 0 && f.disk.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.WriteAt(b, offset)
+}
+
+// TestCheckpointOnFullDisk: a replica whose disk has no room for checkpoints votes, orders and delivers as the others do, which make
+// theirs stable without it; it says what to do, and makes the next one when there is room.
+func TestCheckpointOnFullDisk(t *testing.T) {
+	t.Parallel()
+	c := forgetful(t, nil)
+	disk := &cramped{Memory: snapshot.NewMemory(1 << 30)}
+	disk.full.Store(true)
+	store, err := snapshot.Open(snapshot.Options{Dir: "checkpoints", Disk: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := 1; id <= 4; id++ {
+		c.open(id, new(locked), Options{Check: true})
+	}
+	full := c.nodes[3]
+	full.checkpoints.store = store // nothing has been executed yet
+	stable := func(least uint64) {
+		await(t, func() string {
+			c.runAll(5, 1, 4)
+			if s := full.Status(); s.Checkpoints.Stable < least {
+				return fmt.Sprintf("%+v", s.Checkpoints)
+			}
+			return ""
+		})
+	}
+	stable(32)
+	if s := full.Status().Checkpoints; s.Made > 0 || s.Skipped < 2 || full.Err() != nil {
+		t.Errorf("%+v, %v", s, full.Err())
+	}
+	if said := c.logs[3].String(); !strings.Contains(said, "make room on the disk") {
+		t.Errorf("it does not say what to do: %s", said)
+	}
+	disk.full.Store(false)
+	stable(full.Status().Checkpoints.Stable + 32)
+	if s := full.Status().Checkpoints; s.Made == 0 {
+		t.Errorf("%+v", s)
+	}
+	c.settle(1, 1, 2, 3, 4)
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/record"
 	"github.com/primebft/prime/internal/wire"
 	"github.com/primebft/prime/storage"
@@ -64,19 +65,23 @@ func (l *loop) keep() {
 // images is the journal's part that writes images of the core between the inputs, and drops what is before them. The journal's lock
 // guards it.
 type images struct {
-	taken   *record.Image     // that is being written; nil if none is
-	parts   []storage.Record  // of it, that have not been committed
-	whole   []whole           // on disk: the one that the log begins with, if it does, and perhaps a newer one
-	kept    []uint64          // the last ordinals that the application can go on from
-	has     func(uint64) bool // whether the application's state as of an ordinal is on disk; nil: what was kept is
-	since   int64             // bytes of inputs since the last image was taken
-	size    int64             // of that image
-	dropped uint64            // what is before this record is not needed
-	passed  int               // checkpoints that became due since the newest image was taken
+	taken   *record.Image            // that is being written; nil if none is
+	brought [group.MaxReplicas]int64 // shares.total when that was taken
+	parts   []storage.Record         // of it, that have not been committed
+	whole   []whole                  // on disk: the one that the log begins with, if it does, and perhaps a newer one
+	kept    []uint64                 // the last ordinals that the application can go on from
+	has     func(uint64) bool        // whether the application's state as of an ordinal is on disk; nil: what was kept is
+	since   int64                    // bytes of inputs since the last image was taken
+	size    int64                    // of that image
+	dropped uint64                   // what is before this record is not needed
+	passed  int                      // checkpoints that became due since the newest image was taken
 }
 
 // whole is an image that is on disk.
-type whole struct{ ordinal, from uint64 }
+type whole struct {
+	ordinal, from uint64
+	brought       [group.MaxReplicas]int64 // shares.total when it was taken
+}
 
 // partBytes is how much of an image is one record: little enough that inputs which wait for the same commit do not wait for long.
 const partBytes = 512 << 10
@@ -108,7 +113,7 @@ const mostPassed = 8
 func (j *journal) image(now clock.Instant, taken *record.Image) {
 	j.mu.Lock()
 	m := &j.images
-	m.taken, m.since, m.size, m.passed = taken, 0, int64(taken.Size()), 0
+	m.taken, m.since, m.size, m.passed, m.brought = taken, 0, int64(taken.Size()), 0, j.shares.total
 	if n := len(m.whole); n > 0 && m.whole[n-1].from > m.dropped { // its checkpoint was never made, and need not be kept for it
 		m.whole = m.whole[:n-1]
 	}
@@ -150,14 +155,16 @@ func (j *journal) part() []storage.Record {
 func (j *journal) committed() {
 	m := &j.images
 	if m.parts = m.parts[1:]; len(m.parts) == 0 {
-		m.whole = append(m.whole, whole{m.taken.Ordinal, m.taken.From})
+		m.whole = append(m.whole, whole{m.taken.Ordinal, m.taken.From, m.brought})
 		m.taken, m.parts = nil, nil
-		m.choose()
+		j.choose()
 	}
 }
 
-// choose lets the log begin with the newest image if a start can go on from it: what is before it is of no use any more.
-func (m *images) choose() {
+// choose lets the log begin with the newest image if a start can go on from it: what is before it is of no use any more. The caller holds
+// the lock.
+func (j *journal) choose() {
+	m := &j.images
 	last := len(m.whole) - 1
 	if last < 0 || !slices.Contains(m.kept, m.whole[last].ordinal) || m.whole[last].from <= m.dropped {
 		return
@@ -166,7 +173,7 @@ func (m *images) choose() {
 		return // the checkpoint is gone again
 	}
 	m.whole = m.whole[last:]
-	m.dropped = m.whole[0].from
+	m.dropped, j.shares.before = m.whole[0].from, m.whole[0].brought
 }
 
 // kept says that the application's state as of an ordinal at which a checkpoint was due is on disk, or that it has none: a start may go
@@ -180,7 +187,7 @@ func (j *journal) kept(ordinal uint64) {
 	if m.kept = append(m.kept, ordinal); len(m.kept) > mostKept {
 		m.kept = slices.Delete(m.kept, 0, 1)
 	}
-	m.choose()
+	j.choose()
 	j.mu.Unlock()
 	wake(j.ready)
 }
@@ -205,9 +212,9 @@ func (j *journal) pinned() (ordinals []uint64) {
 // began says which image this start goes on from.
 func (j *journal) began(s *record.Start) {
 	if s.Ordinal > 0 {
-		j.images.whole = []whole{{s.Ordinal, s.From}}
+		j.images.whole = []whole{{ordinal: s.Ordinal, from: s.From}}
 		j.images.kept = []uint64{s.Ordinal}
-		j.images.choose()
+		j.choose()
 	}
 }
 

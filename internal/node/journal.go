@@ -5,10 +5,12 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/record"
 	"github.com/primebft/prime/storage"
 )
@@ -48,6 +50,10 @@ type journal struct {
 	ready   chan struct{} // has a token when there may be something to commit
 	warned  bool
 	images  images
+	shares  shares
+	length  int64 // of the log, and of the inputs that are being committed
+
+	crowded atomic.Bool // the log is so long that what peers bring is limited
 }
 
 // given is an input of the core, as the loop hands it over: the loop only keeps it, and whoever commits writes it down.
@@ -65,12 +71,12 @@ func newJournal(log storage.Log, limit int64, say *slog.Logger, broke func(error
 	return &journal{log: log, limit: limit, say: say, broke: broke, changed: make(chan struct{}), ready: make(chan struct{}, 1)}
 }
 
-// input takes what the core has just been given. Only the loop calls it.
-func (j *journal) input(now clock.Instant, in core.Input, known, own bool) {
+// input takes what the core has just been given; by is the peer that brought it, 0 if none did. Only the loop calls it.
+func (j *journal) input(now clock.Instant, in core.Input, known bool, by group.ID) {
 	if j == nil {
 		return
 	}
-	bytes := inputOverhead
+	bytes, own := inputOverhead, in.Message != nil && by == 0
 	switch { // the loop uses its memory again
 	case in.Done != nil:
 		done := effect.Done{Job: in.Done.Job}
@@ -90,6 +96,10 @@ func (j *journal) input(now clock.Instant, in core.Input, known, own bool) {
 	j.inputs = append(j.inputs, given{now: now, in: in, known: known, own: own})
 	j.bytes += bytes
 	j.images.since += int64(bytes)
+	if by != 0 {
+		j.shares.add(by, bytes)
+		j.measure()
+	}
 	full := j.bytes >= journalEager
 	if full {
 		j.wanted = j.given
@@ -181,6 +191,7 @@ func (j *journal) commit() {
 		return
 	}
 	inputs, mark := j.inputs, j.given
+	j.length += int64(j.bytes)
 	j.inputs, j.bytes = j.spare[:0], 0
 	j.mu.Unlock()
 	for i := range inputs {
@@ -214,6 +225,7 @@ func (j *journal) commit() {
 		wake(j.ready)
 	}
 	j.shorten()
+	j.remeasure()
 	j.warn()
 }
 

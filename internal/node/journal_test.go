@@ -89,7 +89,7 @@ func TestPromisesWaitForTheDisk(t *testing.T) {
 	}
 	pong := effect.Send{To: group.SetOf(1), Class: wire.Timely, Msg: &wire.Pong{View: 1, Dest: 1, Seq: 1}}
 	for range 3 {
-		j.input(1, core.Tick, false, false)
+		j.input(1, core.Tick, false, 0)
 	}
 	o.send([]effect.Send{vote(1), pong, vote(2)})
 	<-log.begun
@@ -123,14 +123,14 @@ func TestNothingLeavesABrokenLog(t *testing.T) {
 	t.Parallel()
 	log, broken, told := newGated(), errors.New("no room"), make(chan error, 10)
 	o, j, net, end := durableEgress(t, log, func(err error) { told <- err })
-	j.input(1, core.Tick, false, false)
+	j.input(1, core.Tick, false, 0)
 	o.send([]effect.Send{{To: group.MustNew(1, 0).All(), Class: wire.Bounded, Msg: &wire.NewLeader{View: 2}}})
 	<-log.begun
 	log.let <- broken
 	if err := <-told; !errors.Is(err, broken) {
 		t.Error(err)
 	}
-	j.input(2, core.Tick, false, false)
+	j.input(2, core.Tick, false, 0)
 	if j.wait(j.mark(), nil) {
 		t.Error("something became durable after the end")
 	}
@@ -146,7 +146,7 @@ func TestJournalEnds(t *testing.T) {
 	log := memory.New(0)
 	j := newJournal(log, 0, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
 	stop := make(chan struct{})
-	j.input(1, core.Tick, false, false)
+	j.input(1, core.Tick, false, 0)
 	close(stop)
 	j.run(stop)
 	if x := log.Extent(); x.Next != 2 {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +23,8 @@ const (
 
 // inbox is what the loop takes peers' messages from: package sign's Pool.
 type inbox interface {
-	// Take appends up to max messages of a class, all of them verified, to dst.
-	Take(dst []*wire.Envelope, class wire.Class, max int) []*wire.Envelope
+	// TakeFrom appends up to max messages of a class, all of them verified, to dst, and who brought each to by.
+	TakeFrom(dst []*wire.Envelope, by []group.ID, class wire.Class, max int) ([]*wire.Envelope, []group.ID)
 	// Ready has a token when there may be something to take.
 	Ready() <-chan struct{}
 	// Progress says how far the loop is; see sign.Pool.
@@ -62,6 +63,7 @@ type loop struct {
 	updates []wire.Update // spare memory
 	copies  []ownCopy
 	envs    []*wire.Envelope
+	by      []group.ID // who brought envs
 	results []effect.Done
 	told    []core.Input
 
@@ -144,12 +146,9 @@ func (l *loop) round() bool {
 	busy = l.finish() || busy
 	busy = l.tell() || busy
 	if l.held = l.outlet.congested(); !l.held {
-		l.envs = l.inbox.Take(l.envs[:0], wire.Timely, burst)
-		busy = l.messages(inputTimely) || busy
-		l.envs = l.inbox.Take(l.envs[:0], wire.Bounded, burst)
-		busy = l.messages(inputBounded) || busy
-		l.envs = l.inbox.Take(l.envs[:0], wire.Recon, burst)
-		busy = l.messages(inputRecon) || busy
+		busy = l.messages(wire.Timely, inputTimely) || busy
+		busy = l.messages(wire.Bounded, inputBounded) || busy
+		busy = l.messages(wire.Recon, inputRecon) || busy
 		busy = l.submit() || busy
 	}
 	if l.machine.Deadline() <= l.clock.Now() {
@@ -195,11 +194,16 @@ func (l *loop) tell() bool {
 	return len(l.told) > 0
 }
 
-// messages handles l.envs.
-func (l *loop) messages(kind int) bool {
+// messages handles what peers have sent in a class.
+func (l *loop) messages(class wire.Class, kind int) bool {
+	l.envs, l.by = l.inbox.TakeFrom(l.envs[:0], l.by[:0], class, burst)
 	for i, env := range l.envs {
-		l.step(core.Input{Message: env}, kind)
 		l.envs[i] = nil
+		if by := l.by[i]; l.journal.refuses(by) {
+			l.outlet.dropped(by, reasonShare)
+		} else {
+			l.stepOf(core.Input{Message: env}, kind, by)
+		}
 	}
 	return len(l.envs) > 0
 }
@@ -214,20 +218,24 @@ func (l *loop) submit() bool {
 }
 
 // step is one step of the machine.
-func (l *loop) step(in core.Input, kind int) {
+func (l *loop) step(in core.Input, kind int) { l.stepOf(in, kind, 0) }
+
+// stepOf is a step that a peer has brought about; 0: none has.
+func (l *loop) stepOf(in core.Input, kind int, by group.ID) {
 	l.inputs[kind].Add(1)
-	l.journaled(in, kind == inputOwn)
+	l.journaled(in, by)
 	after := l.clock.Now()
 	l.steps.add(after.Sub(l.now))
 	l.now = after
 }
 
 // journaled gives the machine an input and remembers that.
-func (l *loop) journaled(in core.Input, own bool) {
+func (l *loop) journaled(in core.Input, by group.ID) {
 	l.current = in
-	before := len(l.out.Deliver)
+	before, refused := len(l.out.Deliver), len(l.out.Refused)
 	l.machine.Step(l.now, in, &l.out)
-	l.journal.input(l.now, in, l.out.Known, own)
+	in.Submit = without(in.Submit, l.out.Refused[refused:])
+	l.journal.input(l.now, in, l.out.Known, by)
 	if in.Restored != nil {
 		l.journal.kept(in.Restored.Ordinal)
 	}
@@ -242,6 +250,19 @@ func (l *loop) journaled(in core.Input, own bool) {
 	if last.State != nil || last.Jump != nil {
 		l.keep()
 	}
+}
+
+// without is updates less those that the core refused because their time has gone: whoever repeats these must not fill the log. Of others
+// that it refused it may have taken one of the same number in the same step.
+func without(updates []wire.Update, refused []effect.Refusal) []wire.Update {
+	if len(refused) == 0 {
+		return updates
+	}
+	return slices.DeleteFunc(slices.Clone(updates), func(u wire.Update) bool {
+		return slices.ContainsFunc(refused, func(r effect.Refusal) bool {
+			return r.Client == u.Client && r.Seq == u.Seq && r.Why != effect.Overloaded && r.Why != effect.Oversized
+		})
+	})
 }
 
 // flush lets the effects of the last steps happen.

@@ -157,9 +157,7 @@ func (o *outlet) event(now clock.Instant, e *trace.Event) {
 	o.eventAt++
 	switch e.Kind {
 	case trace.Dropped:
-		o.mu.Lock()
-		o.drops[dropKey{e.Peer, e.Reason}]++
-		o.mu.Unlock()
+		o.dropped(e.Peer, e.Reason)
 	case trace.OutOfHistory:
 		o.sayLost(e)
 	case trace.Installed:
@@ -169,6 +167,13 @@ func (o *outlet) event(now clock.Instant, e *trace.Event) {
 	if o.observe != nil {
 		o.observe(now, *e)
 	}
+}
+
+// dropped counts a message of a peer that is not looked at.
+func (o *outlet) dropped(peer group.ID, why trace.Reason) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drops[dropKey{peer, why}]++
 }
 
 // sayLost tells people, once, that a replica can no longer be helped by this one.

@@ -72,6 +72,9 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 		if e.Input.Restored != nil {
 			l.journal.kept(e.Input.Restored.Ordinal)
 		}
+		if m := e.Input.Message; m != nil && !e.Own {
+			l.journal.remembers(m)
+		}
 		if took.Inputs++; took.Inputs%64 != 0 {
 			return nil
 		}
@@ -91,7 +94,7 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 		"took", time.Since(begun).Round(time.Millisecond))
 	l.clock = clock.NewRealAt(p.Last() + 1)
 	l.now = l.clock.Now()
-	l.journaled(core.Input{Resumed: &core.Resumed{Wall: l.clock.Wall(), Timing: r.timing}}, false)
+	l.journaled(core.Input{Resumed: &core.Resumed{Wall: l.clock.Wall(), Timing: r.timing}}, 0)
 	l.out.Sends = append(l.out.Sends, p.Unsaid()...)
 	l.out.Jobs = append(l.out.Jobs, p.Undone()...)
 	l.flush()

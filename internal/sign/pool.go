@@ -115,17 +115,23 @@ func (p *Pool) Offer(from group.ID, class wire.Class, raw []byte) {
 
 // Take appends up to limit checked messages of a class to dst, peers in turn, and never blocks. There is one consumer.
 func (p *Pool) Take(dst []*wire.Envelope, class wire.Class, limit int) []*wire.Envelope {
+	dst, _ = p.TakeFrom(dst, nil, class, limit)
+	return dst
+}
+
+// TakeFrom is Take, and appends to by, for each of the messages, who brought it: not its signer, if it was passed on.
+func (p *Pool) TakeFrom(dst []*wire.Envelope, by []group.ID, class wire.Class, limit int) ([]*wire.Envelope, []group.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := &p.class[class-1]
 	for ; limit > 0 && c.ready != 0; limit-- {
 		c.taken = following(c.ready, c.taken)
 		l := &c.lanes[c.taken.Index()]
-		dst = append(dst, l.pop())
+		dst, by = append(dst, l.pop()), append(by, c.taken)
 		p.settle(c, c.taken)
 	}
 	p.notify()
-	return dst
+	return dst, by
 }
 
 // Progress says how far the consumer is: the last ordinal that it has executed, the last of which everything before is ordered, and

@@ -25,6 +25,7 @@ type faulty struct {
 	steps   int
 	failsAt int // number of the operation at which the power goes; 0: never
 	room    int // bytes that still fit; -1: no limit
+	refuses int // so many times names cannot be made durable
 }
 
 type faultyFile struct{ seen, durable []byte }
@@ -166,6 +167,10 @@ func (d *faulty) Remove(path string) error {
 func (d *faulty) SyncDir(dir string) error {
 	if err := d.step(); err != nil {
 		return err
+	}
+	if d.refuses > 0 {
+		d.refuses--
+		return syscall.EIO
 	}
 	for _, path := range d.known() {
 		if f := d.files[path]; filepath.Dir(path) == dir && f != nil {

@@ -256,7 +256,8 @@ func (s *Store) install(from string, f File, m blocks.Manifest, leaves []wire.Di
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
 	if err := s.disk.SyncDir(s.o.Dir); err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
+		// Whoever wrote it removes it, or tries again, by the name that it knows.
+		return nil, errors.Join(fmt.Errorf("snapshot: %w", err), s.disk.Rename(path, from))
 	}
 	c := newCheckpoint(s, path, f, m, leaves, newBits(m.Count()).all(m.Count()))
 	for _, other := range s.kept {

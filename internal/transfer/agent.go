@@ -173,12 +173,13 @@ func (a *Agent) Fetch(t Target) {
 	a.rouse()
 }
 
-// Stop ends what is being fetched, for example because it is not needed any more; what has come stays for another time. If all of it is
-// there already, Done is called all the same.
-func (a *Agent) Stop() {
+// Passed says that what is up to an ordinal is not needed any more: what is being fetched of it ends, and stays for another time. If all of
+// it is there already, Done is called all the same.
+func (a *Agent) Passed(ordinal uint64) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.fetcher.Stop()
+	a.fetcher.Passed(a.clock.Now(), ordinal)
+	a.mu.Unlock()
+	a.rouse()
 }
 
 // Progress is how far the transfer is.

@@ -72,6 +72,7 @@ func (p phase) String() string {
 const (
 	standstill = 200 * time.Millisecond // a step that comes later than that was kept by the machine: it is nobody's fault
 	stuckLimit = 30 * time.Second       // after so long without a useful byte a newer checkpoint is fetched instead
+	aloneLimit = 10 * time.Minute       // and after so long if no more than f have given anything: they may be faulty, and drag it out
 	recoverNow = 16                     // blocks that are looked for at once
 )
 
@@ -107,6 +108,8 @@ type Fetcher struct {
 	due     clock.Instant // when the next step was expected
 	stepped clock.Instant // when the last one was
 	useful  clock.Instant // when something useful came last
+	began   clock.Instant // when the target was begun with
+	givers  group.Set     // who has given something useful of it
 	started uint64        // sessions before it were about another target
 
 	manifest blocks.Manifest
@@ -153,12 +156,19 @@ func (f *Fetcher) Start(now clock.Instant, t Target) {
 	f.step(now)
 }
 
-// Stop ends what is being fetched; the store keeps what has come. What is complete stays so.
-func (f *Fetcher) Stop() {
-	if f.phase != complete {
-		f.close()
-		f.phase, f.next, f.due = idle, Target{}, clock.Never
+// Passed says that nothing up to an ordinal is needed any more. A checkpoint of it that is being fetched is not, and the store keeps what has
+// come; a newer one that waits is begun with. What is complete stays so.
+func (f *Fetcher) Passed(now clock.Instant, ordinal uint64) {
+	if f.phase == complete || f.target.Ordinal > ordinal {
+		return
 	}
+	if next := f.next; next.Ordinal > ordinal && f.phase != idle && f.phase != failed {
+		f.begin(now, next)
+		f.step(now)
+		return
+	}
+	f.close()
+	f.phase, f.next, f.due = idle, Target{}, clock.Never
 }
 
 // begin begins to fetch a checkpoint, whatever was before.
@@ -168,7 +178,7 @@ func (f *Fetcher) begin(now clock.Instant, t Target) {
 		f.stats = stats{begun: now}
 	}
 	f.close()
-	f.target, f.next, f.err, f.useful = t, Target{}, nil, now
+	f.target, f.next, f.err, f.useful, f.began, f.givers = t, Target{}, nil, now, now, 0
 	for i := range f.helpers {
 		f.renew(&f.helpers[i])
 		f.helpers[i].away = 0
@@ -283,7 +293,7 @@ func (f *Fetcher) answer(now clock.Instant, from group.ID, fr *frame, size int) 
 	case !right:
 		f.lied(from)
 	default:
-		f.useful = now
+		f.useful, f.givers = now, f.givers.With(from)
 		h.useful += uint64(size)
 		f.stats.fetched += uint64(size)
 		f.total += uint64(size)
@@ -429,9 +439,9 @@ func (f *Fetcher) forgive(now clock.Instant) {
 }
 
 // lost reports whether the target cannot be had any more: all who do not lie say that they do not have it, or nothing useful has come
-// for long.
+// for long, or for very long from no more than f.
 func (f *Fetcher) lost(now clock.Instant) bool {
-	if now.Sub(f.useful) >= stuckLimit {
+	if now >= f.patience() {
 		return true
 	}
 	for i := range f.helpers {
@@ -440,6 +450,15 @@ func (f *Fetcher) lost(now clock.Instant) bool {
 		}
 	}
 	return true
+}
+
+// patience is until when the target is fetched although a newer one is known and nobody says that it does not have the target.
+func (f *Fetcher) patience() clock.Instant {
+	until := f.useful.Add(stuckLimit)
+	if f.givers.Len() <= f.o.F {
+		until = min(until, f.began.Add(aloneLimit))
+	}
+	return until
 }
 
 // flushed is the frames to be sent since it was called last.

@@ -181,7 +181,7 @@ func (f *Fetcher) Deadline() clock.Instant {
 	default:
 		return clock.Never
 	}
-	first := f.useful.Add(stuckLimit)
+	first := f.patience()
 	if first <= now || f.next.Ordinal == 0 {
 		first = clock.Never
 	}

@@ -103,8 +103,11 @@ func (s *Server) deliver(now clock.Instant, from group.ID, f *frame) {
 	if ordinal := a.from.Manifest().Ordinal; ordinal != a.ordinal || idle > pinnedFor {
 		a.ordinal, a.since = ordinal, now
 	}
-	for _, i := range f.drops {
-		gone := func(w want) bool { return w.kind == f.kind && w.number == i }
+	if slices.Sort(f.drops); len(f.drops) > 0 { // sorted, so that whoever asks without end costs little
+		gone := func(w want) bool {
+			_, found := slices.BinarySearch(f.drops, w.number)
+			return found && w.kind == f.kind
+		}
 		a.wants, a.spares = slices.DeleteFunc(a.wants, gone), slices.DeleteFunc(a.spares, gone)
 	}
 	a.wants = a.add(a.wants, f.kind, f.wants)

@@ -90,7 +90,9 @@ func Open(dir string, o Options) (*Log, error) {
 	}
 	if len(l.segments) == 0 {
 		if o.Prepare != nil {
-			l.spare = l.disk.Reserve(l.sparePath(), o.SegmentBytes) == nil
+			if l.spare = l.disk.Reserve(l.sparePath(), o.SegmentBytes) == nil; !l.spare {
+				_ = l.disk.Remove(l.sparePath()) // it may be there in part
+			}
 		}
 		if err := l.roll(); err != nil {
 			return nil, err
@@ -115,7 +117,7 @@ func (l *Log) last() *segment { return &l.segments[len(l.segments)-1] }
 // sparePath is where the next segment is made ready.
 func (l *Log) sparePath() string { return filepath.Join(l.dir, spareName) }
 
-// prepare makes the next segment ready. If that fails, the next one grows.
+// prepare makes the next segment ready. If that fails, the next one grows; what there is of this one must not take its room.
 func (l *Log) prepare() {
 	if l.opts.Prepare == nil {
 		return
@@ -123,11 +125,13 @@ func (l *Log) prepare() {
 	l.preparing.Add(1)
 	l.opts.Prepare(func() {
 		defer l.preparing.Done()
-		if l.disk.Reserve(l.sparePath(), l.opts.SegmentBytes) == nil {
-			l.mu.Lock()
-			l.spare = true
-			l.mu.Unlock()
+		if l.disk.Reserve(l.sparePath(), l.opts.SegmentBytes) != nil {
+			_ = l.disk.Remove(l.sparePath()) // a start removes it, too
+			return
 		}
+		l.mu.Lock()
+		l.spare = true
+		l.mu.Unlock()
 	})
 }
 

@@ -37,7 +37,7 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binaries = dir
-	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/prime", "./examples/app-socket")
+	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/prime", "./examples/app-socket", "./examples/own-transfer")
 	build.Dir = filepath.Join("..", "..")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {

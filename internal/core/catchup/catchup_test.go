@@ -235,6 +235,17 @@ func TestEdgesOfHistory(t *testing.T) {
 	if r.run(101, time.Second); r.r4.Lacks() || len(r.asked) > 0 {
 		t.Error("nothing is missing, and it asks")
 	}
+	var out effect.Output
+	h := r.helpers[1]
+	h.state.OnSegmentAsk(r.now, say(4, &wire.SegmentAsk{From: 99, To: 101}), h.past, &out)
+	h.state.OnSegmentAsk(r.now, say(4, &wire.SegmentAsk{From: 39, To: 41}), h.past, &out)
+	h.state.OnOutlineAsk(r.now, say(4, &wire.OutlineAsk{From: 64, To: 101}), h.past, &out)
+	if len(out.Sends) > 0 {
+		t.Error("it tells what it does not hold")
+	}
+	if h.state.OnSegmentAsk(r.now, say(4, &wire.SegmentAsk{From: 98, To: 100}), h.past, &out); len(out.Sends) != 1 {
+		t.Error("it does not tell what it holds")
+	}
 }
 
 // TestLargeOrdinals: an ordinal whose requests are far more than a frame comes in several, and so does a segment whose digests alone are.
@@ -255,8 +266,11 @@ func TestBuffersAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRace(t, newPast(32*24, 1, 50_000)) // 1.6 MB each segment
 	for _, h := range r.helpers {
-		if h == r.helpers[1] {
-			h.late = 300 * time.Millisecond // whoever waits for the first segment holds the others up
+		h.does = func(m wire.Message) wire.Message {
+			if segment, ok := m.(*wire.Segment); ok && segment.From < wire.Spacing && r.now < clock.Instant(time.Second) {
+				return nil // whoever waits for the first segment has all others waiting
+			}
+			return m
 		}
 	}
 	r.run(32*24, time.Minute)

@@ -218,6 +218,9 @@ func TestLacking(t *testing.T) {
 	if s.Advance(3+half, 5, true, out); out.Lacks != nil {
 		t.Fatal("again at once")
 	}
+	if s.Deadline() > 2+half.Add(patience*interval) {
+		t.Fatalf("again at %d", s.Deadline())
+	}
 	if s.Advance(s.Deadline(), 5, true, out); out.Lacks == nil {
 		t.Fatal("never again")
 	}
