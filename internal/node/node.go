@@ -347,7 +347,7 @@ func (n *Node) crashed(p any, stack []byte) {
 // diverged ends the replica because what it has executed, or its application's state, is not that of correct ones.
 func (n *Node) diverged(d *effect.Divergence) {
 	what := fmt.Sprintf("its checkpoint of ordinal %d is %s, and f+1 other replicas have %s: the application is not deterministic (equal "+
-		"records must give equal snapshots), replicas run different versions of it, or this machine is faulty", d.Ordinal, d.Own, d.Others)
+		"records must give equal snapshots), replicas run different versions of it or with another [app] in node.toml, or this machine is faulty", d.Ordinal, d.Own, d.Others)
 	if !n.crash.CompareAndSwap(nil, &what) {
 		return
 	}
