@@ -30,6 +30,9 @@ func (r *Replica) Step(now clock.Instant, in Input, out *effect.Output) {
 	}
 	r.advance(now, out)
 	r.convict(proofs, out)
+	if len(out.Evidence) > proofs {
+		out.Known = false // whom a message convicts has to be remembered, although it is of no other use
+	}
 	r.due = r.deadline()
 }
 

@@ -171,9 +171,10 @@ func (s *State) OnProof(env *wire.Envelope, out *effect.Output) {
 		out.Emit(trace.Event{Kind: trace.Dropped, Peer: env.Sender, Ordinal: m.Ordinal, Reason: "proof of a checkpoint with too few votes"})
 		return
 	}
+	news := false
 	for _, e := range m.Votes {
 		if m.Ordinal > s.stable.Ordinal {
-			s.enter(e, out)
+			news = s.enter(e, out) || news
 		} else {
 			s.contradicted(e, out)
 		}
@@ -185,8 +186,9 @@ func (s *State) OnProof(env *wire.Envelope, out *effect.Output) {
 		s.rise(m, out)
 	default:
 		if m.Ordinal > s.offered.Ordinal {
-			s.offered = effect.Stable{Ordinal: m.Ordinal, Digest: m.Digest, Proof: m}
+			s.offered, news = effect.Stable{Ordinal: m.Ordinal, Digest: m.Digest, Proof: m}, true
 		}
+		out.Known = !news
 		s.settle(&m.Checkpoint, out)
 	}
 }

@@ -312,3 +312,16 @@ func TestProofIsKept(t *testing.T) {
 		t.Errorf("%d messages, proven to %d", len(out.Sends), s.Proven())
 	}
 }
+
+// A proof whose votes are all here says something new all the same: that a checkpoint is a correct one. It must not be left out of the log.
+func TestProofOfKnownVotesIsNew(t *testing.T) {
+	t.Parallel()
+	s := first()
+	hears(s, 0, vote(3, 10, digest(1)), vote(4, 10, digest(1)))
+	for _, known := range []bool{false, true} {
+		out := new(effect.Output)
+		if s.OnProof(proof(4, 10, digest(1), 3, 4), out); out.Known != known || s.Proven() != 10 {
+			t.Errorf("known: %v, want %v, proven to %d", out.Known, known, s.Proven())
+		}
+	}
+}
