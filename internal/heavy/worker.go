@@ -37,7 +37,7 @@ func (w *Worker) Do(j effect.Job) effect.Done {
 	return done
 }
 
-// join puts a request together and checks it: its digest, its name and its origin's signature, which all but f of the replicas give beside
+// join puts a request together and checks it: its digest, its name and its origin's signature, which f+1 of the replicas give beside
 // their parts. If none here is good, the digest is: it is what f+1 replicas have certificates for, a correct one among them, and the request
 // is as good as one that was learned from others (wire.Limits.Unproven). Nil if the parts are none of the request that their senders say.
 func (w *Worker) join(id wire.PreorderID, recons []*wire.Envelope) *wire.Envelope {

@@ -48,10 +48,11 @@ func (c *Code) shards(content []byte) [][]byte {
 	return all
 }
 
-// attests reports whether a replica gives the origin's proof of a request beside its part. All but f do, in turn: of any f+1 replicas one does,
-// so of f+1 correct ones, too.
+// attests reports whether a replica gives the origin's proof of a request beside its part. f+1 do, in turn: mostly a correct one of those who
+// send parts is among them, and where none is the request does without.
 func (c *Code) attests(id group.ID, seq uint64) bool {
-	return (uint64(id.Index())+seq)%uint64(c.group.N()) >= uint64(c.group.F())
+	n := c.group.N()
+	return (uint64(id.Index())+seq)%uint64(n) >= uint64(n-c.group.OneCorrect())
 }
 
 // Cut is the part of a request that self sends.
