@@ -197,17 +197,17 @@ func (r *Replica) Status() Status { return r.node.Status() }
 // readyPoll is how often Ready looks at the links.
 const readyPoll = 10 * time.Millisecond
 
-// Ready waits until the replica is connected to a quorum of replicas, itself included.
+// Ready waits until the replica has gone through its log, if it ran before, and is connected to a quorum of replicas, itself included.
 func (r *Replica) Ready(ctx context.Context) error {
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
-	for r.node.Connected() < r.quorum {
+	for r.node.Connected() < r.quorum || r.node.Restoring() {
 		select {
 		case <-tick.C:
 		case <-r.node.Done():
 			return errors.Join(ErrClosed, r.node.Err())
 		case <-ctx.Done():
-			return fmt.Errorf("connected to %d of %d replicas, itself included: %w", r.node.Connected(), r.quorum, ctx.Err())
+			return fmt.Errorf("%s, connected to %d of %d replicas, itself included: %w", r.node.State(), r.node.Connected(), r.quorum, ctx.Err())
 		}
 	}
 	return nil

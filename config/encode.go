@@ -12,7 +12,7 @@ const clusterHeading = `# The configuration that all replicas of this cluster sh
 # Check it with: prime config check --dir DIR
 `
 
-const nodeHeading = `# The configuration of one replica. Nothing here has to agree with other replicas.
+const nodeHeading = `# The configuration of one replica. Only [app] has to be the same at every replica.
 # What is commented out shows the value of the preset, which holds; remove the # to choose your own.
 # Check it with: prime config check --dir DIR
 `

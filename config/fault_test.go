@@ -76,7 +76,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{ClusterFile, "update_bytes = \"64KiB\"", "update_bytes = \"64 pounds\"", "limits.update_bytes", `write a size like "64KiB"`},
 		{ClusterFile, "update_bytes = \"64KiB\"", "update_byte = 7", "limits.update_byte", "no such setting; did you mean limits.update_bytes?"},
 		{ClusterFile, "request_bytes = \"256KiB\"", "request_bytes = 100", "limits.request_bytes", "make it at least update_bytes"},
-		{ClusterFile, "session_window = 1024", "session_window = 64", "limits.session_window", "write a value from 1024 to 1024"},
+		{ClusterFile, "session_window = 1024", "session_window = 64", "limits.session_window", "64 is not what this version knows; write 1024"},
 		{ClusterFile, "history = 32768", "history = 3", "limits.history", "make it at least ordinal_window"},
 		{ClusterFile, "checkpoint_ordinals = 10000", "checkpoint_ordinals = 3", "limits.checkpoint_ordinals", "make it at least ordinal_window, or 0"},
 		{ClusterFile, "checkpoint_ordinals = 10000", "checkpoint_ordinals = 0", "limits.checkpoint_ordinals", "or checkpoint_bytes = 0"},

@@ -51,7 +51,8 @@ func configurationPage() []byte {
 	b.WriteString("| `clients` | `\"any\"` on one machine, else `[]` | Public keys of clients, or `\"any\"`; the replicas' own keys may always submit. |\n" +
 		"| `[[replica]]` | | Each replica, by ascending id: `id`, `peers` and `clients` (the addresses at which others reach it), `public_key`; with `proof = \"bls\"` also `share_key`, the public half of its key share. |\n\n" +
 		"## node.toml\n\n" +
-		"`preset` names the values that hold where the file is silent. Nothing here has to agree between replicas.\n\n" +
+		"`preset` names the values that hold where the file is silent. All replicas run the same application (`app.kind`,\n" +
+		"`app.store_bytes`); nothing else here has to agree between them.\n\n" +
 		"| setting | local | lan | wan | meaning |\n|---|---|---|---|---|\n")
 	for _, s := range nodeSettings {
 		fmt.Fprintf(&b, "| `%s` |", s.path())

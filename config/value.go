@@ -72,8 +72,11 @@ type integer struct {
 
 func (v integer) set(raw any) *Problem {
 	i, ok := raw.(int64)
-	if !ok || i < math.MinInt32 || i > math.MaxInt32 {
+	if !ok {
 		return wrongType(raw, "a whole number")
+	}
+	if i < math.MinInt32 || i > math.MaxInt32 {
+		return outside(strconv.FormatInt(i, 10), strconv.Itoa(v.min), strconv.Itoa(v.max))
 	}
 	*v.p = int(i)
 	return nil
@@ -118,7 +121,7 @@ type size struct {
 var sizeUnits = []struct {
 	name  string
 	bytes int
-}{{"GiB", 1 << 30}, {"MiB", mib}, {"KiB", kib}, {"B", 1}}
+}{{"PiB", 1 << 50}, {"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", mib}, {"KiB", kib}, {"B", 1}}
 
 func (v size) set(raw any) *Problem {
 	if i, ok := raw.(int64); ok && i >= 0 && i <= math.MaxInt {
@@ -300,5 +303,8 @@ func wrongType(raw any, want string) *Problem {
 
 // outside says that a value is not within its range.
 func outside(got, min, max string) *Problem {
+	if min == max {
+		return fault("", "write "+min, "%s is not what this version knows", got)
+	}
 	return fault("", fmt.Sprintf("write a value from %s to %s", min, max), "%s is outside the range", got)
 }

@@ -45,7 +45,7 @@ var growths = map[string]func(sizes) int{
 	"change.commits": perReplica, "change.shares[].list": perReplica, "suspect.answers": perReplica, "suspect.bounds": perReplica,
 	"suspect.numbers": perReplica, "suspect.reported": perReplica, "suspect.trips": perReplica, "rounds": perReplica,
 	"helpAt": perReplica, "helped": perReplica, "recallCredit": perReplica, "recallRefill": perReplica, "early": perReplica,
-	"earlyBytes": perReplica, "checkpoints.votes": perReplica, "checkpoints.passed": perReplica, "checkpoints.answerAt": perReplica, "transfers.last": perReplica,
+	"earlyBytes": perReplica, "earlyPings": perReplica, "checkpoints.votes": perReplica, "checkpoints.passed": perReplica, "checkpoints.answerAt": perReplica, "transfers.last": perReplica,
 	"asked": perReplica, "catchup.peers": perReplica, "catchup.askers": perReplica, "catchup.outlines": perReplica,
 
 	"preorder.pending":                  func(s sizes) int { return s.PendingBytes/preorder.UpdateCost + 1 },

@@ -50,7 +50,8 @@ func TestRegressions(t *testing.T) {
 	}
 	worlds := 0
 	for line := range strings.Lines(string(text)) {
-		number, why, _ := strings.Cut(strings.TrimSpace(line), " ")
+		line, disks := strings.CutPrefix(strings.TrimSpace(line), "disks ")
+		number, why, _ := strings.Cut(line, " ")
 		if number == "" || number == "#" {
 			continue
 		}
@@ -61,7 +62,7 @@ func TestRegressions(t *testing.T) {
 		if worlds++; underRace && worlds > 3 {
 			break
 		}
-		if r := Run(Options{Seed: seed}); r.Violation != nil {
+		if r := Run(Options{Seed: seed, Disks: disks}); r.Violation != nil {
 			t.Errorf("seed %d, which once failed because %s: %s", seed, why, r.Violation.What)
 		}
 	}

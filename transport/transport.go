@@ -58,11 +58,14 @@ type Transport interface {
 // Peer is the state of the link to one peer.
 type Peer struct {
 	ID        int    `json:"id"`
-	Connected bool   `json:"connected"`      // every class has a live connection in both directions
-	Address   string `json:"address"`        // where it is dialled
-	Why       string `json:"why,omitempty"`  // why it is not connected, for people
-	SentBytes uint64 `json:"sent_bytes"`     // since start, on the wire above TLS
-	RecvBytes uint64 `json:"recv_bytes"`     //
+	Connected bool   `json:"connected"`     // every class has a live connection in both directions
+	Address   string `json:"address"`       // where it is dialled
+	Why       string `json:"why,omitempty"` // why it is not connected, for people
+	SentBytes uint64 `json:"sent_bytes"`    // since start, on the wire above TLS
+	RecvBytes uint64 `json:"recv_bytes"`    //
+
+	SentByClass [wire.Classes]uint64 `json:"sent_bytes_by_class"` // the same as SentBytes: TIMELY, BOUNDED, RECON, BULK
+
 	SentCount uint64 `json:"sent_frames"`    //
 	RecvCount uint64 `json:"recv_frames"`    //
 	Queued    int    `json:"queued_bytes"`   // waiting to be sent

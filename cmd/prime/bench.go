@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/primebft/prime/config"
@@ -23,9 +22,10 @@ type benchCmd struct {
 	storageFlag
 	profileFlag
 	transferFlags
+	attackFlag
 	Dir     string `help:"Folder of a cluster that runs on this machine; by default one is made for the measurement."`
 	Floor   bool   `help:"Compare with what this machine does with the same updates when nobody orders them, in alternation."`
-	Rounds  int    `default:"2" help:"With --floor or --transfer: how many times to alternate."`
+	Rounds  int    `default:"2" help:"With --floor, --attack or --transfer: how many times to alternate."`
 	Profile string `placeholder:"DIR" help:"Write a CPU profile of each replica of an own cluster to DIR."`
 	Through string `enum:",socket,port" default:"" hidden:"" help:"How updates enter: by the replicas' control sockets, or by their client ports."`
 	Table   bool   `help:"Measure the table of docs/performance.md and print it; it takes --duration, --rounds, --replicas and --payload."`
@@ -40,7 +40,8 @@ or have lost an acknowledged update. With --auth client the load comes from clie
 Example:
   prime bench --outstanding 1000 --floor --json
   prime bench --dir demo --rate 500 --duration 1m
-  prime bench --transfer 1GiB --kill-half`
+  prime bench --transfer 1GiB --kill-half
+  prime bench --wan us-wide --replicas 7 --payload 512 --attack "leader delay patient+reconciliation; r2 reconciliation"`
 }
 
 // Times of a benchmark.
@@ -61,13 +62,19 @@ func (c *benchCmd) Run(g *globals) error {
 	if c.WAN != "" && (c.Floor || c.Table) {
 		return errFloorHasNoWAN
 	}
+	if len(c.Attack) > 0 && (c.Floor || c.Table || c.Dir != "" || c.Through != "") {
+		return usageError(errors.New("--attack: it makes its own clusters: leave out --dir, --through, --floor and --table"))
+	}
 	stop, err := c.profileFlag.start()
 	if err != nil {
 		return err
 	}
 	defer stop()
-	if c.Table {
+	switch {
+	case c.Table:
 		return c.table(g)
+	case len(c.Attack) > 0:
+		return c.underAttack(g)
 	}
 	report, why, err := c.bench(g)
 	if err != nil {
@@ -281,19 +288,10 @@ func (m *measurement) compare() *bench.FloorReport {
 		six = append(six, latency.Milliseconds(m.six[i]))
 	}
 	return &bench.FloorReport{
-		ThroughputPerS: bench.Round(median(m.floors), 1), Ratio: bench.Round(median(ratios), 4), RoundMS: median(six),
-		LoneMS: median(lone), LatencyRatio: bench.Round(median(latencies), 3), TLSPerS: bench.Round(median(m.copies), 1),
-		TLSRatio: bench.Round(median(straw), 3),
+		ThroughputPerS: bench.Round(bench.Median(m.floors), 1), Ratio: bench.Round(bench.Median(ratios), 4), RoundMS: bench.Median(six),
+		LoneMS: bench.Median(lone), LatencyRatio: bench.Round(bench.Median(latencies), 3), TLSPerS: bench.Round(bench.Median(m.copies), 1),
+		TLSRatio: bench.Round(bench.Median(straw), 3),
 	}
-}
-
-// median is the middle of a list, the mean of the middle two if there are two; 0 of none.
-func median(list []float64) float64 {
-	if len(list) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(list))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
 // floorNodeCmd is a process of the floor.

@@ -78,6 +78,30 @@ func TestBenchClientsAndFloor(t *testing.T) {
 	}
 }
 
+// TestBenchAttack: replicas that do two things at once, against none, each in clusters of their own.
+func TestBenchAttack(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := command("bench", "--duration", "500ms", "--outstanding", "2", "--rounds", "1", "--storage", "ephemeral", "--json",
+		"--attack", "leader delay=0s+reconciliation")
+	if r.code != exitDone {
+		t.Fatalf("exit %d\n%s%s", r.code, r.out, r.err)
+	}
+	report := decode[bench.AttackReport](t, r.out)
+	if len(report.Without) != 1 || len(report.With) != 1 || !slices.Equal(report.Attacked, []int{1}) || report.Ratio <= 0 {
+		t.Fatalf("report %+v", report)
+	}
+	clean, under := report.Without[0], report.With[0]
+	if len(clean.Delivered) != 4 || len(under.Delivered) != 3 || under.Delivered[1] != 0 {
+		t.Errorf("delivered %v and %v", clean.Delivered, under.Delivered)
+	}
+	if report.RepairMean <= 0 || len(under.RepairBytes) != 4 { // what compromised replicas send counts, too
+		t.Errorf("bytes of repair %v", under.RepairBytes)
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 // TestLoadUsage: wrong flags are told, with the remedy, before anything is started.
 func TestLoadUsage(t *testing.T) {
 	t.Parallel()
@@ -89,6 +113,7 @@ func TestLoadUsage(t *testing.T) {
 		{"demo --kill r5@1s", "r4"}, {"demo --kill 3", "r3@"}, {"demo --kill r3@20s", "end"}, {"demo --kill r3@1s --kill r3@2s", "once"},
 		{"demo --kill r1@1s --kill r2@1s --kill r3@1s --kill r4@1s", "one replica"}, {"bench --auth none", "--auth"},
 		{"bench --dir /nowhere --replicas 4", "--dir"}, {"bench --dir /nowhere", "/nowhere"}, {"bench --rounds 0", "--rounds"},
+		{"bench --attack rubbish", "--attack"}, {"bench --attack r1,r2,r3,r4=mute", "--attack"}, {"bench --attack=mute --dir x", "leave out"},
 	} {
 		if r := command(strings.Fields(c.args)...); r.code != exitUsage || !strings.Contains(r.err, c.says) {
 			t.Errorf("prime %s: exit %d\n%s", c.args, r.code, r.err)
@@ -135,7 +160,7 @@ func TestMedian(t *testing.T) {
 		list []float64
 		want float64
 	}{{nil, 0}, {[]float64{3}, 3}, {[]float64{4, 1}, 2.5}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 1, 3, 2}, 2.5}} {
-		if got := median(c.list); got != c.want {
+		if got := bench.Median(c.list); got != c.want {
 			t.Errorf("median(%v) = %v, want %v", c.list, got, c.want)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,22 +35,25 @@ type experiment struct {
 	seed     uint64        // of it
 	storage  storage
 	history  int
-	coming   sync.WaitGroup  // who waits for replicas that come back
-	life     context.Context // of those who do
-	end      context.CancelFunc
+	// checkpoint is how many ordinals lie between two of them, 0: the usual number; app is the application, with no kind: the usual one.
+	checkpoint int
+	app        config.App
+	coming     sync.WaitGroup  // who waits for replicas that come back
+	life       context.Context // of those who do
+	end        context.CancelFunc
 
 	mu       sync.Mutex
 	log      lab.Log
 	view     uint64 // newest that a correct replica is in
 	attacks  map[int]string
-	cut      map[int]bool   // in a group without a quorum
-	links    bool           // were changed
-	played   []lab.Played   // rounds of the soak
-	sides    [][]int        // of the partition, while there is one
-	behind   map[int]bool   // correct replicas that need what no other holds
-	taken    map[int]bool   // the script has taken them away, or changed their links
-	absences map[int]int    // how often
-	received map[int]uint64 // bytes, by each before it was taken away; 0 if its process has ended since
+	cut      map[int]bool         // in a group without a quorum
+	links    bool                 // were changed
+	played   []lab.Played         // rounds of the soak
+	sides    [][]int              // of the partition, while there is one
+	behind   map[int]bool         // correct replicas that need what no other holds
+	taken    map[int]bool         // the script has taken them away, or changed their links
+	absences map[int]int          // how often
+	before   map[int]bench.Status // of each when it was taken away; what it counts is 0 if its process has ended since
 	asked    map[int]question
 	numbered int
 	lines    []string // what happened last, for the picture
@@ -65,7 +69,7 @@ func newExperiment(sizes group.Group, events []lab.Event, duration time.Duration
 	return &experiment{
 		sizes: sizes, events: events, duration: duration, clock: stall.NewClock(), started: make(chan struct{}), view: 1,
 		attacks: map[int]string{}, cut: map[int]bool{}, behind: map[int]bool{}, taken: map[int]bool{}, asked: map[int]question{},
-		absences: map[int]int{}, received: map[int]uint64{}, history: labHistory,
+		absences: map[int]int{}, before: map[int]bench.Status{}, history: labHistory,
 	}
 }
 
@@ -78,6 +82,12 @@ func (x *experiment) equip(o *cluster.Options) {
 	o.RunArgs = func(id int) []string { return append([]string{"--puppet"}, args(id)...) }
 	o.Heard = x.heard
 	o.Limits.History = x.history
+	if x.checkpoint > 0 {
+		o.Limits.CheckpointOrdinals = x.checkpoint
+	}
+	if x.app.Kind != "" {
+		o.Node.App = x.app
+	}
 	o.Vary = func(n *config.Node) { n.Storage.Mode = x.storage.of(n.ID) }
 	x.node = o.Node
 }
@@ -307,7 +317,7 @@ func (x *experiment) does(number int, e *lab.Event, id int, to []int) error {
 		}
 		x.mu.Unlock()
 		x.session.Exclude(id)
-		return x.order(number, id, lab.Attack, e.What)
+		return x.order(number, id, lab.Attack, lab.AttackArguments(x.allies(e), e.What))
 	case lab.Link:
 		err := x.relink(number, id, to, e.What)
 		for _, other := range to {
@@ -318,6 +328,21 @@ func (x *experiment) does(number int, e *lab.Event, id int, to []int) error {
 		return err
 	}
 	return nil
+}
+
+// allies are the replicas that are compromised when an event is, or were before.
+func (x *experiment) allies(e *lab.Event) []int {
+	m := x.moment()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	all := slices.Collect(maps.Keys(x.attacks))
+	for i := range x.events {
+		if other := &x.events[i]; other.Verb == lab.Attack && other.At == e.At {
+			all = append(all, other.Who.Resolve(m)...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // order sends a replica a command.

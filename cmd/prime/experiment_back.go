@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/primebft/prime/config"
+	"github.com/primebft/prime/internal/bench"
 	"github.com/primebft/prime/internal/cluster"
 	"github.com/primebft/prime/internal/lab"
 	"github.com/primebft/prime/internal/node"
@@ -64,21 +65,21 @@ const (
 	backPeriod   = 10 * time.Millisecond // how often it is looked whether they are
 )
 
-// leaves notes that a replica is taken away, and, if its process goes on later, what it has received so far.
+// leaves notes that a replica is taken away, and where it was; if its process goes on later, also what it has received so far.
 func (x *experiment) leaves(id int, goesOn bool) {
-	var received uint64
+	before := bench.Status{Ordinal: x.session.Place(id)}
 	if goesOn {
 		ctx, cancel := context.WithTimeout(x.life, askLimit)
 		defer cancel()
 		if s, err := x.session.StatusOf(ctx, id); err == nil {
-			received = s.Received()
+			before = s
 		}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.taken[id] = true
 	x.absences[id]++
-	x.received[id] = received
+	x.before[id] = before
 }
 
 // expects reports whether a replica that an event lets come back can.
@@ -89,7 +90,7 @@ func (x *experiment) expects(id int) bool { return x.cluster.Replica(id).Running
 func (x *experiment) expect(event, id int, first func(event int, r *cluster.Replica) error) {
 	x.mu.Lock()
 	h := &x.log.Happened[event]
-	place, absence, before := len(h.Returns), x.absences[id], x.received[id]
+	place, absence, before := len(h.Returns), x.absences[id], x.before[id]
 	h.Returns = append(h.Returns, lab.Return{Replica: id})
 	x.mu.Unlock()
 	x.coming.Go(func() {
@@ -104,28 +105,28 @@ func (x *experiment) expect(event, id int, first func(event int, r *cluster.Repl
 				return
 			}
 		}
-		at, bytes := x.awaitBack(id, absence, before)
+		back := x.awaitBack(id, absence, &before)
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		r := &x.log.Happened[event].Returns[place]
-		r.At, r.Bytes = at, bytes
+		x.log.Happened[event].Returns[place] = back
 	})
 }
 
-// awaitBack returns when a replica is back in order, or 0, and how many bytes of its peers it has received by then, beyond those that it
-// had received before.
-func (x *experiment) awaitBack(id, absence int, before uint64) (at int64, bytes uint64) {
+// awaitBack waits until a replica is back in order, or is taken away again, and returns what became of it since before.
+func (x *experiment) awaitBack(id, absence int, before *bench.Status) lab.Return {
 	again := time.NewTicker(backPeriod)
 	defer again.Stop()
+	r := lab.Return{Replica: id}
 	for x.life.Err() == nil && x.absence(id) == absence {
-		s, err := x.session.StatusOf(x.life, id)
-		if err == nil {
-			bytes = s.Received() - min(before, s.Received())
+		if s, err := x.session.StatusOf(x.life, id); err == nil {
+			r.Bytes = s.Received() - min(before.Received(), s.Received())
+			r.State = s.Checkpoints.Fetched - min(before.Checkpoints.Fetched, s.Checkpoints.Fetched)
 			if s.State == node.StateRunning && x.near(id, s.Ordinal) {
+				r.At, r.By, r.Missed = x.clock.Now(), wayOf(before, &s), s.Ordinal-min(before.Ordinal, s.Ordinal)
 				x.mu.Lock()
 				delete(x.behind, id)
 				x.mu.Unlock()
-				return x.clock.Now(), bytes
+				return r
 			}
 		}
 		select {
@@ -133,7 +134,18 @@ func (x *experiment) awaitBack(id, absence int, before uint64) (at int64, bytes 
 		case <-x.life.Done():
 		}
 	}
-	return 0, bytes
+	return r
+}
+
+// wayOf is the most expensive way by which a replica came from where it was before to where it is.
+func wayOf(before, now *bench.Status) lab.Way {
+	switch {
+	case now.Checkpoints.Jumps > before.Checkpoints.Jumps:
+		return lab.ByJump
+	case now.CatchUp.Ordinals > before.CatchUp.Ordinals:
+		return lab.BySegments
+	}
+	return lab.ByCertificates
 }
 
 func (x *experiment) absence(id int) int {
@@ -192,7 +204,7 @@ func (x *experiment) allBack() {
 		if !behind || !x.cluster.Replica(id).Running() {
 			continue
 		}
-		if at, _ := x.awaitBack(id, absence, 0); at == 0 && taken { // otherwise that is a failure of the engine
+		if back := x.awaitBack(id, absence, new(bench.Status)); back.At == 0 && taken { // otherwise that is a failure of the engine
 			x.session.Exclude(id)
 		}
 	}

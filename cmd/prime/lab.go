@@ -21,15 +21,19 @@ import (
 // labCmd is prime lab.
 type labCmd struct {
 	loadFlags
-	Dir     string        `help:"Folder to make the cluster in, and to leave there; by default a temporary one that is removed."`
-	Event   []string      `sep:"none" placeholder:"EVENT" help:"An event, for example \"at 5s kill leader\". It can be repeated, and hold several with ; between them."`
-	Script  string        `placeholder:"FILE" help:"Events from a file, one a line, # begins a comment."`
-	Plot    string        `placeholder:"FILE" help:"Draw latency, throughput and the judgement of the leader over time, as .svg or .png."`
-	Storage string        `enum:"auto,ephemeral,durable" default:"auto" help:"Whether replicas keep a log, so that they can be started again; auto: if the script restarts any, but for those that it compromises."`
-	History int           `placeholder:"N" help:"Executed ordinals that replicas keep for those that are behind. 32,768 by default."`
-	Soak    time.Duration `placeholder:"TIME" help:"Instead of a script: rounds of kills and restarts, pauses and partitions that --seed draws, for so long."`
-	Seed    uint64        `default:"1" help:"Of --soak."`
-	Trials  int           `default:"1" placeholder:"N" help:"Run the script so many times, each in a fresh cluster, and end with medians."`
+	Dir        string        `help:"Folder to make the cluster in, and to leave there; by default a temporary one that is removed."`
+	Event      []string      `sep:"none" placeholder:"EVENT" help:"An event, for example \"at 5s kill leader\". It can be repeated, and hold several with ; between them."`
+	Script     string        `placeholder:"FILE" help:"Events from a file, one a line, # begins a comment."`
+	Plot       string        `placeholder:"FILE" help:"Draw latency, throughput and the judgement of the leader over time, as .svg or .png."`
+	Storage    string        `enum:"auto,ephemeral,durable" default:"auto" help:"Whether replicas keep a log, so that they can be started again; auto: if the script restarts any, but for those that it compromises."`
+	History    int           `placeholder:"N" help:"Executed ordinals that replicas keep for those that are behind. 32,768 by default."`
+	Checkpoint int           `placeholder:"N" help:"Executed ordinals between two checkpoints, from which replicas go on whose peers no longer remember what they missed. 10,000 by default, or 64 MiB of updates."`
+	App        string        `enum:"echo,digest,store" default:"echo" help:"The application: echo and digest have hardly any state, store has --state bytes."`
+	State      byteSize      `placeholder:"SIZE" help:"With --app store: how much state, for example 256MiB. 64 MiB by default."`
+	Soak       time.Duration `placeholder:"TIME" help:"Instead of a script: rounds of kills and restarts, pauses and partitions that --seed draws, for so long."`
+	Seed       uint64        `default:"1" help:"Of --soak."`
+	Rounds     int           `placeholder:"N" help:"With --soak: fail if fewer rounds end with all replicas back in order."`
+	Trials     int           `default:"1" placeholder:"N" help:"Run the script so many times, each in a fresh cluster, and end with medians."`
 }
 
 // Help is shown below the flags.
@@ -70,7 +74,7 @@ func (c *labCmd) Run(g *globals) error {
 			return err
 		}
 		runs = append(runs, report)
-		failures = append(failures, verdict(&report.Report, why), soakVerdict(report))
+		failures = append(failures, verdict(&report.Report, why), soakVerdict(report, c.Rounds))
 	}
 	var shown any = runs[0]
 	if c.Trials > 1 {
@@ -98,21 +102,40 @@ func (c *labCmd) read() (group.Group, []lab.Event, error) {
 	if err := c.check(sizes.N(), config.DefaultLimits(), labDuration); err != nil {
 		return sizes, nil, err
 	}
-	switch {
-	case c.Duration > maxLabDuration:
-		return sizes, nil, usageError(fmt.Errorf("--duration %s: at most %s are possible here", c.Duration, maxLabDuration))
-	case c.Trials < 1 || c.Trials > maxTrials:
-		return sizes, nil, usageError(fmt.Errorf("--trials %d: from 1 to %d are possible", c.Trials, maxTrials))
-	case c.History < 0 || c.History > 0 && c.History < config.DefaultLimits().OrdinalWindow:
-		return sizes, nil, usageError(fmt.Errorf("--history %d: at least %d are possible", c.History, config.DefaultLimits().OrdinalWindow))
-	case c.Trials > 1 && c.Dir != "":
-		return sizes, nil, usageError(errors.New("--dir: each trial has a fresh cluster: leave it out, or --trials"))
+	if err := c.limits(); err != nil {
+		return sizes, nil, err
 	}
 	if c.Plot != "" {
 		if _, err := chart.Format(c.Plot); err != nil {
 			return sizes, nil, usageError(fmt.Errorf("--plot: %w", err))
 		}
 	}
+	events, err := c.events(sizes)
+	return sizes, events, err
+}
+
+// limits judges the flags that are the lab's own.
+func (c *labCmd) limits() error {
+	window := config.DefaultLimits().OrdinalWindow
+	switch {
+	case c.Duration > maxLabDuration:
+		return usageError(fmt.Errorf("--duration %s: at most %s are possible here", c.Duration, maxLabDuration))
+	case c.Trials < 1 || c.Trials > maxTrials:
+		return usageError(fmt.Errorf("--trials %d: from 1 to %d are possible", c.Trials, maxTrials))
+	case c.History < 0 || c.History > 0 && c.History < window:
+		return usageError(fmt.Errorf("--history %d: at least %d are possible", c.History, window))
+	case c.Checkpoint < 0 || c.Checkpoint > 0 && c.Checkpoint < window:
+		return usageError(fmt.Errorf("--checkpoint %d: at least %d are possible", c.Checkpoint, window))
+	case c.State > 0 && c.App != "store":
+		return usageError(errors.New("--state: only --app store has as much state as is wanted"))
+	case c.Trials > 1 && c.Dir != "":
+		return usageError(errors.New("--dir: each trial has a fresh cluster: leave it out, or --trials"))
+	}
+	return nil
+}
+
+// events reads the script.
+func (c *labCmd) events(sizes group.Group) ([]lab.Event, error) {
 	rules := lab.Rules{Replicas: sizes.N(), Duration: c.Duration,
 		Attack:   func(what string) error { _, err := attack.Parse(what); return err },
 		Settings: func(words string) error { _, err := lab.ParseSettings(words); return err },
@@ -126,7 +149,7 @@ func (c *labCmd) read() (group.Group, []lab.Event, error) {
 	if c.Script != "" {
 		text, err := os.ReadFile(c.Script)
 		if err != nil {
-			return sizes, nil, usageError(fmt.Errorf("--script: %w", err))
+			return nil, usageError(fmt.Errorf("--script: %w", err))
 		}
 		read(c.Script, string(text), true)
 	}
@@ -134,7 +157,7 @@ func (c *labCmd) read() (group.Group, []lab.Event, error) {
 		read("--event", text, false)
 	}
 	lab.Sort(events)
-	return sizes, events, errors.Join(faults...)
+	return events, errors.Join(faults...)
 }
 
 // once runs the script in a cluster of its own.
@@ -151,6 +174,11 @@ func (c *labCmd) once(g *globals, sizes group.Group, events []lab.Event) (*lab.R
 	}
 	if c.History > 0 {
 		x.history = c.History
+	}
+	x.checkpoint = c.Checkpoint
+	x.app = config.App{Kind: c.App, StoreBytes: config.LAN().App.StoreBytes}
+	if c.State > 0 {
+		x.app.StoreBytes = int(c.State)
 	}
 	stage, err := newStage(g, c.Dir, sizes, &c.loadFlags, x.equip)
 	if err != nil {

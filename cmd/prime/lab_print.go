@@ -30,7 +30,8 @@ func printLab(w io.Writer, r *lab.Report) {
 				row("", "r%d was not back in order; it received %s bytes", b.Replica, thousands(float64(b.Bytes)))
 				continue
 			}
-			row("", "r%d was back in order after %s, %s bytes received", b.Replica, ms(b.MS), thousands(float64(b.Bytes)))
+			row("", "r%d was back in order after %s, %s ordinals by %s, %s bytes received, %s of them state", b.Replica, ms(b.MS),
+				thousands(float64(b.Ordinals)), b.By, thousands(float64(b.Bytes)), thousands(float64(b.State)))
 		}
 		if e.AcceptableMS != nil {
 			row("", "just before, a turnaround of %s was acceptable, and up to %s not suspected", ms(e.AcceptableMS), ms(e.LimitMS))

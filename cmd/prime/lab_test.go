@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/primebft/prime/internal/bench"
 	"github.com/primebft/prime/internal/lab"
 )
 
@@ -85,7 +86,7 @@ func TestLabKill(t *testing.T) {
 		t.Errorf("kill %+v", kill)
 	}
 	for _, e := range []lab.EventReport{r.Events[1], r.Events[3]} {
-		if e.Problem != "" || len(e.Back) != 1 || e.BackMS == nil || e.BackBytes == nil {
+		if e.Problem != "" || len(e.Back) != 1 || e.BackMS == nil || e.BackBytes == nil || e.Back[0].By == "" || e.Back[0].Ordinals == 0 {
 			t.Errorf("%s: %+v", e.What, e)
 		}
 	}
@@ -116,6 +117,60 @@ func TestLabRestartRefused(t *testing.T) {
 		if !strings.Contains(last.Problem, c.says) || last.BackMS != nil || !report.Agreed || report.Lost > 0 {
 			t.Errorf("%s: %+v, agreed %v, lost %d", c.script, last, report.Agreed, report.Lost)
 		}
+	}
+}
+
+// TestLabJump: a replica whose peers no longer hold what it missed is back by the state of a checkpoint, however much that is, and the
+// report says so; how many ordinals it misses is up to the machine, so it may come back otherwise, which the report says as well.
+func TestLabJump(t *testing.T) {
+	r := labJSON(t, "--event", "at 500ms kill r4; at 4s restart r4", "--duration", "5s", "--rate", "400", "--clients", "4",
+		"--history", "64", "--checkpoint", "64", "--app", "store", "--state", "1MiB")
+	e := r.Events[1]
+	if e.Problem != "" || len(e.Back) != 1 || e.BackMS == nil {
+		t.Fatalf("%+v", e)
+	}
+	b := e.Back[0]
+	switch b.By {
+	case lab.ByJump:
+		if b.State < 1<<20 || b.Bytes < b.State { // of pages that do not compress and that it had never seen
+			t.Errorf("it took over the state of a checkpoint, and was sent %d bytes of it: %+v", b.State, b)
+		}
+	case lab.BySegments, lab.ByCertificates:
+		t.Logf("it missed only %d ordinals, and came back by %s", b.Ordinals, b.By)
+	default:
+		t.Errorf("%+v", b)
+	}
+}
+
+// TestWayBack: the most expensive way that was used counts, and only since the replica was taken away.
+func TestWayBack(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		ordinals, ordinalsNow, jumps, jumpsNow uint64
+		want                                   lab.Way
+	}{{0, 0, 0, 0, lab.ByCertificates}, {7, 7, 2, 2, lab.ByCertificates}, {7, 8, 2, 2, lab.BySegments}, {7, 8, 2, 3, lab.ByJump}} {
+		var before, now bench.Status
+		before.CatchUp.Ordinals, now.CatchUp.Ordinals = c.ordinals, c.ordinalsNow
+		before.Checkpoints.Jumps, now.Checkpoints.Jumps = c.jumps, c.jumpsNow
+		if got := wayOf(&before, &now); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
+
+// TestSoakVerdict: a soak of too few rounds has failed, and so has one after which somebody was not back.
+func TestSoakVerdict(t *testing.T) {
+	t.Parallel()
+	r := &lab.Report{Soak: &lab.SoakReport{Finished: 29, AllBack: true, Rounds: make([]lab.RoundReport, 29)}}
+	if err := soakVerdict(r, 30); err == nil || !strings.Contains(err.Error(), "29 rounds") {
+		t.Error(err)
+	}
+	if err := soakVerdict(r, 29); err != nil {
+		t.Error(err)
+	}
+	r.Soak.Finished, r.Soak.AllBack = 28, false
+	if err := soakVerdict(r, 0); err == nil || !strings.Contains(err.Error(), "28 of 29") {
+		t.Error(err)
 	}
 }
 
@@ -154,7 +209,7 @@ func TestLabSoak(t *testing.T) {
 	plot := filepath.Join(t.TempDir(), "soak.svg")
 	r := labJSON(t, "--soak", "10s", "--seed", "3", "--rate", "100", "--clients", "4", "--plot", plot)
 	s := r.Soak
-	if s == nil || !s.AllBack || len(s.Problems) > 0 || len(s.Rounds) == 0 || s.OutageMS == nil || s.BackMS == nil {
+	if s == nil || !s.AllBack || s.Finished != len(s.Rounds) || len(s.Problems) > 0 || len(s.Rounds) == 0 || s.OutageMS == nil || s.BackMS == nil {
 		t.Fatalf("soak %+v", s)
 	}
 	if picture, err := os.ReadFile(plot); err != nil || !strings.Contains(string(picture), "until all are back") {
@@ -194,6 +249,8 @@ func TestLabUsage(t *testing.T) {
 		{[]string{"--trials", "0"}, []string{"--trials"}}, {[]string{"--trials", "2", "--dir", "x"}, []string{"--dir"}},
 		{[]string{"--duration", "3h"}, []string{"--duration"}}, {[]string{"--soak", "1s"}, []string{"--soak"}},
 		{[]string{"--soak", "1m", "--event", "at 1s heal"}, []string{"--soak", "--event"}}, {[]string{"--history", "3"}, []string{"--history", "64"}}, {[]string{"--wan", "moon"}, []string{"--wan"}},
+		{[]string{"--checkpoint", "3"}, []string{"--checkpoint", "64"}}, {[]string{"--state", "1MiB"}, []string{"--state", "store"}},
+		{[]string{"--rounds", "3"}, []string{"--rounds", "--soak"}},
 	} {
 		r := command(append([]string{"lab"}, c.args...)...)
 		if r.code != exitUsage {

@@ -240,12 +240,8 @@ func printReport(w io.Writer, r *bench.Report) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-12s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	load := fmt.Sprintf("%d outstanding per replica", r.Outstanding)
-	if r.Rate > 0 {
-		load = fmt.Sprintf("%g/s at fixed times", r.Rate)
-	}
 	fmt.Fprintf(w, "%d replicas (f=%d, k=%d), updates of %d bytes vouched for by %s, %d clients, %s, %.1f s\n",
-		r.Replicas, r.F, r.K, r.PayloadBytes, r.Auth, r.Clients, load, r.DurationS)
+		r.Replicas, r.F, r.K, r.PayloadBytes, r.Auth, r.Clients, loadText(r), r.DurationS)
 	if r.WAN != "" {
 		row("links", "emulated between replicas: %s", r.WAN)
 	}
@@ -278,6 +274,14 @@ func printReport(w io.Writer, r *bench.Report) {
 		row("agreed", "NO")
 	}
 	row("lost", "%d acknowledged updates", r.Lost)
+}
+
+// loadText says how much was asked of a cluster.
+func loadText(r *bench.Report) string {
+	if r.Rate > 0 {
+		return fmt.Sprintf("%g/s at fixed times", r.Rate)
+	}
+	return fmt.Sprintf("%d outstanding per replica", r.Outstanding)
 }
 
 // thousands is a whole number for people: 12,345.

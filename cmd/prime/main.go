@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -84,8 +85,8 @@ func runContext(ctx context.Context, args []string, in io.Reader, out, errOut io
 		fmt.Fprintln(errOut, "prime: command line:", err)
 		return exitFailed
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
+	if len(args) == 0 || args[0] == "help" { // people try it
+		args = append(slices.Clone(args[min(1, len(args)):]), "--help")
 	}
 	command, err := parser.Parse(args)
 	if errors.Is(err, errHelpShown) {

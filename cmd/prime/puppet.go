@@ -15,6 +15,7 @@ import (
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
 	"github.com/primebft/prime/internal/core/effect"
+	"github.com/primebft/prime/internal/group"
 	"github.com/primebft/prime/internal/lab"
 	"github.com/primebft/prime/internal/node"
 	"github.com/primebft/prime/internal/trace"
@@ -30,7 +31,13 @@ type puppet struct {
 	links *emulate.Transport // nil: none are emulated
 	n     int
 	first map[int]wan.Link // what links were before they were changed
-	next  atomic.Pointer[attack.Behaviour]
+	next  atomic.Pointer[corruption]
+}
+
+// corruption is what a replica is told to become.
+type corruption struct {
+	attack.Behaviour           // without Wrap: correct again
+	allies           group.Set // replicas that are compromised, too
 }
 
 func newPuppet(out io.Writer, n int) *puppet {
@@ -50,14 +57,18 @@ func (p *puppet) obey(in io.Reader) { lab.Obey(in, p.carryOut, p.notes) }
 func (p *puppet) carryOut(c lab.Command) error {
 	switch c.Verb {
 	case lab.Attack:
-		b := attack.Behaviour{}
-		if c.Rest != lab.NoAttack {
-			var err error
-			if b, err = attack.Parse(c.Rest); err != nil {
-				return err
-			}
+		var x corruption
+		ids, what, err := lab.ParseAttack(c.Rest)
+		if err == nil && what != lab.NoAttack {
+			x.Behaviour, err = attack.Parse(what)
 		}
-		p.next.Store(&b)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			x.allies = x.allies.With(group.ID(id))
+		}
+		p.next.Store(&x)
 		return nil
 	case lab.Link:
 		to, settings, _ := strings.Cut(c.Rest, " ")
@@ -140,6 +151,7 @@ func newMarionette(p *puppet, seat node.Seat, inner core.Machine) *marionette {
 func (m *marionette) Step(now clock.Instant, in core.Input, out *effect.Output) {
 	if b := m.puppet.next.Swap(nil); b != nil {
 		m.Machine = m.inner
+		m.host.Allies = b.allies.Without(m.host.Self)
 		if b.Wrap != nil {
 			m.Machine = b.Wrap(m.host, m.inner)
 		}

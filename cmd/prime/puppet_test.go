@@ -125,19 +125,19 @@ func TestPuppetAttacks(t *testing.T) {
 	if got := says(0); got != all {
 		t.Errorf("before: it speaks to %v", got)
 	}
-	if err := p.carryOut(lab.Command{Verb: lab.Attack, Rest: "mute"}); err != nil {
+	if err := p.carryOut(lab.Command{Verb: lab.Attack, Rest: "2 mute"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := says(10); got != group.SetOf(2) {
 		t.Errorf("mute: it speaks to %v", got)
 	}
-	if err := p.carryOut(lab.Command{Verb: lab.Attack, Rest: lab.NoAttack}); err != nil {
+	if err := p.carryOut(lab.Command{Verb: lab.Attack, Rest: "1,2 " + lab.NoAttack}); err != nil {
 		t.Fatal(err)
 	}
 	if got := says(20); got != all {
 		t.Errorf("after: it speaks to %v", got)
 	}
-	for _, c := range []lab.Command{{Verb: lab.Attack, Rest: "shout"}, {Verb: "dance"}, {Verb: lab.Link, Rest: "1 down"}} {
+	for _, c := range []lab.Command{{Verb: lab.Attack, Rest: "2 shout"}, {Verb: lab.Attack, Rest: "mute"}, {Verb: "dance"}, {Verb: lab.Link, Rest: "1 down"}} {
 		if err := p.carryOut(c); err == nil {
 			t.Errorf("%v was carried out", c)
 		}

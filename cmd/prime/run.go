@@ -28,7 +28,7 @@ type runCmd struct {
 func (*runCmd) Help() string {
 	return `Serves until SIGINT or SIGTERM. It stops then: it takes no more updates, waits for those that it has accepted
 (timing.drain in node.toml at most), and exits 0; a second signal ends it at once. It prints a line "ready" on standard error when
-it is connected to a quorum of replicas, itself included. The application is app.kind in node.toml; one in a process of its own
+it has gone through its log, if it ran before, and is connected to a quorum of replicas, itself included. The application is app.kind in node.toml; one in a process of its own
 attaches to DIR/app.sock (docs/application-socket.md).
 
 Example:

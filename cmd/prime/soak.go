@@ -96,8 +96,10 @@ func (x *experiment) waitBack(p *lab.Played) bool {
 // soakFlags makes a lab a soak, and judges the flags.
 func (c *labCmd) soakFlags() error {
 	switch {
-	case c.Soak == 0:
+	case c.Soak == 0 && c.Rounds == 0:
 		return nil
+	case c.Soak == 0:
+		return usageError(errors.New("--rounds: only a --soak has rounds"))
 	case c.Soak < leastSoak || c.Soak > mostSoak:
 		return usageError(fmt.Errorf("--soak %s: from %s to %s are possible", c.Soak, leastSoak, mostSoak))
 	case c.Script != "" || len(c.Event) > 0 || c.Trials != 1 || c.Duration != 0 || c.Storage == "ephemeral":
@@ -109,16 +111,19 @@ func (c *labCmd) soakFlags() error {
 	return nil
 }
 
-// soakVerdict is the error of a soak in which somebody did not come back by itself.
-func soakVerdict(r *lab.Report) error {
+// soakVerdict is the error of a soak in which somebody did not come back by itself, or in which fewer rounds than least ended.
+func soakVerdict(r *lab.Report, least int) error {
 	switch s := r.Soak; {
-	case s == nil || s.AllBack && len(s.Problems) == 0:
+	case s == nil:
 		return nil
 	case !s.AllBack:
-		return errors.New("the soak failed: after some round not all replicas were back in order")
-	default:
+		return fmt.Errorf("the soak failed: only after %d of %d rounds were all replicas back in order by themselves", s.Finished, len(s.Rounds))
+	case len(s.Problems) > 0:
 		return fmt.Errorf("the soak failed: %s", s.Problems[0])
+	case s.Finished < least:
+		return fmt.Errorf("the soak failed: %d rounds, and --rounds wants %d: replicas take long to come back, or the soak is short", s.Finished, least)
 	}
+	return nil
 }
 
 // printSoak shows a soak to people.
@@ -129,8 +134,8 @@ func printSoak(w io.Writer, s *lab.SoakReport) {
 			total++
 		}
 	}
-	fmt.Fprintf(w, "  %-12s %d rounds of seed %d, %d of them with nobody left to order; all back in order by themselves: %v\n", "soak",
-		len(s.Rounds), s.Seed, total, s.AllBack)
+	fmt.Fprintf(w, "  %-12s %d rounds of seed %d, %d of them with nobody left to order; after %d all were back in order by themselves\n", "soak",
+		len(s.Rounds), s.Seed, total, s.Finished)
 	if s.OutageMS != nil {
 		fmt.Fprintf(w, "  %-12s outage %.0f ms (median), at most %.0f ms; ", "", s.OutageMS.Median, s.OutageMS.Max)
 	}

@@ -84,6 +84,15 @@ func leaderText(s *prime.Status) string {
 	return text
 }
 
+// logText is what the replica would remember if it were killed now.
+func logText(s *prime.Status) string {
+	l := &s.Storage
+	if l.MaxBytes == 0 {
+		return l.Mode + ": none, so it cannot be started again"
+	}
+	return fmt.Sprintf("%s, %s of %s", l.Mode, bytesText(int(l.LogBytes)), bytesText(int(l.MaxBytes)))
+}
+
 // checkpointText is what the replica keeps of states.
 func checkpointText(s *prime.Status) string {
 	c := &s.Checkpoints
@@ -95,7 +104,23 @@ func checkpointText(s *prime.Status) string {
 		text += fmt.Sprintf("; %d SKIPPED", c.Skipped)
 	}
 	if c.Restored > 0 {
-		text += fmt.Sprintf("; went on after that of others at %d", c.Restored)
+		text += fmt.Sprintf("; went on after that at %d", c.Restored)
+	}
+	return text
+}
+
+// catchUpText is how the replica comes to what others executed while it was away.
+func catchUpText(s *prime.Status) string {
+	u := &s.CatchUp
+	text := "not behind"
+	if u.Target > s.Executed {
+		text = fmt.Sprintf("%d ordinals behind", u.Target-s.Executed)
+	}
+	if u.Ordinals > 0 {
+		text += fmt.Sprintf("; %d were told by others, %s", u.Ordinals, bytesText(int(u.Bytes)))
+	}
+	if c := &s.Checkpoints; c.Jumps > 0 {
+		text += fmt.Sprintf("; %d jumps, %s of state fetched", c.Jumps, bytesText(int(c.Fetched)))
 	}
 	return text
 }
@@ -115,11 +140,13 @@ func printStatus(out io.Writer, s *prime.Status) error {
 	if s.Application.MissedFrom > 0 {
 		row("", "MISSED everything from ordinal %d on", s.Application.MissedFrom)
 	}
+	row("log", "%s", logText(s))
 	row("checkpoints", "%s", checkpointText(s))
 	if t := &s.Transfer; t.Ordinal > 0 && t.Phase != "idle" {
 		row("transfer", "of ordinal %d: %s, %d of %d blocks, %s at %s/s", t.Ordinal, t.Phase, t.Done, t.Blocks, bytesText(int(t.Bytes)),
 			bytesText(int(t.PerS)))
 	}
+	row("catching up", "%s", catchUpText(s))
 	row("updates", "%d waiting (%s), %d accepted, %d refused as too many", s.Queues.SubmitUpdates, bytesText(s.Queues.SubmitBytes),
 		s.Counters.Submitted, s.Counters.Overloaded)
 	row("queues", "ingress %s, egress %d messages, replies %s", bytesText(s.Queues.IngressBytes), s.Queues.EgressMessages,

@@ -189,11 +189,23 @@ func (c *submitCmd) print(out *bufio.Writer, r local.Result) error {
 	return json.NewEncoder(out).Encode(submitted{r.Epoch, r.Ordinal, r.Index, hex.EncodeToString(r.Client[:]), r.Seq, r.Result})
 }
 
-// dial connects to the replica that runs in dir.
+// startGrace is how long a command waits for a replica that does not run: it may have been started a moment ago.
+const startGrace = 3 * time.Second
+
+// startPoll is how often it looks.
+const startPoll = 50 * time.Millisecond
+
+// dial connects to the replica that runs in dir, or is just being started there.
 func dial(ctx context.Context, dir string, timeout time.Duration) (*local.Client, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the replica of %s does not answer within %s", dir, timeout))
 	defer cancel()
 	client, err := local.Dial(ctx, dir)
+	for end := time.Now().Add(min(startGrace, timeout)); errors.Is(err, local.ErrNotRunning) && time.Now().Before(end); {
+		if pause(ctx, startPoll) != nil {
+			break
+		}
+		client, err = local.Dial(ctx, dir)
+	}
 	switch {
 	case errors.Is(err, local.ErrNotRunning):
 		return nil, fmt.Errorf("%w %s", err, dir)

@@ -66,7 +66,7 @@ func printTable(g *globals, rows []*bench.Report) {
 				ratios = append(ratios, same.LatencyRatio)
 			}
 		}
-		fmt.Fprintf(g.out, "| %d | %s | %.2f | %.2f | %.2f |\n", r.Replicas, r.Auth, median(lone), median(six), median(ratios))
+		fmt.Fprintf(g.out, "| %d | %s | %.2f | %.2f | %.2f |\n", r.Replicas, r.Auth, bench.Median(lone), bench.Median(six), bench.Median(ratios))
 	}
 }
 

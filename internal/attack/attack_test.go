@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/primebft/prime/internal/core"
+	"github.com/primebft/prime/internal/group"
 )
 
 // TestBehaviours checks that every behaviour has a name of its own, says what it does, and can be found.
@@ -88,8 +90,22 @@ func TestParse(t *testing.T) {
 	if j.Turnaround = 290 * time.Millisecond; h.dare(0, j) != 160*time.Millisecond {
 		t.Error("delay holds for less because of itself")
 	}
+	both, err := Parse("reconciliation + delay hold=1s")
+	if err != nil || both.Name != "delay+reconciliation" || !both.Leader || !both.Hides || both.Apart {
+		t.Errorf("two at once: %+v, %v", both, err)
+	}
+	outer, ok := both.Wrap(&Host{Group: group.MustNew(2, 0), Self: 1, Rand: rand.New(rand.NewPCG(1, 1))}, nil).(*editor)
+	if !ok {
+		t.Fatal("the one that means something at every replica is not around the one of the leader")
+	}
+	if d, ok := outer.Machine.(*hoarder); !ok || d.dare(0, core.Judgement{}) != time.Second {
+		t.Errorf("inside is %+v", outer.Machine)
+	}
+	if b, err := Parse("delay patient"); err != nil || b.Wrap(&Host{}, nil).(*hoarder).dare == nil {
+		t.Errorf("delay patient: %v", err)
+	}
 	for text, says := range map[string]string{
-		"": "silent-change", "dalay": "there are", "mute x": "alone", "mute=1": "alone", "delay 5": "share=", "delay share=x": "share=",
+		"": "silent-change", "mute+": "no attack is named", "mute+x": "there are", "delay patient hold=1s": "delay does not know", "dalay": "there are", "mute x": "alone", "mute=1": "alone", "delay 5": "share=", "delay share=x": "share=",
 		"delay share=-1": "share=", "delay hold=-1s": "hold=", "delay=x": "hold=", "delay hold=2h": "at most",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), says) {

@@ -213,11 +213,25 @@ func TestGap(t *testing.T) {
 	}
 }
 
+// TestAttackReport: rounds are compared with each other, and medians taken over them.
+func TestAttackReport(t *testing.T) {
+	t.Parallel()
+	var r AttackReport
+	for _, x := range [][2]float64{{100, 50}, {400, 300}, {200, 180}} {
+		r.Without = append(r.Without, &Report{ThroughputPerSUnstalled: x[0]})
+		r.With = append(r.With, &Report{ThroughputPerSUnstalled: x[1], RepairBytes: map[int]float64{1: 0, 2: x[1] / 10}})
+	}
+	r.Compare()
+	if r.WithoutPerS != 200 || r.WithPerS != 180 || r.Ratio != 0.75 || r.RepairMean != 9 || r.RepairMost != 18 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestReport: what is divided by what.
 func TestReport(t *testing.T) {
 	t.Parallel()
-	a := &Leg{Duration: 6 * time.Second, Stalled: time.Second, Updates: 700, Requests: 70, CPU: 7 * time.Millisecond, SentBytes: 7000, MaxGap: 3 * time.Millisecond}
-	b := &Leg{Duration: 4 * time.Second, Stalled: time.Second, Updates: 300, Requests: 30, CPU: 3 * time.Millisecond, SentBytes: 3000, RSS: map[int]int64{1: 3 << 20}}
+	a := &Leg{Duration: 6 * time.Second, Stalled: time.Second, Updates: 700, Requests: 70, CPU: 7 * time.Millisecond, Sent: map[int]classBytes{1: {1000, 2000, 700}, 2: {1000, 2300}}, MaxGap: 3 * time.Millisecond}
+	b := &Leg{Duration: 4 * time.Second, Stalled: time.Second, Updates: 300, Requests: 30, CPU: 3 * time.Millisecond, Sent: map[int]classBytes{1: {0, 2700, 300}}, RSS: map[int]int64{1: 3 << 20}}
 	var r Report
 	r.Fill(Merge([]*Leg{a, b}))
 	if r.DurationS != 10 || r.StalledS != 2 || r.HostStallShare != 0.2 || r.ThroughputPerS != 100 || r.ThroughputPerSUnstalled != 125 {
@@ -226,10 +240,13 @@ func TestReport(t *testing.T) {
 	if r.CPUUsPerUpdate != 10 || r.BytesSentPerUpdate != 10 || r.UpdatesPerRequest != 10 || r.MaxGapMS != 3 || r.RSSMiB[1] != 3 {
 		t.Errorf("%+v", r)
 	}
+	if r.SentByClass != [4]float64{2, 7, 1, 0} || r.RepairBytes[1] != 1 || r.RepairBytes[2] != 0 {
+		t.Errorf("by class %v, repair %v", r.SentByClass, r.RepairBytes)
+	}
 	if got := PerSecond(100, Span{From: 0, To: int64(2 * time.Second)}, []Span{{From: 0, To: int64(time.Second)}}); got != 100 {
 		t.Errorf("100 updates in 2 s, of which 1 s stalled: %v/s", got)
 	}
-	text := string(mustJSON(&Report{Delivered: map[int]uint64{}, RSSMiB: map[int]float64{}}))
+	text := string(mustJSON(&Report{Delivered: map[int]uint64{}, RSSMiB: map[int]float64{}, RepairBytes: map[int]float64{}}))
 	if strings.Contains(text, "null") || strings.Contains(text, "floor") {
 		t.Errorf("an empty report is %s", text)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/bench/latency"
 	"github.com/primebft/prime/internal/bench/stall"
+	"github.com/primebft/prime/internal/wire"
 )
 
 // Report is what prime bench and prime demo say at the end, as scripts read it.
@@ -36,6 +37,10 @@ type Report struct {
 	CPUUsPerUpdate          float64         `json:"cpu_us_per_update"` // of all replicas together; 0 if not known
 	RSSMiB                  map[int]float64 `json:"rss_mib"`           // by running replica
 	BytesSentPerUpdate      float64         `json:"bytes_sent_per_update"`
+
+	// SentByClass are those bytes by class, TIMELY, BOUNDED, RECON and BULK; RepairBytes are those of class RECON by running replica.
+	SentByClass [wire.Classes]float64 `json:"bytes_sent_per_update_by_class"`
+	RepairBytes map[int]float64       `json:"repair_bytes_per_update"`
 
 	UpdatesPerRequest float64 `json:"updates_per_request"` // in a PO-REQUEST, on average
 	Failed            int     `json:"failed"`              // updates whose outcome is not known, or that were refused
@@ -77,7 +82,16 @@ func (r *Report) Fill(l *Leg) {
 	r.LatencyMS = l.Histogram.Summary()
 	r.MaxGapMS = latency.Milliseconds(l.MaxGap)
 	r.CPUUsPerUpdate = Round(Ratio(float64(l.CPU.Microseconds()), float64(l.Updates)), 1)
-	r.BytesSentPerUpdate = Round(Ratio(float64(l.SentBytes), float64(l.Updates)), 1)
+	r.RepairBytes = map[int]float64{}
+	var all classBytes
+	for id, bytes := range l.Sent {
+		all.add(bytes)
+		r.RepairBytes[id] = Round(Ratio(float64(bytes[wire.Recon-1]), float64(l.Updates)), 1)
+	}
+	for i, bytes := range all {
+		r.SentByClass[i] = Round(Ratio(float64(bytes), float64(l.Updates)), 1)
+	}
+	r.BytesSentPerUpdate = Round(Ratio(float64(all.total()), float64(l.Updates)), 1)
 	r.UpdatesPerRequest = Round(l.PerRequest, 2)
 	r.Failed, r.Failures, r.Late, r.Unfinished = l.Failed, l.Failures, l.Late, l.Unfinished
 	r.RSSMiB = map[int]float64{}
@@ -107,7 +121,7 @@ func PerSecond(updates float64, window Span, stalls []Span) float64 {
 
 // Merge makes one leg of several with the same load, as if they had followed each other.
 func Merge(legs []*Leg) *Leg {
-	all := &Leg{}
+	all := &Leg{Sent: map[int]classBytes{}}
 	for _, l := range legs {
 		all.Duration += l.Duration
 		all.Stalled += l.Stalled
@@ -115,7 +129,11 @@ func Merge(legs []*Leg) *Leg {
 		all.Requests += l.Requests
 		all.Late += l.Late
 		all.CPU += l.CPU
-		all.SentBytes += l.SentBytes
+		for id, bytes := range l.Sent {
+			sum := all.Sent[id]
+			sum.add(bytes)
+			all.Sent[id] = sum
+		}
 		all.MaxGap = max(all.MaxGap, l.MaxGap)
 		all.Histogram.Merge(&l.Histogram)
 		all.RSS, all.Failed, all.Failures = l.RSS, l.Failed, l.Failures // these are of the whole session

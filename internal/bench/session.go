@@ -13,6 +13,7 @@ import (
 	"github.com/primebft/prime/internal/bench/stall"
 	"github.com/primebft/prime/internal/cluster"
 	"github.com/primebft/prime/internal/local"
+	"github.com/primebft/prime/internal/wire"
 )
 
 // Session is clients of one cluster, and a stream from each of its replicas that shows what was delivered.
@@ -154,17 +155,25 @@ type Status struct {
 	Delivered    uint64 `json:"delivered"`
 	StreamDigest string `json:"stream_digest"`
 	Peers        []struct {
-		SentBytes uint64 `json:"sent_bytes"`
-		RecvBytes uint64 `json:"recv_bytes"`
+		RecvBytes uint64               `json:"recv_bytes"`
+		Sent      [wire.Classes]uint64 `json:"sent_bytes_by_class"`
 	} `json:"peers"`
 	Lanes []struct {
 		Executed uint64 `json:"executed"`
 	} `json:"lanes"`
+	CatchUp struct {
+		Ordinals uint64 `json:"ordinals"` // executed from what others told
+	} `json:"catch_up"`
+	Checkpoints struct {
+		Jumps   uint64 `json:"jumps"`   // times that it went on after a checkpoint of others
+		Fetched uint64 `json:"fetched"` // bytes of these
+	} `json:"checkpoints"`
 }
 
-func (s *Status) sent() (bytes uint64) {
+// sent is how many bytes the replica has given to its links, by class.
+func (s *Status) sent() (bytes classBytes) {
 	for i := range s.Peers {
-		bytes += s.Peers[i].SentBytes
+		bytes.add(s.Peers[i].Sent)
 	}
 	return bytes
 }
@@ -272,11 +281,11 @@ type Leg struct {
 	Late       int           // should have been sent at a fixed time, but were not before the end
 	Histogram  latency.Histogram
 	MaxGap     time.Duration
-	CPU        time.Duration // of all running replicas; 0 if not known
-	RSS        map[int]int64 // bytes, by replica, at the end
-	SentBytes  uint64        // by all running replicas
-	Requests   uint64        // PO-REQUESTs executed
-	PerRequest float64       // updates in a PO-REQUEST, on average
+	CPU        time.Duration      // of all running replicas; 0 if not known
+	RSS        map[int]int64      // bytes, by replica, at the end
+	Sent       map[int]classBytes // by running replica
+	Requests   uint64             // PO-REQUESTs executed
+	PerRequest float64            // updates in a PO-REQUEST, on average
 	Failures   map[string]int
 	Unfinished bool // updates were still under way when the limit for finishing was over
 }
@@ -321,12 +330,12 @@ func (s *Session) Run(ctx context.Context, l Load) (*Leg, error) {
 // account is what the replicas have used and sent up to some time.
 type account struct {
 	cpu, rss map[int]int64
-	sent     map[int]uint64
+	sent     map[int]classBytes
 	requests map[int]uint64
 }
 
 func (s *Session) account(ctx context.Context) (account, error) {
-	a := account{map[int]int64{}, map[int]int64{}, map[int]uint64{}, map[int]uint64{}}
+	a := account{map[int]int64{}, map[int]int64{}, map[int]classBytes{}, map[int]uint64{}}
 	statuses, err := s.Statuses(ctx)
 	if err != nil {
 		return a, err
@@ -345,7 +354,7 @@ func (s *Session) account(ctx context.Context) (account, error) {
 
 // measure waits for the window and takes what the replicas used in it.
 func (s *Session) measure(ctx context.Context, window stall.Span) (*Leg, error) {
-	leg := &Leg{Duration: stall.Total([]stall.Span{window}), RSS: map[int]int64{}}
+	leg := &Leg{Duration: stall.Total([]stall.Span{window}), RSS: map[int]int64{}, Sent: map[int]classBytes{}}
 	wait(ctx, time.Duration(window.From-s.clock.Now()))
 	for _, f := range s.streams {
 		f.begin(s.clock.Now())
@@ -373,7 +382,7 @@ func (s *Session) measure(ctx context.Context, window stall.Span) (*Leg, error) 
 		leg.CPU += time.Duration(since(after.cpu[id], before.cpu[id]))
 	}
 	for id, sent := range after.sent {
-		leg.SentBytes += since(sent, before.sent[id])
+		leg.Sent[id] = sent.since(before.sent[id])
 		leg.Requests = max(leg.Requests, since(after.requests[id], before.requests[id]))
 	}
 	if s.Detector != nil {

@@ -70,7 +70,7 @@ func (r *Replica) catchUp(now clock.Instant, out *effect.Output) {
 }
 
 // sendStatus tells the others where this replica is, so that they can help it on. While it is being caught up it says that it needs no
-// help: it gets what it lacks anyway.
+// help: it gets what it lacks anyway; but not if the others could not agree on what it lacks.
 func (r *Replica) sendStatus(now clock.Instant, out *effect.Output) {
 	r.statusAt = now.Add(statusEvery)
 	r.tellStatus(r.cfg.Group.Others(r.cfg.Self), out)
@@ -80,7 +80,7 @@ func (r *Replica) sendStatus(now clock.Instant, out *effect.Output) {
 func (r *Replica) tellStatus(to group.Set, out *effect.Output) {
 	first, _ := told{r}.Held()
 	m := &wire.Status{View: r.order.View(), Installed: r.order.View(), Executed: r.executed(), Oldest: first,
-		Stable: r.checkpoints.Stable().Ordinal, Help: !r.catchup.Active()}
+		Stable: r.checkpoints.Stable().Ordinal, Help: !r.catchup.Suffices()}
 	if !r.order.Installed() {
 		m.Installed--
 	}

@@ -285,4 +285,9 @@ func TestHistoryIsBounded(t *testing.T) {
 	if st := c.machines[0].Status(); st.Executed-st.Collected != 100 {
 		t.Errorf("%d ordinals are kept", st.Executed-st.Collected)
 	}
+	// What nobody else may have executed stays whatever its bytes.
+	c = newClaim(t, "group f=1 window=1 history=3000 historybytes=1"+quietly, "load r2 count=300 every=5ms")
+	if st := c.machines[0].Status(); st.Executed-st.Collected != 17 {
+		t.Errorf("%d ordinals are kept", st.Executed-st.Collected)
+	}
 }

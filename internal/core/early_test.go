@@ -32,6 +32,36 @@ func TestEarlyMessagesAreBounded(t *testing.T) {
 	}
 }
 
+// What a durable replica does not remember (record.Inert) takes no room from what it does: a replica that is given its log again, without
+// PINGs, keeps the same messages of later views.
+func TestEarlyPingsTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	live, again := second(t), second(t)
+	header := wire.Header{Sender: 3, Epoch: 1, Incarnation: 1, Kind: wire.KindPing}
+	for seq := range uint64(MaxEarly) {
+		ping := &wire.Envelope{Header: header, Msg: &wire.Ping{View: 2, Seq: seq + 1}}
+		commit := &wire.Envelope{Header: wire.Header{Sender: 3, Epoch: 1, Incarnation: 1, Kind: wire.KindCommit},
+			Msg: &wire.Commit{Vote: wire.Vote{View: 2, Ordinal: seq + 1}}}
+		if !live.keepEarly(ping) || !live.keepEarly(commit) || !again.keepEarly(commit) {
+			t.Fatal("not of the next view")
+		}
+	}
+	if len(live.early[2]) != MaxEarly || len(again.early[2]) != MaxEarly || live.earlyBytes[2] != again.earlyBytes[2] {
+		t.Errorf("with PINGs %d messages are kept, without %d", len(live.early[2]), len(again.early[2]))
+	}
+	var out effect.Output
+	live.preinstall(1, 2, nil, &out)
+	pongs := 0
+	for _, s := range out.Sends {
+		if p, ok := s.Msg.(*wire.Pong); ok && p.Seq == MaxEarly {
+			pongs++
+		}
+	}
+	if pongs != 1 || live.earlyPings[2] != nil {
+		t.Errorf("the newest PING is answered %d times once its view has begun", pongs)
+	}
+}
+
 func second(t *testing.T) *Replica {
 	t.Helper()
 	r, err := New(Config{

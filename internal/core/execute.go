@@ -104,6 +104,7 @@ func (r *Replica) deliver(o *ordinal, out *effect.Output) {
 	r.heldBytes += bytes
 	r.vector = o.eligible
 	r.since.ordinals++
+	r.beatAt = r.nextBeat(r.now)
 	d.State = r.checkpoint()
 	r.collect(out)
 	out.Deliver = append(out.Deliver, d)
@@ -117,11 +118,12 @@ type progress struct{ ordinals, bytes int }
 // everywhere.
 func (r *Replica) checkpoint() *effect.State {
 	l := &r.cfg.Limits
-	if (l.CheckpointOrdinals == 0 || r.since.ordinals < l.CheckpointOrdinals) &&
+	overdue := r.overdue()
+	if !overdue && (l.CheckpointOrdinals == 0 || r.since.ordinals < l.CheckpointOrdinals) &&
 		(l.CheckpointBytes == 0 || r.since.bytes < l.CheckpointBytes) {
 		return nil
 	}
-	r.since = progress{}
+	r.since, r.checkpointed = progress{}, r.time
 	return &effect.State{
 		Ordinal: r.executed(), Time: r.time, Vector: r.vector, Chain: r.link, Transfers: slices.Clone(r.transfers.last),
 		Sessions: r.sessions.AppendState(nil),
@@ -184,22 +186,31 @@ func (r *Replica) unprove(executed uint64) {
 }
 
 // excess reports whether the ordinal after last is more than has to be kept.
+//
+// Nobody else may have executed the last view window of ordinals: of the Q replicas that ordered them f may be faulty, and the others may
+// lack the COMMITs. What all wait for is then here alone. So it stays, whatever its bytes, until a checkpoint after it is stable,
+// which f+1 correct replicas have. It reaches back far enough: f+k+1 correct replicas took part in ordering the newest ordinal, so they
+// lack no more than a view window, and with them everybody gets on.
 func (r *Replica) excess(last, executed uint64) bool {
-	l := &r.cfg.Limits
-	if last < r.checkpoints.Stable().Ordinal || l.CheckpointOrdinals+l.CheckpointBytes == 0 {
-		return executed-last > uint64(l.History) || r.heldBytes > l.HistoryBytes
+	l, held, bytes := &r.cfg.Limits, executed-last, r.cfg.Limits.HistoryBytes
+	if last < r.checkpoints.Stable().Ordinal {
+		return held > uint64(l.History) || r.heldBytes > bytes
 	}
-	return executed-last > uint64(Kept(*l)) || r.heldBytes > l.HistoryBytes+4*max(l.CheckpointBytes, l.HistoryBytes)
+	if l.CheckpointOrdinals+l.CheckpointBytes > 0 {
+		bytes += 4 * max(l.CheckpointBytes, l.HistoryBytes)
+	}
+	return held > uint64(Kept(*l)) || held > uint64(ViewWindow(*l)) && r.heldBytes > bytes
 }
 
 // Kept is how many executed ordinals are kept at most: the history, and what was executed since the stable checkpoint, which is as
-// much as four checkpoints are apart or, where their distance is only one of bytes, four times the history.
+// much as four checkpoints are apart or, where their distance is only one of bytes, four times the history; a view window in any case.
 func Kept(l Limits) int {
+	most := l.History
 	switch {
 	case l.CheckpointOrdinals > 0:
-		return l.History + 4*l.CheckpointOrdinals
+		most += 4 * l.CheckpointOrdinals
 	case l.CheckpointBytes > 0:
-		return 5 * l.History
+		most *= 5
 	}
-	return l.History
+	return max(most, ViewWindow(l))
 }

@@ -105,12 +105,18 @@ func (r *Replica) delivered(report *wire.Envelope, out *effect.Output) {
 }
 
 // keepEarly keeps a message of a later view until that is preinstalled, within bounds. A view further on counts too: others may
-// have gone through the next one while its proof is still on its way here.
+// have gone through the next one while its proof is still on its way here. PINGs have a place of their own: a durable replica does not
+// remember them (record.Inert), so they must not decide which other messages are kept.
 func (r *Replica) keepEarly(env *wire.Envelope) bool {
 	if view := viewOf(env.Msg); view <= r.order.View() || view > r.order.View()+maxAhead {
 		return false
 	}
-	if i := env.Sender.Index(); len(r.early[i]) < MaxEarly && r.earlyBytes[i] < maxEarlyBytes {
+	i := env.Sender.Index()
+	if env.Kind == wire.KindPing {
+		r.earlyPings[i] = env
+		return true
+	}
+	if len(r.early[i]) < MaxEarly && r.earlyBytes[i] < maxEarlyBytes {
 		r.early[i] = append(r.early[i], env)
 		r.earlyBytes[i] += len(env.Raw)
 	}
@@ -122,6 +128,12 @@ func (r *Replica) takeEarly(now clock.Instant, view uint64, out *effect.Output) 
 	early := r.early
 	defer func() { out.Known = false }() // whatever brought us here was new
 	r.early, r.earlyBytes = make([][]*wire.Envelope, r.cfg.Group.N()), make([]int, r.cfg.Group.N())
+	for i, env := range r.earlyPings {
+		if env != nil && viewOf(env.Msg) <= view {
+			r.earlyPings[i] = nil
+			r.receive(now, env, out)
+		}
+	}
 	for _, list := range early {
 		for _, env := range list {
 			switch of := viewOf(env.Msg); {

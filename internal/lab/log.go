@@ -54,7 +54,20 @@ type Return struct {
 	Replica int
 	At      int64  // when it was back in order: it had executed all but one ordinal window of what others had; 0: never
 	Bytes   uint64 // of its peers that it received from the event until then
+	By      Way    // how it came to what it had missed; "" if At is 0
+	Missed  uint64 // ordinals from its last one before the event to the one that it was back with
+	State   uint64 // of Bytes, those of the state of a checkpoint
 }
+
+// Way is how a replica that was away comes to what the others executed meanwhile.
+type Way string
+
+// The ways, the cheapest first.
+const (
+	ByCertificates Way = "certificates" // votes, certificates and requests, as if it had only been slow
+	BySegments     Way = "segments"     // it was told ranges of ordinals by several others
+	ByJump         Way = "jump"         // nobody could tell it: it took over the state of a checkpoint
+)
 
 // back is when a replica was back in order after an event; 0 if it was not.
 func (h *Happened) back(id int) int64 {

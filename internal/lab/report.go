@@ -62,6 +62,10 @@ type BackReport struct {
 	MS      *float64 `json:"back_ms"` // from the event until it was back in order, unstalled; nil: it was not
 	RawMS   *float64 `json:"back_raw_ms"`
 	Bytes   uint64   `json:"back_bytes"` // of its peers that it received until then
+	// How it came to what it had missed, the most expensive of the ways that it used; "" if it was not back.
+	By       Way    `json:"by,omitempty"`
+	Ordinals uint64 `json:"ordinals"`    // that it had missed, with those that went on meanwhile
+	State    uint64 `json:"state_bytes"` // of the bytes, those of the state of a checkpoint
 }
 
 // comeback puts in when replicas were back.
@@ -70,7 +74,7 @@ func (l *Log) comeback(e *EventReport, h *Happened) {
 	var bytes uint64
 	all := len(h.Returns) > 0
 	for _, r := range h.Returns {
-		b := BackReport{Replica: r.Replica, Bytes: r.Bytes}
+		b := BackReport{Replica: r.Replica, Bytes: r.Bytes, By: r.By, Ordinals: r.Missed, State: r.State}
 		if all = all && r.At > 0; r.At > 0 {
 			took := l.unstalled(stall.Span{From: h.At, To: r.At})
 			ms, raw := milliseconds(int64(took)), milliseconds(r.At-h.At)

@@ -94,6 +94,25 @@ func Parse(name, text string, lines bool, rules Rules) ([]Event, error) {
 	return events, nil
 }
 
+// ParseAttacks reads attacks without times, as "leader delay; r2 mute", in the manner of Parse: each is an event at 0.
+func ParseAttacks(name, text string, rules Rules) ([]Event, error) {
+	var events []Event
+	var faults []error
+	for _, part := range strings.Split(text, ";") {
+		e := Event{Verb: Attack, Text: string(Attack) + " " + strings.Join(strings.Fields(part), " ")}
+		err := e.arguments(strings.Fields(part), &rules)
+		if err == nil && e.What == NoAttack {
+			err = errors.New("none is no attack")
+		}
+		if err != nil {
+			faults = append(faults, &config.Problem{File: name, Field: short(strings.TrimSpace(part)), What: err.Error(),
+				Remedy: `write for example "leader delay", or "leader delay+reconciliation; r2 reconciliation"`})
+		}
+		events = append(events, e)
+	}
+	return events, errors.Join(faults...)
+}
+
 // Sort puts events into the order of their times; those of one time keep theirs.
 func Sort(events []Event) {
 	slices.SortStableFunc(events, func(a, b Event) int { return int(min(1, max(-1, a.At-b.At))) })
@@ -136,7 +155,7 @@ var usages = map[Verb]string{
 	Pause:     `"pause r3" or "pause follower"`,
 	Resume:    `"resume r3" or "resume all"`,
 	Restart:   `"restart r3"`,
-	Attack:    `"attack r1 delay", "attack leader delay=400ms", "attack r1 delay share=1200", or "attack r1 none" to stop it`,
+	Attack:    `"attack r1 delay", "attack leader delay=400ms", "attack r1,r2 delay+reconciliation", or "attack r1 none" to stop it`,
 	Partition: `"partition r1,r2|r3,r4", or "partition r4" to cut it off from the rest`,
 	Heal:      `"heal" alone`,
 	Link:      `"link r1>r2 delay=20ms loss=0.01", "link leader<>all down" or "link r1>r2 up"`,

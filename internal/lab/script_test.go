@@ -66,6 +66,24 @@ at 7s link r1,r2>r3 down
 	}
 }
 
+// TestParseAttacks: attacks without times.
+func TestParseAttacks(t *testing.T) {
+	t.Parallel()
+	got, err := ParseAttacks("--attack", "leader delay ;r2,r3  delay=400ms", rules())
+	want := []Event{
+		{Verb: Attack, Who: one(Target{Role: Leader}), What: "delay", Text: "attack leader delay"},
+		{Verb: Attack, Who: Targets{{ID: 2}, {ID: 3}}, What: "delay=400ms", Text: "attack r2,r3 delay=400ms"},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for text, says := range map[string]string{"": "takes a list", "r9 delay": "r9", "r1 none": "none is no attack", "r1 delay; r2 mute": "write delay"} {
+		if _, err := ParseAttacks("--attack", text, rules()); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "--attack") {
+			t.Errorf("ParseAttacks(%q): %v, want one that says %q", text, err, says)
+		}
+	}
+}
+
 // TestParseFaults: each fault names the file, the line, and what to do.
 func TestParseFaults(t *testing.T) {
 	t.Parallel()

@@ -133,6 +133,7 @@ type Played struct {
 type SoakReport struct {
 	Seed     uint64        `json:"seed"`
 	Rounds   []RoundReport `json:"rounds"`
+	Finished int           `json:"finished"` // of these, after so many every replica was back in order, by itself
 	AllBack  bool          `json:"all_back"` // after every round every replica was back in order, by itself
 	OutageMS *Spread       `json:"outage_ms"`
 	BackMS   *Spread       `json:"back_ms"`
@@ -175,6 +176,8 @@ func (l *Log) Soaked(seed uint64, rounds []Played) *SoakReport {
 		}
 		if !p.Back {
 			r.AllBack, one.BackMS = false, nil
+		} else {
+			r.Finished++
 		}
 		if one.BackMS != nil {
 			backs = append(backs, *one.BackMS)

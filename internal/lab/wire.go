@@ -130,6 +130,28 @@ func ParseCommand(line string) (Command, error) {
 	return Command{n, Verb(verb), rest}, nil
 }
 
+// AttackArguments are those of an attack to a replica: what it does, in league with replicas that are compromised, too.
+func AttackArguments(allies []int, what string) string {
+	words := make([]string, len(allies))
+	for i, id := range allies {
+		words[i] = strconv.Itoa(id)
+	}
+	return strings.Join(words, ",") + " " + what
+}
+
+// ParseAttack reads AttackArguments.
+func ParseAttack(rest string) (allies []int, what string, err error) {
+	list, what, _ := strings.Cut(rest, " ")
+	for _, word := range strings.Split(list, ",") {
+		id, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, "", fmt.Errorf("%q is no replica", short(word))
+		}
+		allies = append(allies, id)
+	}
+	return allies, what, nil
+}
+
 // Obey reads commands until in ends, has each carried out, and notes how that went.
 func Obey(in io.Reader, carryOut func(Command) error, notes *Notebook) {
 	lines := bufio.NewScanner(in)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,5 +128,17 @@ func TestParseSettings(t *testing.T) {
 	}
 	if change(&l); l.Down || l.Delay != 0 || l.Loss.Good != 0.25 {
 		t.Errorf("the link became %+v", l)
+	}
+}
+
+// TestAttackArguments: who is in league, and what is done.
+func TestAttackArguments(t *testing.T) {
+	t.Parallel()
+	allies, what, err := ParseAttack(AttackArguments([]int{2, 7}, "delay share=7"))
+	if err != nil || !slices.Equal(allies, []int{2, 7}) || what != "delay share=7" {
+		t.Errorf("%v, %q, %v", allies, what, err)
+	}
+	if _, _, err := ParseAttack("mute"); err == nil {
+		t.Error("an attack in league with nobody, not even itself")
 	}
 }

@@ -68,11 +68,13 @@ type landed struct {
 type Checkpoints struct {
 	Made     uint64 `json:"made"`     // by this replica
 	Skipped  uint64 `json:"skipped"`  // because the one before was still being written, or there was no room
-	Last     uint64 `json:"last"`     // ordinal of the last one made; 0 if there is none
+	Last     uint64 `json:"last"`     // ordinal of the last one made, or at the start of the newest that was there; 0 if there is none
 	LastMS   int64  `json:"last_ms"`  // how long that took to be written
 	Stable   uint64 `json:"stable"`   // ordinal of the newest that is known to be stable
 	Bytes    uint64 `json:"bytes"`    // of the last one made
-	Restored uint64 `json:"restored"` // ordinal of the last one of others that this replica went on after; 0 if there is none
+	Restored uint64 `json:"restored"` // ordinal of the last one, its own or others', that this replica went on after; 0 if there is none
+	Jumps    uint64 `json:"jumps"`    // times that it went on after one of others, instead of executing what led there
+	Fetched  uint64 `json:"fetched"`  // bytes of those that others sent
 }
 
 // outlives reports whether an application that starts anew has a way to the state of the one before.
@@ -118,6 +120,9 @@ func (n *Node) openCheckpoints(g group.Group, store *snapshot.Store) {
 		Done: c.fetched, Failed: c.failed,
 	})
 	c.ctx, c.end = context.WithCancel(context.Background())
+	if all := store.List(); len(all) > 0 {
+		c.stats.Last, c.stats.Bytes = all[len(all)-1].Ordinal, all[len(all)-1].TotalBytes
+	}
 	n.checkpoints, n.deliver.keep, n.outlet.checkpoints = c, c.keep, c
 }
 
@@ -292,6 +297,13 @@ func (c *checkpoints) goesOn(d *effect.Delivery) {
 	}
 }
 
+// leaped counts a jump. Only the loop calls it.
+func (c *checkpoints) leaped() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Jumps++
+}
+
 // lacks fetches a checkpoint. Only the loop calls it.
 func (c *checkpoints) lacks(s effect.Stable) {
 	c.log.Warn("this replica lacks what no other one holds any more, and takes over the state of a checkpoint", "ordinal", s.Ordinal,
@@ -409,5 +421,7 @@ func (c *checkpoints) status() (Checkpoints, transfer.Progress) {
 	p := c.agent.Progress()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stats, p
+	s := c.stats
+	s.Fetched = p.Total
+	return s, p
 }

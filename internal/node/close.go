@@ -48,11 +48,14 @@ func (n *Node) State() string {
 	if n.closing.Load() {
 		return StateDraining
 	}
-	if n.loop.restoring.Load() {
-		return StateRestoring
+	if n.Restoring() {
+		return fmt.Sprintf("%s: %d %% of the log", StateRestoring, n.loop.restoration.percent())
 	}
 	return StateRunning
 }
+
+// Restoring reports whether the replica still goes through its log and takes no part in anything.
+func (n *Node) Restoring() bool { return n.loop.restoring.Load() }
 
 // Close refuses new updates, waits until those that were accepted have been executed and answered by the application, for
 // Timing.Drain at most, and then ends the replica. An error says what was left undone. Only the first Close has an effect.

@@ -51,7 +51,7 @@ func (n *Node) openLog(c core.Config, signer *sign.Signer, o Options, usable fun
 	n.journal.began(&start)
 	n.log.Info("this replica has run before and continues", "log_bytes", log.Extent().Bytes, "from_ordinal", start.Ordinal)
 	past := &restoration{log: log, start: start, header: n.keyring.Header(n.self), complete: signer.Complete, do: n.jobs.do,
-		limits: wireLimits(n.cfg.Cluster, n.keyring.Group()), timing: timing}
+		limits: wireLimits(n.cfg.Cluster, n.keyring.Group()), timing: timing, say: n.log}
 	return c, past, nil
 }
 

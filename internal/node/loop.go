@@ -230,7 +230,15 @@ func (l *loop) journaled(in core.Input, own bool) {
 	if in.Restored != nil {
 		l.journal.kept(in.Restored.Ordinal)
 	}
-	if n := len(l.out.Deliver); n > before && (l.out.Deliver[n-1].State != nil || l.out.Deliver[n-1].Jump != nil) {
+	n := len(l.out.Deliver)
+	if n == before {
+		return
+	}
+	last := &l.out.Deliver[n-1]
+	if last.Jump != nil {
+		l.outlet.checkpoints.leaped()
+	}
+	if last.State != nil || last.Jump != nil {
 		l.keep()
 	}
 }

@@ -217,6 +217,7 @@ func (n *Node) assembleRest(a app.Application, c core.Config, real *clock.Real, 
 	}
 	n.assembleLoop(replica, real, signer, o)
 	n.loop.restoration = past
+	n.loop.restoring.Store(past != nil)
 	n.recorder = &recorder{in: n.executed, records: n.records, done: n.loop.nudge}
 	n.deliver = &deliverer{
 		app: a, calls: newApplication(a, n.self, n.epoch, n.RequestTransfer), records: n.records, replies: n.replies, log: o.Log,

@@ -13,6 +13,22 @@ type Repair struct {
 	Spoiled        uint64  `json:"spoiled"`        // groups of parts that gave nothing
 }
 
+// CatchUp is how this replica was told what others executed while it was away. What it was given again from its log does not count.
+type CatchUp struct {
+	Target   uint64 `json:"target"`   // ordinal that others are known to have executed; at most executed if this replica is not behind
+	Rounds   uint64 `json:"rounds"`   // times that f+1 others agreed on what was executed up to some ordinal
+	Ordinals uint64 `json:"ordinals"` // executed from what they told
+	Bytes    uint64 `json:"bytes"`    // of requests that they told
+	Wrong    uint64 `json:"wrong"`    // answers that were wrong
+	Late     uint64 `json:"late"`     // questions that were not answered in time
+}
+
+// caughtUp is what catching up did.
+func caughtUp(c *core.Status) CatchUp {
+	u := &c.CatchUp
+	return CatchUp{Target: c.Target, Rounds: u.Rounds, Ordinals: u.Ordinals, Bytes: u.Bytes, Wrong: u.Wrong, Late: u.Late}
+}
+
 // repaired is what reconciliation did while so many records were delivered.
 func repaired(c *core.Status, records uint64) Repair {
 	r := &c.Repair

@@ -3,6 +3,9 @@ package node
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
@@ -15,6 +18,9 @@ import (
 // errStopped ends a restoration because the replica is to end.
 var errStopped = errors.New("stopped")
 
+// restoreNote is the time between two lines of the log of people that say how far a restoration is.
+const restoreNote = 10 * time.Second
+
 // restoration gives the machine again what it had been given before this start. What it executes goes to the application,
 // as it did then; what it says was said.
 type restoration struct {
@@ -26,6 +32,18 @@ type restoration struct {
 	do       func(effect.Job) effect.Done
 	limits   wire.Limits
 	timing   core.Timing // of this start
+	say      *slog.Logger
+
+	at atomic.Uint64 // record of the log that is being gone through; any goroutine may read it
+}
+
+// percent is how much of what has to be gone through has been.
+func (r *restoration) percent() int {
+	first, next := r.start.From, r.log.Extent().Next
+	if at := r.at.Load(); at > first && next > first {
+		return int(100 * (at - first) / (next - first))
+	}
+	return 0
 }
 
 // restore makes the machine what it was. The loop's clock goes on from its last instant.
@@ -41,7 +59,8 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 		// The stream goes on where the application's checkpoint is.
 		l.outlet.deliver([]effect.Delivery{{Ordinal: r.start.Ordinal, Jump: &effect.State{Ordinal: r.start.Ordinal}}})
 	}
-	inputs := 0
+	inputs, begun := 0, time.Now()
+	said := begun
 	err := p.Run(r.log, func(e record.Entry) error {
 		l.current = e.Input
 		l.machine.Step(e.Now, e.Input, &l.out)
@@ -54,11 +73,18 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 		if inputs++; inputs%64 != 0 {
 			return nil
 		}
+		r.at.Store(e.In)
+		if now := time.Now(); now.Sub(said) > restoreNote {
+			said = now
+			r.say.Info("this replica goes through its log", "percent", r.percent(), "ordinal", l.status().Executed)
+		}
 		return l.breathe(stop)
 	})
 	if err != nil {
 		return err
 	}
+	r.say.Info("this replica is where it stopped", "ordinal", l.status().Executed, "inputs", inputs,
+		"took", time.Since(begun).Round(time.Millisecond))
 	l.clock = clock.NewRealAt(p.Last() + 1)
 	l.now = l.clock.Now()
 	l.journaled(core.Input{Resumed: &core.Resumed{Wall: l.clock.Wall(), Timing: r.timing}}, false)
@@ -111,7 +137,6 @@ func (l *loop) restored(stop <-chan struct{}) bool {
 	if l.restoration == nil {
 		return true
 	}
-	l.restoring.Store(true)
 	defer l.restoring.Store(false)
 	err := l.restore(l.restoration, stop)
 	if errors.Is(err, errStopped) {
@@ -120,6 +145,12 @@ func (l *loop) restored(stop <-chan struct{}) bool {
 	if err != nil {
 		l.broke(fmt.Errorf("the log cannot be continued: %w", err))
 		return false
+	}
+	before, status := l.status().CatchUp, l.status
+	l.status = func() core.Status {
+		s := status()
+		s.CatchUp = s.CatchUp.Since(before) // what was caught up before this start was given again
+		return s
 	}
 	return true
 }

@@ -40,6 +40,7 @@ type Status struct {
 	Judgement   Judgement         `json:"judgement"`
 	Storage     Storage           `json:"storage"`
 	Repair      Repair            `json:"repair"`
+	CatchUp     CatchUp           `json:"catch_up"`
 	Checkpoints Checkpoints       `json:"checkpoints"`
 	Transfer    transfer.Progress `json:"transfer"` // of the state of others, if this replica lacks it
 	Queues      Queues            `json:"queues"`
@@ -122,7 +123,9 @@ func (n *Node) Status() Status {
 		Storage: n.storage(), Queues: n.queues(), Counters: n.counters(), Installed: c.Installed, ViewChanges: n.outlet.installed.Load(),
 		Judgement: judgement(c.Judgement), Repair: repaired(&c, p.Count),
 	}
+	s.CatchUp = caughtUp(&c)
 	s.Checkpoints, s.Transfer = n.checkpoints.status()
+	s.Checkpoints.Stable = max(s.Checkpoints.Stable, c.Stable) // that of the core remembers what was before this start
 	s.Queues.SubmitUpdates += c.Pending
 	s.Queues.SubmitBytes += c.Bytes
 	s.Connected = connected(s.Peers)

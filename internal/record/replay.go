@@ -49,7 +49,7 @@ func (p *Replay) After(s *Start, k *Kept) {
 func (p *Replay) Run(log storage.Log, step func(Entry) error) error {
 	return log.Read(p.from, func(number uint64, r storage.Record) error {
 		each := func(e Entry) error {
-			p.last = max(p.last, e.Now)
+			p.last, e.In = max(p.last, e.Now), number
 			if e.Own {
 				if err := p.own(e.Input.Message); err != nil {
 					return err

@@ -126,6 +126,7 @@ type Fetcher struct {
 	session uint64
 	out     []outgoing
 	stats   stats
+	total   uint64 // useful bytes of all transfers
 }
 
 // NewFetcher returns a fetcher that fetches nothing.
@@ -285,6 +286,7 @@ func (f *Fetcher) answer(now clock.Instant, from group.ID, fr *frame, size int) 
 		f.useful = now
 		h.useful += uint64(size)
 		f.stats.fetched += uint64(size)
+		f.total += uint64(size)
 		if f.phase == fetching {
 			f.stats.blocks++
 			h.learn(now, h.asked(number), f.o.Window)

@@ -27,6 +27,7 @@ type Progress struct {
 	Copied   int              `json:"copied"`   // of those, how many were found in files of this replica
 	Bytes    uint64           `json:"bytes"`    // useful ones that have come
 	PerS     float64          `json:"per_s"`    // of those, by second since the transfer began
+	Total    uint64           `json:"total"`    // useful bytes of all transfers of this process
 	Lies     int              `json:"lies"`     // replicas that have sent what no correct one sends
 	Silences int              `json:"silences"` // times that a replica was silent for too long
 	Why      string           `json:"why,omitempty"`
@@ -57,7 +58,7 @@ func (p Progress) String() string {
 // Progress is how far the transfer is.
 func (f *Fetcher) Progress(now clock.Instant) Progress {
 	p := Progress{Ordinal: f.target.Ordinal, Phase: f.phase.String(), Strategy: f.o.Strategy.String(), Copied: f.stats.copied,
-		Bytes: f.stats.fetched, Lies: f.stats.lies, Silences: f.stats.silences}
+		Bytes: f.stats.fetched, Total: f.total, Lies: f.stats.lies, Silences: f.stats.silences}
 	if f.err != nil {
 		p.Why = f.err.Error()
 	}

@@ -219,7 +219,8 @@ func (p *peer) state() transport.Peer {
 	p.mu.Unlock()
 	s.Why = strings.Join(why, "; ")
 	for _, l := range p.lanes {
-		s.SentBytes += l.sentBytes.Load()
+		s.SentByClass[l.class-1] = l.sentBytes.Load()
+		s.SentBytes += s.SentByClass[l.class-1]
 		s.SentCount += l.sentCount.Load()
 		s.RecvBytes += l.recvBytes.Load()
 		s.RecvCount += l.recvCount.Load()

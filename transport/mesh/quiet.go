@@ -7,8 +7,13 @@ import (
 	"time"
 )
 
-// quietFor is how long a peer gets no second line in the log for the same reason.
-const quietFor = 10 * time.Second
+// A peer gets no second line in the log for the same reason within quietFor. While the reason goes on that doubles, up to quietMost,
+// so that a peer that is down for a day is not most of the log; once it has been away for quietEnd, it is news again.
+const (
+	quietFor  = 10 * time.Second
+	quietMost = 10 * time.Minute
+	quietEnd  = time.Minute
+)
 
 // quiet is a logger that nobody can make talk much: one line per peer and reason in quietFor, with a count of those left out.
 // Reasons are constants of this package and peers are few, so its memory is bounded as well.
@@ -25,7 +30,9 @@ type topic struct {
 }
 
 type silence struct {
-	until time.Time
+	until time.Time     // no line before
+	pause time.Duration // that follows the next line
+	last  time.Time     // when there was something to say
 	left  int
 }
 
@@ -61,11 +68,16 @@ func (q *quiet) due(t topic) (left int, ok bool) {
 		s = &silence{}
 		q.said[t] = s
 	}
+	if now.Sub(s.last) >= quietEnd {
+		s.pause, s.until = quietFor, now
+	}
+	s.last = now
 	if now.Before(s.until) {
 		s.left++
 		return 0, false
 	}
-	left, s.left, s.until = s.left, 0, now.Add(quietFor)
+	left, s.left, s.until = s.left, 0, now.Add(s.pause)
+	s.pause = min(2*s.pause, quietMost)
 	return left, true
 }
 
