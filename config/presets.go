@@ -106,6 +106,7 @@ func WAN() Node {
 	n.Suspect.Ping = 500 * time.Millisecond
 	n.Suspect.Check = 20 * time.Millisecond
 	n.Queues.RequestBytes = 16 * kib
+	n.Network.ReconShare = 0.3 // what two origins can hide, docs/adr/0020-what-hiding-can-take.md
 	n.Network.DialMin = 200 * time.Millisecond
 	n.Network.DialMax = 10 * time.Second
 	n.Network.Handshake = 10 * time.Second

@@ -70,8 +70,8 @@ func TestReconciliationHoldsTheBound(t *testing.T) {
 
 // TestReconciliationAttack: at the plateau and beyond, where links are full, replicas that hide their requests from f others, acknowledge
 // only each other's and help nobody cost less than three tenths of what is ordered without them (the paper: about half), alone and in
-// league with a leader that delays all it can; so do those who pretend to lack everything, and those who flood parts. Below the
-// plateau all of them cost hardly more than the leader's delay.
+// league with a leader that delays all it can; so do those who pretend to lack everything, and those who flood parts. At every load hiding
+// costs at most a tenth of what the leader's delay alone leaves, and with twice as many clients as fill the links it costs as little.
 func TestReconciliationAttack(t *testing.T) {
 	t.Parallel()
 	if testing.Short() || underRace {
@@ -83,34 +83,42 @@ func TestReconciliationAttack(t *testing.T) {
 		delay             bool
 		least             float64 // of what is ordered without
 	}{
-		{7, 450, []string{"reconciliation"}, false, 0.85},
-		{7, 1200, []string{"reconciliation"}, true, 0.7}, {7, 1200, []string{"reconciliation"}, false, 0.7},
-		{7, 1800, []string{"reconciliation"}, true, 0.7}, {7, 2400, []string{"reconciliation"}, true, 0.7},
-		{7, 2400, []string{"reconciliation"}, false, 0.7},
+		{7, 450, []string{"reconciliation"}, false, 0.85}, {7, 450, []string{"reconciliation"}, true, 0.6},
+		{7, 1200, []string{"reconciliation"}, true, 0.8}, {7, 1200, []string{"reconciliation"}, false, 0.7},
+		{7, 1800, []string{"reconciliation"}, true, 0.85}, {7, 2400, []string{"reconciliation"}, true, 0.85},
+		{7, 2400, []string{"reconciliation"}, false, 0.85},
 		{7, 1200, []string{"needy"}, true, 0.7}, {7, 2400, []string{"needy"}, true, 0.7},
 		{7, 1800, []string{"flood-parts"}, true, 0.7},
-		{4, 1800, []string{"reconciliation"}, true, 0.7}, {4, 1800, []string{"needy"}, true, 0.7},
+		{4, 600, []string{"reconciliation"}, true, 0.6}, {4, 1800, []string{"reconciliation"}, true, 0.7}, {4, 1800, []string{"needy"}, true, 0.7},
 	} {
 		t.Run(fmt.Sprintf("n=%d/%d/%v/%v", c.replicas, c.clients, c.faults, c.delay), func(t *testing.T) {
 			t.Parallel()
 			e := PaperExperiment(c.replicas, c.clients)
 			e.WarmUp, e.Measure = 4*time.Second, 6*time.Second
 			free := measured(t, e)
-			e.Attack, e.Faults = c.delay, c.faults
+			delayed := free
+			if e.Attack = c.delay; e.Attack {
+				delayed = measured(t, e)
+			}
+			e.Faults = c.faults
 			m := measured(t, e)
+			if c.faults[0] == "reconciliation" && m.ThroughputPerS < 0.9*delayed.ThroughputPerS {
+				t.Errorf("%.0f updates/s under attack, %.0f under the delay attack alone", m.ThroughputPerS, delayed.ThroughputPerS)
+			}
 			if m.ThroughputPerS < c.least*free.ThroughputPerS {
 				t.Errorf("%.0f updates/s under attack, %.0f without", m.ThroughputPerS, free.ThroughputPerS)
 			}
 			if free.BytesByKind["RECON"] > 1 {
 				t.Errorf("%.0f bytes of parts for each update where nobody lacks anything", free.BytesByKind["RECON"])
 			}
-			t.Logf("%.0f updates/s, %.0f under attack; bytes for each update by replica: %.0f", free.ThroughputPerS, m.ThroughputPerS, m.RepairBytes)
+			t.Logf("%.0f updates/s, %.0f with the leader's part of the attack, %.0f with all of it; bytes for each update by replica: %.0f",
+				free.ThroughputPerS, delayed.ThroughputPerS, m.ThroughputPerS, m.RepairBytes)
 		})
 	}
 }
 
 // TestReconciliationAttackAtOneSite: where processors are the limit, both attacks together cost less than a tenth, and where nobody hides
-// anything hardly a part is sent.
+// anything hardly a part is sent. With fewer clients the leader's delay decides, and hiding costs less than a tenth of what that leaves.
 func TestReconciliationAttackAtOneSite(t *testing.T) {
 	t.Parallel()
 	if testing.Short() || underRace {
@@ -136,6 +144,23 @@ func TestReconciliationAttackAtOneSite(t *testing.T) {
 	}
 }
 
+// TestHidingAtOneSite: see TestReconciliationAttackAtOneSite.
+func TestHidingAtOneSite(t *testing.T) {
+	t.Parallel()
+	if testing.Short() || underRace {
+		t.Skip("four experiments of some seconds each")
+	}
+	for _, replicas := range []int{4, 7} {
+		e := LANExperiment(replicas, 2400)
+		e.Attack, e.Measure = true, time.Second
+		delayed := measured(t, e)
+		e.Faults = []string{"reconciliation"}
+		if m := measured(t, e); m.ThroughputPerS < 0.9*delayed.ThroughputPerS {
+			t.Errorf("n=%d: %.0f updates/s under both attacks, %.0f under the delay attack alone", replicas, m.ThroughputPerS, delayed.ThroughputPerS)
+		}
+	}
+}
+
 // TestRepairBytes: under the reconciliation attack, repair takes less than the paper's analysis says, with all that is around parts; what it takes of
 // the busiest replica is hardly more than its part of each hidden request to f others, 1/(f+1) of it each.
 func TestRepairBytes(t *testing.T) {
@@ -147,7 +172,7 @@ func TestRepairBytes(t *testing.T) {
 		busiest := m.RepairAnalysis * float64(g.N()) / float64(g.Quorum()) // each of the senders of the analysis
 		t.Logf("n=%d: %.0f bytes for each update and replica, the busiest %.0f; the analysis says %.0f and %.0f", replicas, m.RepairMean,
 			slices.Max(m.RepairBytes), m.RepairAnalysis, busiest)
-		if m.RepairMean >= m.RepairAnalysis || m.RepairMean < m.RepairAnalysis/4 || slices.Max(m.RepairBytes) > 1.25*busiest {
+		if m.RepairMean >= m.RepairAnalysis || m.RepairMean < m.RepairAnalysis/4 || slices.Max(m.RepairBytes) > 1.15*busiest {
 			t.Error("that is too much, or nothing")
 		}
 	}

@@ -117,7 +117,7 @@ func (c *experimentFlags) curves() (list []curve) {
 	for _, n := range c.Replicas {
 		usual := laid(c.Experiment, n, 1).Node.Suspect.KLat
 		for _, line := range []curve{
-			{Attack: "none", KLat: usual}, {Attack: "delay", KLat: 1}, {Attack: "delay", KLat: 2},
+			{Attack: "none", KLat: usual}, {Attack: "delay", KLat: 1}, {Attack: "delay", KLat: 2}, {Attack: "delay", KLat: usual},
 			{Attack: "delay and reconciliation", KLat: usual, faults: []string{"reconciliation"}},
 			{Attack: "delay and needy", KLat: usual, faults: []string{"needy"}},
 			{Attack: "delay and flood-parts", KLat: usual, faults: []string{"flood-parts"}},

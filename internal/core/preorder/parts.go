@@ -44,6 +44,30 @@ func (s *State) Holders(origin group.ID, seq uint64) group.Set {
 	return holders
 }
 
+// far is how many requests of a lane somebody is behind who does not follow it: twice as many as its origin has under way as a rule.
+const far = 2 * Eager
+
+// Behind is who says that it does not follow more than f+k lanes. Faulty origins can hide theirs from it, but those are not as many:
+// it was away, or pretends. Parts would be in vain: somebody who comes back holds what arrives now, and lacks what came before.
+func (s *State) Behind() (set group.Set) {
+	for j, row := range s.rows {
+		lanes := 0
+		for i := range s.lanes {
+			said := uint64(0)
+			if row != nil {
+				said = row.Msg.(*wire.Summary).Vector[i].Seq
+			}
+			if said+far < s.lanes[i].preordered {
+				lanes++
+			}
+		}
+		if lanes > s.cfg.Group.F()+s.cfg.Group.K() {
+			set = set.With(group.FromIndex(j))
+		}
+	}
+	return set
+}
+
 // OnParts takes what a RECON says beside its parts: its sender holds preorder certificates for their digests. While parts come
 // a request is not asked for.
 func (s *State) OnParts(now clock.Instant, env *wire.Envelope, out *effect.Output) {

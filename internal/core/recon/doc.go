@@ -11,7 +11,8 @@
 // question: whoever lacks a request has it one message delay after the others accepted the proposal, whatever its
 // origin does. No leader can prevent it: the senders follow from the matrix that makes the request eligible.
 //
-// Parts that are due together go together, in one RECON for what the same replicas lack.
+// Parts that are due together go together, in one RECON for what the same replicas lack. Who is far behind in more lanes than faulty
+// origins can hide gets none.
 //
 // A part names the digest of its request and, by a path in a hash tree, a root over all n parts. Parts are collected
 // by digest and root. The first of these groups with f+1 distinct senders has a correct one among them, who cut the true

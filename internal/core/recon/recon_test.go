@@ -18,6 +18,7 @@ type holdings struct {
 	here     map[wire.Digest]bool               // held, preordered or not
 	holders  group.Set                          // of everything
 	lacks    map[group.ID]group.Set             // or who lacks the requests of an origin
+	behind   group.Set
 }
 
 func (h *holdings) Preordered(origin group.ID, seq uint64) *wire.Envelope {
@@ -32,6 +33,8 @@ func (h *holdings) Holders(origin group.ID, _ uint64) group.Set {
 	}
 	return h.holders
 }
+
+func (h *holdings) Behind() group.Set { return h.behind }
 
 func name(origin group.ID, seq uint64) wire.PreorderID {
 	return wire.PreorderID{Origin: origin, Position: wire.Position{Incarnation: 1, Seq: seq}}
@@ -106,7 +109,7 @@ func TestGroupsOfParts(t *testing.T) {
 }
 
 // TestEverybodyWhoLacksItGetsQParts: all replicas plan one proposal; whoever is not known to hold a request is sent one part of it by
-// each of Q replicas, all of them rows that reach it, and nobody is sent a second, whatever other proposals follow.
+// each of the first Q replicas whose rows reach it, and nobody is sent a second, whatever other proposals follow.
 func TestEverybodyWhoLacksItGetsQParts(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(2, 2))
@@ -130,7 +133,12 @@ func TestEverybodyWhoLacksItGetsQParts(t *testing.T) {
 		for seq := uint64(1); seq <= top; seq++ {
 			known.requests[name(2, seq)] = request(2, seq)
 		}
-		lacking := g.All().Minus(reach).Without(2)
+		lacking, senders := g.All().Minus(reach).Without(2), group.Set(0)
+		for id := range reach.All() {
+			if senders.Len() < g.Quorum() {
+				senders = senders.With(id)
+			}
+		}
 		got := map[group.ID]map[uint64]group.Set{} // senders, by receiver and number
 		for id := range reach.All() {
 			s := newState(id, g, 1<<20)
@@ -160,8 +168,8 @@ func TestEverybodyWhoLacksItGetsQParts(t *testing.T) {
 		}
 		for id := range g.All().All() {
 			for seq := uint64(1); seq <= top; seq++ {
-				if want := map[bool]int{true: g.Quorum(), false: 0}[lacking.Has(id)]; got[id][seq].Len() != want {
-					t.Fatalf("%s, rows of %s reach: %s is sent %d parts of %d, want %d", g, reach, id, got[id][seq].Len(), seq, want)
+				if want := map[bool]group.Set{true: senders, false: 0}[lacking.Has(id)]; got[id][seq] != want {
+					t.Fatalf("%s, rows of %s reach: %s is sent parts of %d by %s, want %s", g, reach, id, seq, got[id][seq], want)
 				}
 			}
 		}
@@ -216,7 +224,7 @@ func TestPartsGoTogether(t *testing.T) {
 	}
 }
 
-// TestNothingIsSentInVain: who acknowledges while the part waits or is cut gets none, nor does who is proven faulty.
+// TestNothingIsSentInVain: who acknowledges while the part waits or is cut gets none, nor does who is proven faulty or far behind.
 func TestNothingIsSentInVain(t *testing.T) {
 	t.Parallel()
 	g := group.MustNew(1, 0)
@@ -232,6 +240,12 @@ func TestNothingIsSentInVain(t *testing.T) {
 	}
 	s.Plan(0, rows, make(wire.Vector, 4), to, known)
 	var out effect.Output
+	far := *s
+	known.behind = group.SetOf(3, 4)
+	if far.Advance(s.Deadline(), known, &out); len(out.Jobs) > 0 {
+		t.Fatalf("%d parts are cut for those who are far behind", len(out.Jobs))
+	}
+	known.behind = 0
 	if s.Advance(0, known, &out); len(out.Jobs) > 0 || s.Deadline() != clock.Instant(time.Millisecond) {
 		t.Fatalf("%d parts are cut at once, the next at %v", len(out.Jobs), s.Deadline())
 	}

@@ -60,14 +60,17 @@ func (s *State) plan(now clock.Instant, i int, seq uint64, known Requests) {
 
 // Advance has the parts cut whose time has come, if somebody still lacks the request.
 func (s *State) Advance(now clock.Instant, known Requests, out *effect.Output) {
-	next := batch{number: s.batched + 1}
+	if now < s.Deadline() {
+		return
+	}
+	next, behind := batch{number: s.batched + 1}, known.Behind()
 	for len(s.queue) > 0 && s.queue[0].due <= now {
 		request := s.queue[0].request
 		if s.queue = s.queue[1:]; len(s.queue) == 0 {
 			s.queue = nil
 		}
 		m := request.Msg.(*wire.PreorderRequest)
-		if to := s.lacking(request.Sender, m.Seq, known); to != 0 {
+		if to := s.lacking(request.Sender, m.Seq, known).Minus(behind); to != 0 {
 			id := wire.PreorderID{Origin: request.Sender, Position: wire.Position{Incarnation: request.Incarnation, Seq: m.Seq}}
 			out.Jobs = append(out.Jobs, effect.Job{ID: id, To: to, Batch: next.number, Request: request})
 			next.left++

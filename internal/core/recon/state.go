@@ -29,6 +29,8 @@ type Requests interface {
 	Has(origin group.ID, seq uint64, digest wire.Digest) bool
 	// Holders is who is known to hold the request that is preordered at a position.
 	Holders(origin group.ID, seq uint64) group.Set
+	// Behind is who lacks so much in so many lanes that its origins cannot have hidden all of it.
+	Behind() group.Set
 }
 
 // State is the state of reconciliation at one replica.

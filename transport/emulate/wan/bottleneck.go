@@ -17,10 +17,10 @@ const (
 // WireBytes is what a packet of size bytes, or a frame that takes several packets, uses of a bottleneck.
 func WireBytes(size int) int { return size + headerBytes*max(1, (size+payloadBytes-1)/payloadBytes) }
 
-// The parts of a bottleneck, one in so many bytes, that RECON and BULK are certain of, as in the scheduler with its default share.
+// The parts of a bottleneck, per cent, that RECON and BULK are certain of, as in the scheduler with the share of the wan preset.
 const (
-	reconFloor = 4
-	bulkFloor  = 20
+	reconFloor = 30
+	bulkFloor  = 5
 )
 
 // floorOf is the floor of a lane that has one.
@@ -103,7 +103,7 @@ func (b *bottleneck[P]) ahead(lane int) int {
 		sum += bytes
 	}
 	if repair(lane) {
-		sum = min(sum, floorOf(lane)*b.backlog[lane])
+		sum = min(sum, 100*b.backlog[lane]/floorOf(lane))
 	}
 	return sum
 }
@@ -173,7 +173,8 @@ func (b *bottleneck[P]) charge(lane, n int) {
 		case b.queues[i].empty():
 			b.credit[i] = 0
 		default:
-			b.credit[i] = min(b.credit[i]+(n+floorOf(i)-2)/(floorOf(i)-1), 2*packetBytes)
+			floor := floorOf(i)
+			b.credit[i] = min(b.credit[i]+(n*floor+99-floor)/(100-floor), 2*packetBytes)
 		}
 	}
 }

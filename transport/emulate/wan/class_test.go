@@ -46,7 +46,7 @@ func TestUrgentFirst(t *testing.T) {
 	}
 }
 
-// TestFloor: RECON gets a quarter and BULK a twentieth while more urgent classes would take all, and all if nobody else wants it.
+// TestFloor: RECON gets three tenths and BULK a twentieth while more urgent classes would take all, and all if nobody else wants it.
 func TestFloor(t *testing.T) {
 	t.Parallel()
 	const bits, size = 10_000_000, 1222
@@ -55,8 +55,8 @@ func TestFloor(t *testing.T) {
 		sends []wire.Class
 		want  [wire.Classes]float64
 	}{
-		{"bounded and recon", []wire.Class{wire.Bounded, wire.Recon}, [wire.Classes]float64{0, 0.75, 0.25, 0}},
-		{"all", []wire.Class{wire.Timely, wire.Bounded, wire.Recon, wire.Bulk}, [wire.Classes]float64{0.70, 0, 0.25, 0.05}},
+		{"bounded and recon", []wire.Class{wire.Bounded, wire.Recon}, [wire.Classes]float64{0, 0.70, 0.30, 0}},
+		{"all", []wire.Class{wire.Timely, wire.Bounded, wire.Recon, wire.Bulk}, [wire.Classes]float64{0.65, 0, 0.30, 0.05}},
 		{"recon before bulk", []wire.Class{wire.Recon, wire.Bulk}, [wire.Classes]float64{0, 0, 0.95, 0.05}},
 		{"bulk alone", []wire.Class{wire.Bulk}, [wire.Classes]float64{0, 0, 0, 1}},
 	} {
