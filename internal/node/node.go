@@ -347,7 +347,7 @@ func (n *Node) crashed(p any, stack []byte) {
 // diverged ends the replica because what it has executed, or its application's state, is not that of correct ones.
 func (n *Node) diverged(d *effect.Divergence) {
 	what := fmt.Sprintf("its checkpoint of ordinal %d is %s, and f+1 other replicas have %s. Do all replicas run the same application, in one "+
-		"version and with the same settings? This one runs %s: compare it with the others, make it equal everywhere, and let a replica that "+
+		"version and with the same [app] in node.toml? This one runs %s: compare it with the others, make it equal everywhere, and let a replica that "+
 		"differed join anew. Otherwise the application is not deterministic (equal records must give equal snapshots), or this machine is faulty",
 		d.Ordinal, d.Own, d.Others, nameOf(n.deliver.app))
 	if !n.crash.CompareAndSwap(nil, &what) {
