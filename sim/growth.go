@@ -65,6 +65,8 @@ var growths = map[string]func(sizes) int{
 	"order.slots[].round.votes":         func(s sizes) int { return 2 * s.group.N() },
 	"order.windows":                     func(s sizes) int { return s.kept() + s.view() + 2 },
 	"sessions.sessions":                 func(s sizes) int { return s.Sessions },
+	"sessions.places":                   func(s sizes) int { return s.Sessions },
+	"sessions.executed":                 func(s sizes) int { return s.Sessions * s.SessionWindow / 64 },
 	"suspect.challenges":                func(sizes) int { return suspect.MaxChallenges },
 	"reports.instances[].held":          func(sizes) int { return 3 },
 	"reports.instances[].tallies":       func(s sizes) int { return 2 * s.group.N() },
@@ -87,12 +89,10 @@ var growths = map[string]func(sizes) int{
 // ringLimit is the most slots that a ring takes whose newest entry is at most span after its oldest: rings double.
 func ringLimit(span int) int { return max(8, 2*span) }
 
-// sealed reports whether a type is not looked into: messages, whose sizes the decoder limits, sessions, which are linked to each
-// other and counted by their table, and the like.
+// sealed reports whether a type is not looked into: messages, whose sizes the decoder limits, and the like.
 func sealed(t reflect.Type) bool {
 	p := t.PkgPath()
-	return strings.HasSuffix(p, "internal/wire") || strings.HasSuffix(p, "internal/group") || t == reflect.TypeFor[rand.Rand]() ||
-		strings.HasSuffix(p, "internal/core/session") && t.Name() == "session" // a client's, of a size that the limits give
+	return strings.HasSuffix(p, "internal/wire") || strings.HasSuffix(p, "internal/group") || t == reflect.TypeFor[rand.Rand]()
 }
 
 // isRing reports whether a type is a window.Ring, of whatever.

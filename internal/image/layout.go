@@ -54,6 +54,9 @@ func Of[T any](behaviour uint32) (*Layout[T], error) {
 	return &Layout[T]{root: root, fingerprint: sha256.Sum256([]byte(p.text.String()))}, nil
 }
 
+// tag of a field says with "-" that it is left out.
+const tag = "image"
+
 var envelope = reflect.TypeFor[wire.Envelope]()
 
 // plan is the plan of a type.
@@ -134,6 +137,9 @@ func (p *planner) structure(c *plan) error {
 	flat := true
 	for i := range c.typ.NumField() {
 		f := c.typ.Field(i)
+		if f.Tag.Get(tag) == "-" {
+			continue // what it holds follows from the other fields: whoever reads the image finds nothing, and makes it
+		}
 		part, err := p.within(f.Name, f.Type)
 		if err != nil {
 			return err

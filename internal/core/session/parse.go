@@ -16,18 +16,19 @@ func Parse(b []byte, most, window int) (*Table, error) {
 	each := len(wire.ClientID{}) + 8 + 8 + window/8
 	r.Check(r.Len()%each == 0 && r.Len()/each <= most, "number of sessions")
 	for r.Len() > 0 {
-		s := &session{}
-		copy(s.client[:], r.Bytes(len(s.client)))
-		s.floor, s.high = r.U64(), r.U64()
-		s.executed = make([]uint64, window/64)
-		for i := range s.executed {
-			s.executed[i] = r.U64()
+		var client wire.ClientID
+		copy(client[:], r.Bytes(len(client)))
+		if r.Check(t.find(client) == 0, "session twice"); r.Len() == 0 {
+			break // that failed
 		}
-		_, again := t.sessions[s.client]
-		r.Check(!again, "session twice")
+		p := t.add(client)
+		s, executed := t.at(p), t.executedBy(p)
+		s.floor, s.high = r.U64(), r.U64()
+		for i := range executed {
+			executed[i] = r.U64()
+		}
 		r.Check(s.floor <= t.floor, "floor of a session")
-		r.Check(s.plausible(t.window), "numbers of a session")
-		t.sessions[s.client] = t.byUse.PushBack(s)
+		r.Check(s.plausible(executed), "numbers of a session")
 	}
 	if err := r.Done(); err != nil {
 		return nil, err
@@ -36,8 +37,9 @@ func Parse(b []byte, most, window int) (*Table, error) {
 }
 
 // plausible reports whether the highest number is marked as executed, and none that never can be: they start at 1.
-func (s *session) plausible(window uint64) bool {
-	if s.high == 0 || s.executed[s.high%window/64]&(1<<(s.high%64)) == 0 {
+func (s *session) plausible(executed []uint64) bool {
+	window := uint64(len(executed)) * 64
+	if s.high == 0 || executed[s.high%window/64]&(1<<(s.high%64)) == 0 {
 		return false
 	}
 	lowest := uint64(1)
@@ -46,14 +48,14 @@ func (s *session) plausible(window uint64) bool {
 	}
 	marked := 0
 	for seq := lowest; ; seq++ { // seq may be the highest number there is
-		if s.executed[seq%window/64]&(1<<(seq%64)) != 0 {
+		if executed[seq%window/64]&(1<<(seq%64)) != 0 {
 			marked++
 		}
 		if seq >= s.high {
 			break
 		}
 	}
-	for _, word := range s.executed {
+	for _, word := range executed {
 		marked -= bits.OnesCount64(word)
 	}
 	return marked == 0

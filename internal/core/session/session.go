@@ -29,25 +29,26 @@ const Ahead = 10 * time.Minute
 type Table struct {
 	window   uint64
 	most     int
-	floor    uint64 // no new session executes a number at or below this
-	sessions map[wire.ClientID]*session
-	byUse    uses // the one unused for longest first
+	floor    uint64    // no new session executes a number at or below this
+	sessions []session // by place
+	executed []uint64  // the bitmap of each, window/64 words, by place
+	first    place     // the session unused for longest; 0: there is none
+	last     place     // the one used last
+
+	places map[wire.ClientID]place `image:"-"` // what sessions says; nil until it is needed
 }
 
-// session is one client's memory. Invariant: bit seq%window of executed is set only for seq in (high-window, high].
+// session is one client's memory. Invariant: bit seq%window of its bitmap is set only for seq in (high-window, high].
 type session struct {
-	client   wire.ClientID
-	floor    uint64   // numbers up to here are expired whatever the window says
-	high     uint64   // highest number executed
-	executed []uint64 // bitmap of the window
+	client wire.ClientID
+	floor  uint64 // numbers up to here are expired whatever the window says
+	high   uint64 // highest number executed
 
-	before, after *session // in the order of use
+	before, after place // in the order of use
 }
 
 // New returns an empty table of at most the given sessions, each remembering window numbers (a multiple of 64).
-func New(most, window int) *Table {
-	return &Table{window: uint64(window), most: most, sessions: map[wire.ClientID]*session{}}
-}
+func New(most, window int) *Table { return &Table{window: uint64(window), most: most} }
 
 // Len is how many sessions are remembered.
 func (t *Table) Len() int { return len(t.sessions) }
@@ -58,14 +59,14 @@ func (t *Table) Floor() uint64 { return t.floor }
 // Executed reports what is known of an update before it is ordered: Duplicate or Expired if it can never take effect, zero if
 // it may.
 func (t *Table) Executed(client wire.ClientID, seq uint64) effect.Why {
-	at, ok := t.sessions[client]
-	if !ok {
-		if seq <= t.floor {
-			return effect.Expired
-		}
-		return 0
+	p := t.find(client)
+	switch {
+	case p != 0:
+		return t.at(p).check(seq, t.executedBy(p))
+	case seq <= t.floor:
+		return effect.Expired
 	}
-	return at.check(seq, t.window)
+	return 0
 }
 
 // Execute decides whether an ordered update takes effect (zero) and, if so, remembers it. now is the ordered time of its
@@ -77,59 +78,58 @@ func (t *Table) Execute(client wire.ClientID, seq uint64, now int64) effect.Why 
 	if why := t.Executed(client, seq); why != 0 {
 		return why
 	}
-	at, ok := t.sessions[client]
-	if !ok {
-		t.makeRoom()
-		s := &session{client: client, floor: t.floor, executed: make([]uint64, t.window/64)}
-		at = t.byUse.PushBack(s)
-		t.sessions[client] = at
+	p := t.find(client)
+	if p == 0 {
+		if len(t.sessions) >= t.most {
+			t.floor = max(t.floor, t.at(t.first).high) // that session is forgotten
+		}
+		p = t.add(client)
+		t.at(p).floor = t.floor
+	} else {
+		t.unlink(p)
+		t.pushBack(p)
 	}
-	t.byUse.MoveToBack(at)
-	at.mark(seq, t.window)
+	t.at(p).mark(seq, t.executedBy(p))
 	return 0
 }
 
-func (t *Table) makeRoom() {
-	for len(t.sessions) >= t.most {
-		oldest := t.byUse.first
-		t.byUse.Remove(oldest)
-		delete(t.sessions, oldest.client)
-		t.floor = max(t.floor, oldest.high)
-	}
-}
-
-func (s *session) check(seq, window uint64) effect.Why {
+// check is what is known of a number; executed is the session's bitmap.
+func (s *session) check(seq uint64, executed []uint64) effect.Why {
+	window := uint64(len(executed)) * 64
 	switch {
 	case seq <= s.floor, s.high >= window && seq <= s.high-window:
 		return effect.Expired
-	case seq <= s.high && s.executed[seq%window/64]&(1<<(seq%64)) != 0:
+	case seq <= s.high && executed[seq%window/64]&(1<<(seq%64)) != 0:
 		return effect.Duplicate
 	}
 	return 0
 }
 
-func (s *session) mark(seq, window uint64) {
+// mark notes a number as executed.
+func (s *session) mark(seq uint64, executed []uint64) {
+	window := uint64(len(executed)) * 64
 	if seq > s.high {
 		if seq-s.high >= window {
-			clear(s.executed)
+			clear(executed)
 		} else {
 			for gone := s.high + 1; gone <= seq; gone++ {
-				s.executed[gone%window/64] &^= 1 << (gone % 64)
+				executed[gone%window/64] &^= 1 << (gone % 64)
 			}
 		}
 		s.high = seq
 	}
-	s.executed[seq%window/64] |= 1 << (seq % 64)
+	executed[seq%window/64] |= 1 << (seq % 64)
 }
 
 // AppendState appends a canonical encoding of the table, in order of use, so that replicas can compare theirs.
 func (t *Table) AppendState(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, t.floor)
-	for s := t.byUse.first; s != nil; s = s.after {
+	for p := t.first; p != 0; p = t.at(p).after {
+		s := t.at(p)
 		b = append(b, s.client[:]...)
 		b = binary.LittleEndian.AppendUint64(b, s.floor)
 		b = binary.LittleEndian.AppendUint64(b, s.high)
-		for _, word := range s.executed {
+		for _, word := range t.executedBy(p) {
 			b = binary.LittleEndian.AppendUint64(b, word)
 		}
 	}
