@@ -48,7 +48,7 @@ type checkpoints struct {
 	outlives bool
 	journal  *journal // is told of a checkpoint that is on disk, if what led there need not be kept; its own have to stay
 
-	fetching uint64 // ordinal of the checkpoint that was asked for last, until the core is past it; of the loop alone
+	fetching uint64 // ordinal of the newest checkpoint that was asked for, until the core is past it; of the loop alone
 
 	mu     sync.Mutex
 	base   uint64             // ordinal that the core went on after last, without executing what is before; 0: it never did
@@ -312,7 +312,7 @@ func (c *checkpoints) leaped() {
 func (c *checkpoints) lacks(s effect.Stable) {
 	c.log.Warn("this replica lacks what no other one holds any more, and takes over the state of a checkpoint", "ordinal", s.Ordinal,
 		"digest", s.Digest.String())
-	c.fetching = s.Ordinal
+	c.fetching = max(c.fetching, s.Ordinal)
 	go c.agent.Fetch(transfer.Target{Ordinal: s.Ordinal, Digest: s.Digest}) // the agent may be reading a disk just now
 }
 
