@@ -66,7 +66,8 @@ var clusterSettings = []setting[Cluster]{
 		func(c *Cluster) value { return integer{&c.Limits.OrdinalWindow, 1, 4096} }},
 	{"limits", "history", false, "Executed ordinals kept for replicas that are behind, if their bytes allow it (queues.history_bytes); at least ordinal_window.",
 		func(c *Cluster) value { return integer{&c.Limits.History, 1, 1 << 20} }},
-	{"limits", "checkpoint_ordinals", false, "Executed ordinals after which a checkpoint is made, if not before; at least ordinal_window. 0, and checkpoint_bytes 0: never.",
+	{"limits", "checkpoint_ordinals", false, "Executed ordinals after which a checkpoint is made, if not before; at least ordinal_window. One is made every hour in any case.\n" +
+		"0, and checkpoint_bytes 0: never.",
 		func(c *Cluster) value { return integer{&c.Limits.CheckpointOrdinals, 0, 1 << 30} }},
 	{"limits", "checkpoint_bytes", false, "Bytes of executed requests after which a checkpoint is made, if not before; at least 1MiB. 0: not for that reason.",
 		func(c *Cluster) value { return size{&c.Limits.CheckpointBytes, 0, 1 << 40} }},

@@ -186,9 +186,12 @@ func (w *world) progress() {
 }
 
 // rest expects that with nothing to order no ordinal is created. Requests of attackers and of crashed replicas may be left,
-// but not for ever.
+// but not for ever. A world in which checkpoints are due by time never rests.
 func (w *world) rest(late bool) {
 	w.over = late
+	if w.plan.limits.CheckpointTime > 0 {
+		return
+	}
 	if len(w.history.ordinals) == w.calm.ordinals {
 		w.silence()
 		return

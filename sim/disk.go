@@ -98,6 +98,9 @@ func drawDisks(rng *rand.Rand, p *plan) {
 			at = f.back
 		}
 	}
+	if p.limits.CheckpointOrdinals > 0 && rng.IntN(4) == 0 {
+		p.limits.CheckpointTime = choose(rng, 300*time.Millisecond, 2*time.Second)
+	}
 }
 
 // newDisk gives a node its disk, and makes its machine.

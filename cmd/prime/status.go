@@ -104,7 +104,7 @@ func checkpointText(s *prime.Status) string {
 		text += fmt.Sprintf("; %d SKIPPED", c.Skipped)
 	}
 	if c.Restored > 0 {
-		text += fmt.Sprintf("; went on after that of others at %d", c.Restored)
+		text += fmt.Sprintf("; went on after that at %d", c.Restored)
 	}
 	return text
 }

@@ -64,6 +64,9 @@ func falseSegment(h *Host, m *wire.Segment) *wire.Segment {
 		for k := range o.Requests {
 			if e := o.Requests[k].Request; e != nil {
 				request := *e.Msg.(*wire.PreorderRequest)
+				if len(request.Updates) == 0 {
+					continue
+				}
 				request.Updates = []wire.Update{{Client: wire.ClientID{1}, Seq: 1, Sig: request.Updates[0].Sig}}
 				other := wire.NewEnvelope(e.Header, &request)
 				o.Requests[k] = wire.SegmentRequest{Digest: other.Digest, Request: wire.WithoutProof(other)}

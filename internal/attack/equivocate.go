@@ -40,6 +40,10 @@ func splitRequest(h *Host, s effect.Send, put func(effect.Send), two bool) {
 func otherRequest(m *wire.PreorderRequest) *wire.PreorderRequest {
 	other := &wire.PreorderRequest{Seq: m.Seq, Updates: append([]wire.Update(nil), m.Updates...)}
 	last := len(other.Updates) - 1
+	if last < 0 {
+		other.Updates = []wire.Update{{}} // a transfer point: nobody has to sign it
+		return other
+	}
 	if u := &other.Updates[last]; u.Sig == (wire.Signature{}) {
 		u.Payload = append([]byte(nil), u.Payload...)
 		if len(u.Payload) == 0 {

@@ -18,6 +18,7 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 		r.proceed(now, out)
 	}
 	r.introduceTransfer(now)
+	r.beat(now, out)
 	r.preorder.Advance(now, out)
 	r.judge(now, out)
 	r.recall(now, out)
@@ -33,6 +34,7 @@ func (r *Replica) advance(now clock.Instant, out *effect.Output) {
 	if now >= r.statusAt {
 		r.sendStatus(now, out)
 	}
+	r.catchup.Proven(r.checkpoints.Proven())
 	r.checkpoints.Advance(now, r.executed(), r.catchup.Lacks(), out)
 	r.watchProgress(now, out)
 	r.catchUp(now, out)

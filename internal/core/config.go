@@ -34,9 +34,11 @@ type Limits struct {
 	OrdinalWindow  int // ordinals proposed and not executed; receivers take more ahead, see ViewWindow
 	History        int // executed ordinals kept for peers that are behind, at least 1
 	HistoryBytes   int // and their bytes; 0 is 64 MiB; need not be equal at all replicas
-	// A checkpoint is due after so many ordinals, or after so many bytes of requests, whichever comes first; 0 is never for that reason.
+	// A checkpoint is due after so many ordinals, so many bytes of requests, or so much ordered time, whichever comes first; 0 is never for
+	// that reason.
 	CheckpointOrdinals int
 	CheckpointBytes    int
+	CheckpointTime     time.Duration
 	Recon              bool // holders send those who lack a request their parts of it (5.3); otherwise it is fetched whole
 }
 

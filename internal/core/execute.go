@@ -104,6 +104,7 @@ func (r *Replica) deliver(o *ordinal, out *effect.Output) {
 	r.heldBytes += bytes
 	r.vector = o.eligible
 	r.since.ordinals++
+	r.beatAt = r.nextBeat(r.now)
 	d.State = r.checkpoint()
 	r.collect(out)
 	out.Deliver = append(out.Deliver, d)
@@ -117,11 +118,12 @@ type progress struct{ ordinals, bytes int }
 // everywhere.
 func (r *Replica) checkpoint() *effect.State {
 	l := &r.cfg.Limits
-	if (l.CheckpointOrdinals == 0 || r.since.ordinals < l.CheckpointOrdinals) &&
+	overdue := r.overdue()
+	if !overdue && (l.CheckpointOrdinals == 0 || r.since.ordinals < l.CheckpointOrdinals) &&
 		(l.CheckpointBytes == 0 || r.since.bytes < l.CheckpointBytes) {
 		return nil
 	}
-	r.since = progress{}
+	r.since, r.checkpointed = progress{}, r.time
 	return &effect.State{
 		Ordinal: r.executed(), Time: r.time, Vector: r.vector, Chain: r.link, Transfers: slices.Clone(r.transfers.last),
 		Sessions: r.sessions.AppendState(nil),

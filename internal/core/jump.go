@@ -27,7 +27,7 @@ func (r *Replica) jump(now clock.Instant, state *effect.State, out *effect.Outpu
 	r.sessions = sessions
 	r.vector, r.time, r.link = state.Vector, state.Time, state.Chain
 	r.transfers.restored(state.Transfers, r.cfg.Self, r.cfg.Wall)
-	r.since, r.unsliced = progress{}, false
+	r.since, r.checkpointed, r.unsliced = progress{}, state.Time, false
 	r.order.Jump(now, state.Ordinal, state.Vector)
 	r.preorder.Jump(state.Vector, out)
 	if r.recon != nil {

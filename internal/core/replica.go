@@ -40,16 +40,19 @@ type Replica struct {
 	transfers   transfers
 	random      *rand.ChaCha8 // jitter only
 
-	vector    wire.Vector // execution vector: what the executed ordinals made eligible
-	time      int64       // ordered time of the last executed ordinal
-	link      wire.Digest // effect.Link of the last executed ordinal
-	since     progress    // executed since the last checkpoint was due
-	gone      wire.Digest // effect.Link of the last ordinal that is collected
-	waiting   uint64      // ordinal that lacks a request and was reported so
-	unsliced  bool        // execution stopped only because a step must not be long
-	held      window.Ring[executed]
-	heldBytes int // bytes of the executed ordinals that are kept
-	catchup   *catchup.State
+	vector wire.Vector // execution vector: what the executed ordinals made eligible
+	time   int64       // ordered time of the last executed ordinal
+	link   wire.Digest // effect.Link of the last executed ordinal
+	since  progress    // executed since the last checkpoint was due
+	// checkpointed is the ordered time at which the last checkpoint was due; before the first, that of the first ordinal.
+	checkpointed int64
+	beatAt       clock.Instant // when to introduce a beat, if nothing is executed until then
+	gone         wire.Digest   // effect.Link of the last ordinal that is collected
+	waiting      uint64        // ordinal that lacks a request and was reported so
+	unsliced     bool          // execution stopped only because a step must not be long
+	held         window.Ring[executed]
+	heldBytes    int // bytes of the executed ordinals that are kept
+	catchup      *catchup.State
 
 	repeatAt   clock.Instant
 	statusAt   clock.Instant // when to say at the latest where this replica is
@@ -129,7 +132,7 @@ func New(cfg Config) (*Replica, error) {
 		helpAt: make([]clock.Instant, n),
 		rounds: make([]int, n), asked: make([]uint64, n), helped: make([]uint64, n),
 	}
-	r.repeatAt = r.jittered(0)
+	r.repeatAt, r.beatAt = r.jittered(0), r.nextBeat(0)
 	r.statusAt = min(r.repeatAt, clock.Instant(statusEvery))
 	r.suspect.Start(0, 1, true)
 	r.due = r.deadline()
@@ -197,7 +200,7 @@ func (r *Replica) deadline() clock.Instant {
 		return r.now
 	}
 	first := clock.Min(r.preorder.Deadline(), r.order.Deadline(), r.catchup.Deadline(), r.repeatAt, r.statusAt, r.behindAt, r.recallAt,
-		r.checkpoints.Deadline(), r.transfers.deadline())
+		r.checkpoints.Deadline(), r.transfers.deadline(), r.beatAt)
 	if r.recon != nil {
 		first = min(first, r.recon.Deadline())
 	}

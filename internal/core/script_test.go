@@ -155,7 +155,8 @@ func parseSet(t *testing.T, names []string) (set group.Set) {
 	return set
 }
 
-// start makes a group: f, k, whether leaders are judged, whether proofs are threshold signatures, and the limits inflight, window, history and checkpoint (ordinals); quiet names events that are not shown; with recon
+// start makes a group: f, k, whether leaders are judged, whether proofs are threshold signatures, and the limits inflight, window, history and checkpoint (ordinals), beat
+// (ordered time after which a checkpoint is due); quiet names events that are not shown; with recon
 // requests are sent in parts to those who lack them.
 func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	f, k, inflight, window, history, every := 1, 0, 8, 8, 16, 0
@@ -163,10 +164,12 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		d.MaybeScanArgs(t, key, at)
 	}
 	var judged core.Suspect
-	retransmit, historyBytes := "200ms", 0
+	retransmit, historyBytes, beat := "200ms", 0, "0s"
+	d.MaybeScanArgs(t, "beat", &beat)
 	d.MaybeScanArgs(t, "historybytes", &historyBytes)
 	d.MaybeScanArgs(t, "retransmit", &retransmit)
 	repeat, _ := time.ParseDuration(retransmit)
+	idle, _ := time.ParseDuration(beat)
 	if d.HasArg("judged") {
 		judged = core.Suspect{KLat: 2500, Delta: 10 * time.Millisecond, Floor: 4 * time.Millisecond, Ping: 50 * time.Millisecond,
 			Check: 5 * time.Millisecond, Window: 10 * time.Second, MaxStall: time.Second}
@@ -178,7 +181,7 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 			Self: id, Group: s.group, Epoch: 1, Incarnations: incarnations, Wall: int64(1000 * time.Hour), Check: true,
 			Limits: core.Limits{UpdateBytes: 100, RequestBytes: 1000, RequestUpdates: 10, InFlight: inflight,
 				PendingBytes: 10000, Sessions: 16, SessionWindow: 64, OrdinalWindow: window, History: history, HistoryBytes: historyBytes, Recon: d.HasArg("recon"),
-				CheckpointOrdinals: every},
+				CheckpointOrdinals: every, CheckpointTime: idle},
 			Timing: core.Timing{Request: time.Millisecond, Ack: time.Millisecond, Summary: time.Millisecond,
 				Matrix: time.Millisecond, Propose: time.Millisecond, Retransmit: repeat,
 				Fetch: 20 * time.Millisecond, Suspect: judged},

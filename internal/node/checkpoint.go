@@ -68,11 +68,11 @@ type landed struct {
 type Checkpoints struct {
 	Made     uint64 `json:"made"`     // by this replica
 	Skipped  uint64 `json:"skipped"`  // because the one before was still being written, or there was no room
-	Last     uint64 `json:"last"`     // ordinal of the last one made; 0 if there is none
+	Last     uint64 `json:"last"`     // ordinal of the last one made, or at the start of the newest that was there; 0 if there is none
 	LastMS   int64  `json:"last_ms"`  // how long that took to be written
 	Stable   uint64 `json:"stable"`   // ordinal of the newest that is known to be stable
 	Bytes    uint64 `json:"bytes"`    // of the last one made
-	Restored uint64 `json:"restored"` // ordinal of the last one that this replica went on after, of others or its own; 0 if there is none
+	Restored uint64 `json:"restored"` // ordinal of the last one, its own or others', that this replica went on after; 0 if there is none
 	Jumps    uint64 `json:"jumps"`    // times that it went on after one of others, instead of executing what led there
 	Fetched  uint64 `json:"fetched"`  // bytes of those that others sent
 }
@@ -120,6 +120,9 @@ func (n *Node) openCheckpoints(g group.Group, store *snapshot.Store) {
 		Done: c.fetched, Failed: c.failed,
 	})
 	c.ctx, c.end = context.WithCancel(context.Background())
+	if all := store.List(); len(all) > 0 {
+		c.stats.Last, c.stats.Bytes = all[len(all)-1].Ordinal, all[len(all)-1].TotalBytes
+	}
 	n.checkpoints, n.deliver.keep, n.outlet.checkpoints = c, c.keep, c
 	if c.outlives {
 		n.journal.share(g.F())

@@ -132,8 +132,11 @@ func (d *deliverer) jump(l *landing) error {
 	if err := d.calls.jump(l.at, l.open); err != nil {
 		return err
 	}
-	d.log.Info("the application goes on after records that it was not given", "next", l.at.Ordinal+1, "way", d.calls.way().String(),
-		"waits_for_transfer_point", d.calls.lost())
+	if d.calls.lost() {
+		d.log.Info("the application lacks the records before an ordinal, and waits for a transfer point", "ordinal", l.at.Ordinal+1)
+	} else {
+		d.log.Info("the application goes on from a checkpoint", "next", l.at.Ordinal+1, "way", d.calls.way().String())
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/internal/blocks"
@@ -75,7 +76,7 @@ func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall
 			EagerBytes: cfg.Node.Queues.RequestBytes, InFlight: l.InFlight,
 			PendingBytes: submitLimit(cfg), Sessions: l.Sessions, SessionWindow: l.SessionWindow,
 			OrdinalWindow: l.OrdinalWindow, History: l.History, HistoryBytes: cfg.Node.Queues.HistoryBytes, Recon: l.Recon,
-			CheckpointOrdinals: l.CheckpointOrdinals, CheckpointBytes: l.CheckpointBytes,
+			CheckpointOrdinals: l.CheckpointOrdinals, CheckpointBytes: l.CheckpointBytes, CheckpointTime: checkpointTime(l),
 		},
 		Timing: core.Timing{
 			Request: t.Request, Ack: t.Ack, Summary: t.Summary, Matrix: t.Matrix, Propose: t.Propose, Retransmit: t.Retransmit,
@@ -85,6 +86,18 @@ func newCoreConfig(cfg config.Config, g group.Group, incarnations []uint32, wall
 	}
 	_, _ = rand.Read(c.Seed[:]) // never fails
 	return c
+}
+
+// quietCheckpoint is the ordered time after which a checkpoint is due although little was executed: what replicas say to each other in an
+// hour in which nothing is ordered is some 30 MB of log.
+const quietCheckpoint = time.Hour
+
+// checkpointTime is after how much ordered time a checkpoint is due; 0 if none ever is.
+func checkpointTime(l config.Limits) time.Duration {
+	if l.CheckpointOrdinals == 0 {
+		return 0
+	}
+	return quietCheckpoint
 }
 
 func suspectConfig(s config.Suspect) core.Suspect {

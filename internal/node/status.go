@@ -125,6 +125,7 @@ func (n *Node) Status() Status {
 	}
 	s.CatchUp = caughtUp(&c)
 	s.Checkpoints, s.Transfer = n.checkpoints.status()
+	s.Checkpoints.Stable = max(s.Checkpoints.Stable, c.Stable) // that of the core remembers what was before this start
 	s.Queues.SubmitUpdates += c.Pending
 	s.Queues.SubmitBytes += c.Bytes
 	s.Connected = connected(s.Peers)

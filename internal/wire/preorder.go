@@ -141,8 +141,9 @@ func (l *Limits) preorderRequest(r *Reader) *PreorderRequest {
 		each += len(Signature{})
 	}
 	r.Check(l.SignedUpdates || !signed, "client signatures missing or not wanted")
-	n := r.Count(l.RequestUpdates, each)
-	if n == 0 {
+	n := r.Count0(l.RequestUpdates, each)
+	if n == 0 { // it only lets something be ordered
+		r.Check(!signed, "client signatures missing or not wanted")
 		return m
 	}
 	m.Updates = make([]Update, n)

@@ -98,7 +98,8 @@ func TestRefusesPreorderMessages(t *testing.T) {
 	oneAck := s.seal(1, 1, &PreorderAck{s.digest(), []AckPart{{ID: s.id()}}})
 	refuseAll(t, limitsFor(4), []refusal{
 		{"request 0", request(func(m *PreorderRequest) { m.Seq = 0 }, 1), "sequence number 0"},
-		{"no updates", request(nil), "count out of range"},
+		{"no updates that are signed", changed(s.seal(1, 1, s.request()), func(c []byte) { c[headerSize+8] = 1 }),
+			"client signatures missing or not wanted"},
 		{"nine updates of eight", request(nil, 1, 1, 1, 1, 1, 1, 1, 1, 1), "count out of range"},
 		{"payload of 301 of 300", request(nil, 301), "payload too long"},
 		{"payloads of 1001 of 1000", request(nil, 300, 300, 300, 101), "payload too long"},

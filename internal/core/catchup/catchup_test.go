@@ -465,3 +465,33 @@ func TestLackIsSeen(t *testing.T) {
 		}
 	}
 }
+
+// That others could not agree once is forgotten when this replica gets on in another way, on part of the way or on all of it: a small
+// lag later needs no state.
+func TestLackIsForgotten(t *testing.T) {
+	t.Parallel()
+	for _, executed := range []uint64{50, 100} {
+		s := New(Config{Self: 4, Group: group.MustNew(1, 0), Fetch: 20 * time.Millisecond, Threshold: 5})
+		now, out := clock.Instant(0), new(effect.Output)
+		hears := func(executed uint64) {
+			for id := group.ID(1); id <= 3; id++ {
+				s.OnStatus(id, &wire.Status{Executed: executed, Oldest: 1})
+			}
+		}
+		for range 20 {
+			hears(100)
+			s.Advance(now, 0, false, out)
+			now = now.Add(500 * time.Millisecond)
+		}
+		if !s.Lacks() || s.Suffices() {
+			t.Error("nobody agreed on an outline, and nothing follows from that")
+		}
+		now = now.Add(2 * time.Second)
+		s.Advance(now, executed, false, out) // certificates came
+		hears(103)
+		s.Advance(now, executed, false, out)
+		if s.Lacks() {
+			t.Errorf("executed %d, and a state is asked for because others could not agree before", executed)
+		}
+	}
+}

@@ -26,6 +26,7 @@ const (
 	mostOf   = 4 * time.Second // however long its last answer took
 	patience = 16              // of the first wait without any progress: the round is given up
 	failures = 3               // outlines in a row that nobody could agree on, until the way is taken to be lost
+	hopeless = 20              // the same, if a checkpoint is known and fewer than f+1 are heard
 )
 
 // Config is what catching up has to know.
@@ -43,6 +44,7 @@ type State struct {
 	askers   []asker // likewise
 	phase    phase
 	executed uint64 // here, as far as is known
+	proven   uint64 // ordinal of a checkpoint that f+1 have signed, 0 if none is known
 	counters Counters
 
 	// The round. from and to are fixed when it begins.
@@ -51,6 +53,8 @@ type State struct {
 	outlines []agreement
 	failed   int       // rounds in a row without an outline, although f+1 said that they could have given it
 	vain     bool      // the last round ended without an outline
+	heard    bool      // somebody said in this round that it has executed to
+	lonely   int       // rounds in a row without an outline and without progress of another kind, in which somebody was heard
 	alive    group.Set // who said in this round that it has executed to
 	again    bool      // a round has ended well: go on if anything is missing, however little
 	links    []wire.Digest
@@ -127,13 +131,13 @@ func (s *State) Suffices() bool { return s.phase != idle && !s.vain }
 // whether anything of that is new.
 func (s *State) OnStatus(from group.ID, m *wire.Status) bool {
 	p := &s.peers[from.Index()]
-	before, alive := *p, s.alive
+	before, alive, heard := *p, s.alive, s.heard
 	p.told = true
 	p.executed, p.oldest, p.stable, p.installed = m.Executed, m.Oldest, m.Stable, m.Installed
 	if s.phase != idle && m.Executed >= s.to {
-		s.alive = s.alive.With(from)
+		s.alive, s.heard = s.alive.With(from), true
 	}
-	return *p != before || s.alive != alive
+	return *p != before || s.alive != alive || s.heard != heard
 }
 
 // OnVote notes that a peer takes part in ordering an ordinal, so that it has executed all but so many before it.
@@ -143,8 +147,13 @@ func (s *State) OnVote(from group.ID, ordinal, ahead uint64) {
 	}
 }
 
-// Target is what a correct replica has executed: the (f+1)-th highest ordinal that others say they have.
-func (s *State) Target() uint64 { return s.ranked(func(p *peer) uint64 { return p.executed }) }
+// Target is what a correct replica has executed: the (f+1)-th highest ordinal that others say they have, or a checkpoint beyond it.
+func (s *State) Target() uint64 {
+	return max(s.proven, s.ranked(func(p *peer) uint64 { return p.executed }))
+}
+
+// Proven says that the checkpoint of an ordinal is known, by f+1 signatures at least.
+func (s *State) Proven(ordinal uint64) { s.proven = max(s.proven, ordinal) }
 
 // Installed is a view that a correct replica has installed, or a later one.
 func (s *State) Installed() uint64 { return s.ranked(func(p *peer) uint64 { return p.installed }) }
@@ -165,8 +174,9 @@ func (s *State) ranked(value func(*peer) uint64) uint64 {
 }
 
 // Lacks reports whether what this replica needs next cannot be had as ordinals: f+1 replicas have forgotten it and too few are left
-// who could vouch for it, or several times no f+1 vouched for the same although so many were there. The state of a checkpoint is
-// needed then.
+// who could vouch for it, or several times no f+1 vouched for the same although so many were there; or although a checkpoint is known,
+// and nobody helps in another way for long: who executed it may have crashed, but for one that went on from it and is all that is heard. The
+// state of a checkpoint is needed then.
 func (s *State) Lacks() bool {
 	if s.Target() <= s.executed {
 		return false
@@ -182,12 +192,13 @@ func (s *State) Lacks() bool {
 		}
 	}
 	one := s.cfg.Group.OneCorrect()
-	return gone >= one && able < one || s.failed >= failures
+	return gone >= one && able < one || s.failed >= failures || s.proven > s.executed && s.lonely == hopeless
 }
 
 // Jumped says that this replica goes on after an ordinal with the state of a checkpoint.
 func (s *State) Jumped(ordinal uint64) {
-	s.executed, s.failed, s.vain = max(s.executed, ordinal), 0, false
+	s.executed = max(s.executed, ordinal)
+	s.hope()
 	s.abandon()
 }
 
@@ -200,6 +211,7 @@ func (s *State) Advance(now clock.Instant, executed uint64, urgent bool, out *ef
 			s.again = true
 			out.Emit(trace.Event{Kind: trace.CaughtUp, Ordinal: executed})
 		}
+		s.hope()
 		s.abandon()
 	}
 	switch s.phase {
@@ -212,10 +224,7 @@ func (s *State) Advance(now clock.Instant, executed uint64, urgent bool, out *ef
 		s.again = s.again && s.phase != idle
 	case outlining:
 		if now >= s.askAt {
-			if s.alive.Len() >= s.cfg.Group.OneCorrect() {
-				s.failed, s.alive = min(s.failed+1, failures), 0
-			}
-			s.vain = true
+			s.failing()
 			s.restart(now, out)
 		}
 	case fetching:
@@ -227,17 +236,36 @@ func (s *State) Advance(now clock.Instant, executed uint64, urgent bool, out *ef
 	}
 }
 
+// failing notes that a round ends without an outline. If something was executed meanwhile, others help in another way.
+func (s *State) failing() {
+	if s.vain = true; s.executed > s.from {
+		s.failed, s.lonely = 0, 0
+		return
+	}
+	if s.heard {
+		s.lonely = min(s.lonely+1, hopeless)
+	}
+	if s.alive.Len() >= s.cfg.Group.OneCorrect() {
+		s.failed, s.alive = min(s.failed+1, failures), 0
+	}
+}
+
 // restart gives the round up and begins another, if anything is still missing.
 func (s *State) restart(now clock.Instant, out *effect.Output) {
 	s.abandon()
 	if target := s.Target(); target > s.executed {
 		s.begin(now, s.executed, target, out)
+	} else {
+		s.hope()
 	}
 }
 
+// hope forgets that others could not agree on what came next: this replica got on.
+func (s *State) hope() { s.failed, s.vain, s.lonely = 0, false, 0 }
+
 // begin asks all others what was executed up to an ordinal, or as far as one outline reaches.
 func (s *State) begin(now clock.Instant, from, to uint64, out *effect.Output) {
-	s.phase, s.again, s.outlines = outlining, false, nil
+	s.phase, s.again, s.heard, s.outlines = outlining, false, false, nil
 	s.from, s.to = from, min(to, (from/wire.Spacing+MaxLinks)*wire.Spacing)
 	s.askAt = now.Add(s.firstWait() << min(s.failed, 3))
 	m := &wire.OutlineAsk{From: s.from, To: s.to}
@@ -286,7 +314,8 @@ func (s *State) OnOutline(now clock.Instant, env *wire.Envelope, out *effect.Out
 	if at.by = at.by.With(env.Sender); at.by.Len() < s.cfg.Group.OneCorrect() {
 		return
 	}
-	s.phase, s.links, s.givers, s.outlines, s.failed, s.vain = fetching, at.links, at.by, nil, 0, false
+	s.phase, s.links, s.givers, s.outlines = fetching, at.links, at.by, nil
+	s.hope()
 	s.askAt = now.Add(patience * s.firstWait())
 	s.counters.Rounds++
 	out.Emit(trace.Event{Kind: trace.CatchingUp, Ordinal: s.to})

@@ -55,6 +55,9 @@ func (s *State) Resume(interval time.Duration) { s.cfg.Interval = interval }
 // Stable is the newest stable checkpoint that is known; its ordinal is 0 if none is.
 func (s *State) Stable() effect.Stable { return s.stable }
 
+// Proven is the ordinal of the newest checkpoint that is known to be a correct one, by f+1 votes at least; 0 if none is.
+func (s *State) Proven() uint64 { return max(s.stable.Ordinal, s.offered.Ordinal) }
+
 // Votes is how many votes of a replica are kept, for limits.
 func (s *State) Votes(id group.ID) int { return len(s.votes[id.Index()]) }
 
@@ -278,7 +281,8 @@ func (s *State) Lift(now clock.Instant, to group.ID, m *wire.Status, collected u
 }
 
 // newest is a proof of the newest checkpoint that f+1 have voted for, nil if that is not beyond the stable one.
-func (s *State) newest() (proof *wire.CheckpointProof) {
+func (s *State) newest() *wire.CheckpointProof {
+	proof := s.offered.Proof // of its signers f may vote for more, so that these votes are not kept
 	for i := range s.votes {
 		for _, e := range s.votes[i] {
 			m := e.Msg.(*wire.Checkpoint)

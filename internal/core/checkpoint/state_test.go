@@ -310,3 +310,18 @@ func TestAnyOrder(t *testing.T) {
 		}
 	})
 }
+
+// A proof by f+1 that was shown can be shown on, although its signers vote for so much afterwards that these votes are not kept.
+func TestProofIsKept(t *testing.T) {
+	t.Parallel()
+	s := first()
+	s.OnProof(proof(4, 10, digest(1), 3, 4), new(effect.Output))
+	for o := uint64(11); o < 20; o++ {
+		hears(s, 0, vote(4, o, digest(9)))
+	}
+	out := new(effect.Output)
+	s.Lift(0, 2, &wire.Status{Executed: 5}, 10, out)
+	if len(out.Sends) != 1 || out.Sends[0].Msg.(*wire.CheckpointProof).Ordinal != 10 || s.Proven() != 10 {
+		t.Errorf("%d messages, proven to %d", len(out.Sends), s.Proven())
+	}
+}

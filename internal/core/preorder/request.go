@@ -34,6 +34,13 @@ func (s *State) First(u wire.Update) {
 	s.pendingBytes += cost(u)
 }
 
+// Beat introduces a request of no updates, so that something is ordered. It does nothing if something is on its way or waits already.
+func (s *State) Beat(now clock.Instant, out *effect.Output) {
+	if len(s.pending) == 0 && s.sent == s.lanes[s.cfg.Self.Index()].executed {
+		s.send(now, &wire.PreorderRequest{Seq: s.sent + 1}, out)
+	}
+}
+
 // UpdateCost is what an update counts against budgets besides its payload: an empty one is not free.
 const UpdateCost = 128
 
@@ -69,18 +76,23 @@ func (s *State) introduce(now clock.Instant, out *effect.Output) {
 		if !full && (crowded || !s.request.Due(now)) {
 			return
 		}
-		s.sent++
-		m := &wire.PreorderRequest{Seq: s.sent, Updates: append([]wire.Update(nil), s.pending[:count]...)}
+		m := &wire.PreorderRequest{Seq: s.sent + 1, Updates: append([]wire.Update(nil), s.pending[:count]...)}
 		clear(s.pending[:count])
 		s.pending = s.pending[count:]
 		if len(s.pending) == 0 {
 			s.pending = nil
 		}
 		s.pendingBytes -= bytes
-		s.request.Done(now)
-		out.Sends = append(out.Sends, effect.Send{To: s.cfg.Group.All(), Class: wire.Bounded, Msg: m})
-		out.Emit(trace.Event{Kind: trace.RequestSent, Origin: s.cfg.Self, Seq: s.sent})
+		s.send(now, m, out)
 	}
+}
+
+// send sends the next own request.
+func (s *State) send(now clock.Instant, m *wire.PreorderRequest, out *effect.Output) {
+	s.sent = m.Seq
+	s.request.Done(now)
+	out.Sends = append(out.Sends, effect.Send{To: s.cfg.Group.All(), Class: wire.Bounded, Msg: m})
+	out.Emit(trace.Event{Kind: trace.RequestSent, Origin: s.cfg.Self, Seq: m.Seq})
 }
 
 // cut is how many of the pending updates fit one request, at least one, and what they cost.
