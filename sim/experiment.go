@@ -27,6 +27,7 @@ type Experiment struct {
 	ClientAuth bool          // clients sign updates, and all replicas verify them
 	Attack     bool          // the first leader delays its proposals to just within its limit and sends them to one replica only
 	Faults     []string      // what f replicas, the first leader among them, do as well: names of attack.Behaviours, for example "reconciliation"
+	Datagrams  bool          // messages go in datagrams as between real replicas, with all that these add; otherwise each by itself
 	Cores      int           // processors of a replica; 0: one, as in the paper
 	Costs      Costs         // of what a processor does
 	WarmUp     time.Duration // is not measured

@@ -125,6 +125,31 @@ func TestExperimentCountsBytes(t *testing.T) {
 	}
 }
 
+// TestExperimentOverDatagrams: what datagrams add to messages is counted, and is less than a tenth where links are full; nothing is lost,
+// and the same experiment gives the same figures.
+func TestExperimentOverDatagrams(t *testing.T) {
+	t.Parallel()
+	if underRace {
+		t.Skip("one goroutine, and too slow under the race detector")
+	}
+	e := under(0, 7, 1204)
+	e.WarmUp, e.Measure = 3*time.Second, 3*time.Second
+	alone := measured(t, e)
+	e.Datagrams = true
+	packed, again := measured(t, e), measured(t, e)
+	if !reflect.DeepEqual(packed, again) {
+		t.Errorf("%+v\n%+v", packed, again)
+	}
+	t.Logf("%.0f bytes for each update, %.0f in datagrams; %.0f and %.0f updates/s", alone.BytesPerUpdate, packed.BytesPerUpdate, alone.ThroughputPerS,
+		packed.ThroughputPerS)
+	if packed.BytesPerUpdate < alone.BytesPerUpdate || packed.BytesPerUpdate > 1.1*alone.BytesPerUpdate || packed.ThroughputPerS < 0.9*alone.ThroughputPerS {
+		t.Error("that is too much, or nothing")
+	}
+	if packed.DroppedBytes > 0 || packed.Views != 1 {
+		t.Errorf("%d bytes dropped, view %d", packed.DroppedBytes, packed.Views)
+	}
+}
+
 // TestExperimentRefuses: what cannot be measured is said.
 func TestExperimentRefuses(t *testing.T) {
 	t.Parallel()

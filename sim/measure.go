@@ -22,6 +22,12 @@ func (t *trial) result(before []core.Status) Measurement {
 		m.BytesByKind[kind.String()] = float64(bytes) / max(1, done)
 		all += bytes
 	}
+	if t.packing != nil {
+		all = 0
+		for _, bytes := range t.tally.offered {
+			all += bytes
+		}
+	}
 	m.BytesPerUpdate = float64(all) / max(1, done)
 	for i, s := range t.servers {
 		m.DroppedBytes += t.tally.lost[i]

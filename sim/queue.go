@@ -23,6 +23,7 @@ const (
 	depart                            // env comes to the link from from to node; its class is arg
 	transit                           // something happens at the links of from
 	finish                            // in an experiment: a processor of node has done job number arg
+	opened                            // in an experiment: a datagram, number arg, reaches node from from
 	complete                          // a job that the core of node handed out has been done
 	synced                            // commit number arg of node's disk ends
 	tumble                            // node ends, its fall number arg

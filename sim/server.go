@@ -259,6 +259,7 @@ func (s *server) send(sends []effect.Send) {
 		}
 		s.trial.post(s, sends[i].To, sends[i].Class, env)
 	}
+	s.trial.leave(s.id)
 }
 
 // seal signs one message at once, for an attacker.
@@ -297,6 +298,7 @@ func (s *server) step(in core.Input) {
 			s.rest = append(s.rest, send)
 		}
 	}
+	t.leave(s.id)
 	for i := range s.out.Jobs {
 		s.heavy.push(s.out.Jobs[i])
 	}

@@ -24,6 +24,7 @@ type trial struct {
 	group   group.Group
 	keys    *identities
 	servers []*server // by group.ID.Index
+	packing *packing  // nil: messages travel by themselves
 	clients []patron
 	ports   []*wan.Port[letter]
 	armed   []clock.Instant // when the port's next transit event comes
@@ -43,11 +44,13 @@ type trial struct {
 	executions int
 }
 
-// letter is a message on a link.
+// letter is a message on a link, or a datagram.
 type letter struct {
 	env   *wire.Envelope
 	class wire.Class
 	from  group.ID
+	line  int    // of a datagram
+	body  []byte // of a datagram; nil for a message
 }
 
 // tallies are what is counted in the measured time.
@@ -102,6 +105,9 @@ func newTrial(e *Experiment, sizes group.Group) (*trial, error) {
 			return nil, err
 		}
 		t.ports, t.servers = append(t.ports, port), append(t.servers, s)
+	}
+	if e.Datagrams {
+		t.packing = newPacking(t)
 	}
 	t.introduce()
 	return t, nil
@@ -169,6 +175,7 @@ func (t *trial) introduce() {
 func (t *trial) measure() (Measurement, error) {
 	for _, s := range t.servers {
 		s.rearm()
+		t.arm(s.id)
 	}
 	t.runUntil(t.begin)
 	before := make([]core.Status, len(t.servers))
@@ -194,8 +201,12 @@ func (t *trial) runUntil(end clock.Instant) {
 }
 
 func (t *trial) handle(e *event) {
-	if e.kind == transit {
+	switch e.kind {
+	case transit:
 		t.transit(e.from)
+		return
+	case opened:
+		t.packing.open(e)
 		return
 	}
 	s := t.servers[e.node.Index()]
@@ -272,31 +283,53 @@ func (t *trial) done(c *patron, number int) {
 
 // post gives a message to the links of a replica.
 func (t *trial) post(s *server, to group.Set, class wire.Class, env *wire.Envelope) {
-	i := s.id.Index()
 	for id := range to.All() {
 		if id == s.id {
 			s.own.push(env)
 			continue
 		}
 		if t.now > t.begin {
-			bytes := uint64(wan.WireBytes(len(env.Raw)))
-			t.tally.bytes[env.Kind] += bytes
-			t.tally.offered[i] += bytes
-			if class == wire.Recon {
-				t.tally.repair[i] += bytes
-			}
+			t.tally.bytes[env.Kind] += uint64(wan.WireBytes(len(env.Raw)))
 		}
-		overflow := t.ports[i].Counters(int(id)).Overflow
-		offer := t.ports[i].Offer
-		if env.Kind.Yields() {
-			offer = t.ports[i].OfferLast
-		}
-		offer(t.now, int(id), class, len(env.Raw), letter{env, class, s.id})
-		if t.now > t.begin && t.ports[i].Counters(int(id)).Overflow > overflow {
-			t.tally.lost[i] += uint64(wan.WireBytes(len(env.Raw)))
+		if t.packing != nil {
+			t.packing.send(s.id, id, class, env)
+		} else {
+			t.offer(s.id, id, class, env.Kind.Yields(), false, len(env.Raw), letter{env: env, class: class, from: s.id})
 		}
 	}
-	t.arm(s.id)
+}
+
+// leave lets what was posted leave.
+func (t *trial) leave(id group.ID) {
+	if t.packing != nil {
+		t.packing.say(id)
+	}
+	t.arm(id)
+}
+
+// offer puts something on a link, and counts it.
+func (t *trial) offer(from, to group.ID, class wire.Class, yields, stream bool, size int, l letter) {
+	i := from.Index()
+	p, bytes := t.ports[i], uint64(wan.WireBytes(size))
+	overflow := p.Counters(int(to)).Overflow
+	switch {
+	case stream:
+		p.OfferStream(t.now, int(to), class, yields, size, l)
+	case yields:
+		p.OfferLast(t.now, int(to), class, size, l)
+	default:
+		p.Offer(t.now, int(to), class, size, l)
+	}
+	if t.now <= t.begin {
+		return
+	}
+	t.tally.offered[i] += bytes
+	if class == wire.Recon {
+		t.tally.repair[i] += bytes
+	}
+	if p.Counters(int(to)).Overflow > overflow {
+		t.tally.lost[i] += bytes
+	}
 }
 
 // transit does what is due at the links of a sender.
@@ -307,12 +340,16 @@ func (t *trial) transit(from group.ID) {
 	}
 	t.armed[i] = clock.Never
 	t.ports[i].Advance(t.now)
-	t.arm(from)
+	t.leave(from)
 }
 
 func (t *trial) arm(from group.ID) {
 	i := from.Index()
-	if next := t.ports[i].Next(); next < t.armed[i] {
+	next := t.ports[i].Next()
+	if t.packing != nil {
+		next = min(next, t.packing.next(from))
+	}
+	if next < t.armed[i] {
 		t.armed[i] = next
 		t.queue.push(event{at: next, kind: transit, from: from})
 	}
@@ -320,6 +357,10 @@ func (t *trial) arm(from group.ID) {
 
 // land lets a message arrive.
 func (t *trial) land(at clock.Instant, to int, l letter) {
+	if l.body != nil {
+		t.packing.lands(at, group.ID(to), l)
+		return
+	}
 	t.queue.push(event{at: at, kind: arrive, node: group.ID(to), from: l.from, env: l.env, arg: int(l.class)})
 }
 

@@ -32,6 +32,12 @@ func application(cfg config.Config, log *slog.Logger) (app.Application, *appsock
 // echo is an application whose result is the update. It has no state.
 type echo struct{}
 
+// String is for people.
+func (echo) String() string { return kindText("echo") }
+
+// kindText is a built-in application as its setting says it.
+func kindText(kind string) string { return fmt.Sprintf("app.kind = %q of node.toml", kind) }
+
 // Deliver implements app.Application.
 func (echo) Deliver(batch []app.Record) [][]byte {
 	return app.Func(func(r app.Record) []byte { return r.Payload }).Deliver(batch)
@@ -50,6 +56,9 @@ func (echo) Restore(from io.Reader) error {
 
 // digest is an application whose result is the SHA-256 of the whole stream up to the record (see app.Chain).
 type digest struct{ chain app.Chain }
+
+// String is for people.
+func (*digest) String() string { return kindText("digest") }
 
 // Deliver implements app.Application.
 func (d *digest) Deliver(batch []app.Record) [][]byte {
@@ -88,6 +97,11 @@ type store struct {
 
 func newStore(size int64) *store {
 	return &store{pages: max(1, size/storePage), dirty: map[int64][]byte{}}
+}
+
+// String is for people.
+func (s *store) String() string {
+	return fmt.Sprintf("%s with app.store_bytes = %s", kindText("store"), bytesText(int(s.pages*storePage)))
 }
 
 // mix is a permutation of the numbers that leaves nothing of their order (splitmix64).

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/primebft/prime/app"
@@ -25,6 +26,9 @@ func TestSnapshotsOfApplications(t *testing.T) {
 			return a.(app.Snapshotter)
 		}
 		a, b, c := fresh(), fresh(), fresh()
+		if name := fmt.Sprint(a); !strings.Contains(name, "app.kind = \""+kind+"\"") {
+			t.Errorf("%s calls itself %q", kind, name)
+		}
 		for o := uint64(1); o <= 40; o++ {
 			a.Deliver(record(o))
 			b.Deliver(record(o))

@@ -24,6 +24,7 @@ type experimentFlags struct {
 	Clients    []int  `placeholder:"N,…" help:"Experiment: how many clients, each with one update outstanding; by default from 1 to 2,400, at one site 30,000."`
 	Auth       string `enum:"replica,client" default:"replica" help:"Experiment: who vouches for updates."`
 	Cores      int    `default:"1" help:"Experiment: processors of a replica."`
+	Datagrams  bool   `help:"Experiment: messages go in datagrams as between real replicas, and everything that adds is counted; by default each goes by itself."`
 	Calibrate  bool   `help:"Experiment: let a processor be as fast as this machine's, instead of as fast as the one of docs/performance.md."`
 	Plot       string `placeholder:"FILE" help:"Experiment: draw the curves into this file, SVG or PNG."`
 }
@@ -59,6 +60,7 @@ type experimentReport struct {
 	Auth         string    `json:"auth"`
 	PayloadBytes int       `json:"payload_bytes"`
 	Cores        int       `json:"cores"`
+	Datagrams    bool      `json:"datagrams"`
 	Costs        sim.Costs `json:"costs"`
 	Curves       []curve   `json:"curves"`
 }
@@ -93,7 +95,7 @@ func (c *experimentFlags) run(g *globals, asJSON bool) error {
 	}
 	base := laid(c.Experiment, 4, 1)
 	report := experimentReport{
-		Experiment: c.Experiment, WAN: base.WAN.Name, Auth: c.Auth, PayloadBytes: base.Payload, Cores: c.Cores, Costs: costs,
+		Experiment: c.Experiment, WAN: base.WAN.Name, Auth: c.Auth, PayloadBytes: base.Payload, Cores: c.Cores, Costs: costs, Datagrams: c.Datagrams,
 		Curves: c.curves(),
 	}
 	if err := c.measure(g, report.Curves, costs); err != nil {
@@ -141,7 +143,7 @@ func (c *experimentFlags) measure(g *globals, curves []curve, costs sim.Costs) e
 				line := &curves[p.curve]
 				e := laid(c.Experiment, line.Replicas, c.Clients[p.point])
 				e.Node.Suspect.KLat, e.Attack, e.Faults = line.KLat, line.Attack != "none", line.faults
-				e.ClientAuth, e.Cores, e.Costs = c.Auth == "client", c.Cores, costs
+				e.ClientAuth, e.Cores, e.Costs, e.Datagrams = c.Auth == "client", c.Cores, costs, c.Datagrams
 				m, err := e.Run()
 				mu.Lock()
 				line.Points[p.point] = m

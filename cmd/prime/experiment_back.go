@@ -123,6 +123,9 @@ func (x *experiment) awaitBack(id, absence int, before *bench.Status) lab.Return
 			r.State = s.Checkpoints.Fetched - min(before.Checkpoints.Fetched, s.Checkpoints.Fetched)
 			if s.State == node.StateRunning && x.near(id, s.Ordinal) {
 				r.At, r.By, r.Missed = x.clock.Now(), wayOf(before, &s), s.Ordinal-min(before.Ordinal, s.Ordinal)
+				if len(before.Peers) == 0 { // its process has ended since
+					r.Start = s.Storage.Start
+				}
 				x.mu.Lock()
 				delete(x.behind, id)
 				x.mu.Unlock()

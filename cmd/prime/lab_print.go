@@ -32,6 +32,10 @@ func printLab(w io.Writer, r *lab.Report) {
 			}
 			row("", "r%d was back in order after %s, %s ordinals by %s, %s bytes received, %s of them state", b.Replica, ms(b.MS),
 				thousands(float64(b.Ordinals)), b.By, thousands(float64(b.Bytes)), thousands(float64(b.State)))
+			if s := b.Start; s != nil {
+				row("", "it went through %s bytes of its log in %.1f ms: %s inputs after an image of %s bytes, as of ordinal %d", thousands(float64(s.LogBytes)),
+					s.MS, thousands(float64(s.Inputs)), thousands(float64(s.ImageBytes)), s.Ordinal)
+			}
 		}
 		if e.AcceptableMS != nil {
 			row("", "just before, a turnaround of %s was acceptable, and up to %s not suspected", ms(e.AcceptableMS), ms(e.LimitMS))

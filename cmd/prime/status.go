@@ -90,7 +90,11 @@ func logText(s *prime.Status) string {
 	if l.MaxBytes == 0 {
 		return l.Mode + ": none, so it cannot be started again"
 	}
-	return fmt.Sprintf("%s, %s of %s", l.Mode, bytesText(int(l.LogBytes)), bytesText(int(l.MaxBytes)))
+	text := fmt.Sprintf("%s, %s of %s", l.Mode, bytesText(int(l.LogBytes)), bytesText(int(l.MaxBytes)))
+	if b := l.Start; b != nil {
+		text += fmt.Sprintf("; started with %s from ordinal %d on, %d inputs in %.1f s", bytesText(int(b.LogBytes)), b.Ordinal, b.Inputs, b.MS/1e3)
+	}
+	return text
 }
 
 // checkpointText is what the replica keeps of states.

@@ -41,6 +41,11 @@ func (s *Server) Way() app.Way {
 	return s.way
 }
 
+// String is for people.
+func (s *Server) String() string {
+	return fmt.Sprintf("app.kind = \"socket\" of node.toml, a process of its own whose way to state is %q", s.Way())
+}
+
 // Lost reports whether the application waits for a transfer point of its own, and is given nothing before.
 func (s *Server) Lost() bool {
 	s.mu.Lock()

@@ -161,6 +161,9 @@ type Status struct {
 	Lanes []struct {
 		Executed uint64 `json:"executed"`
 	} `json:"lanes"`
+	Storage struct {
+		Start *Start `json:"start"` // how it went through its log when it started; nil if it had none
+	} `json:"storage"`
 	CatchUp struct {
 		Ordinals uint64 `json:"ordinals"` // executed from what others told
 	} `json:"catch_up"`
@@ -168,6 +171,16 @@ type Status struct {
 		Jumps   uint64 `json:"jumps"`   // times that it went on after a checkpoint of others
 		Fetched uint64 `json:"fetched"` // bytes of these
 	} `json:"checkpoints"`
+}
+
+// Start is how a replica went through its log.
+type Start struct {
+	LogBytes   int64   `json:"log_bytes"`
+	Ordinal    uint64  `json:"ordinal"` // of the image that it began with; 0: none
+	ImageBytes int     `json:"image_bytes"`
+	ImageMS    float64 `json:"image_ms"`
+	Inputs     uint64  `json:"inputs"` // that came after the image, or all
+	MS         float64 `json:"ms"`     // for all of it
 }
 
 // sent is how many bytes the replica has given to its links, by class.

@@ -24,7 +24,7 @@ func BenchmarkUpdate(b *testing.B) {
 				for id := range w.machines {
 					updates := make([]wire.Update, batch)
 					for k := range updates {
-						updates[k] = wire.Update{Client: wire.ClientID{byte(id), byte(k)}, Seq: seq, Payload: payload}
+						updates[k] = wire.Update{Client: wire.ClientID{1 + byte(id), byte(k)}, Seq: seq, Payload: payload}
 					}
 					w.step(group.FromIndex(id), core.Input{Submit: updates})
 				}

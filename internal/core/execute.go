@@ -81,7 +81,11 @@ func (r *Replica) deliver(o *ordinal, out *effect.Output) {
 	number, bytes := r.executed()+1, 512+o.bytes
 	r.time = o.time
 	d := effect.Delivery{Ordinal: number, Time: r.time}
-	digests := make([]wire.Digest, len(o.requests))
+	digests, updates := make([]wire.Digest, len(o.requests)), 0
+	for _, request := range o.requests {
+		updates += len(request.Msg.(*wire.PreorderRequest).Updates)
+	}
+	d.Updates, d.Origins = make([]wire.Update, 0, updates), make([]group.ID, 0, updates)
 	for k, request := range o.requests {
 		bytes += len(request.Content) + 768
 		digests[k] = request.Digest

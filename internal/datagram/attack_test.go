@@ -153,16 +153,16 @@ func TestAcksWithheld(t *testing.T) {
 func TestUnfinishedFragments(t *testing.T) {
 	t.Parallel()
 	l, now := lone(t, wire.Bounded, 0)
-	send := func(number, message uint64) {
-		c := chunk{kind: chunkFragment, id: message, count: MaxFragments, total: MaxMessage, bytes: make([]byte, fragmentSize)}
-		b := binary.LittleEndian.AppendUint64([]byte{recordSegment}, number)
+	send := func(number uint64) {
+		c := chunk{kind: chunkFragment, count: MaxFragments, total: MaxMessage, bytes: make([]byte, fragmentSize)}
+		b := binary.LittleEndian.AppendUint32([]byte{recordSegment}, uint32(number))
 		b = c.append(binary.LittleEndian.AppendUint64(b, number))
 		if err := l.Receive(now, b, true, func([]byte) { t.Error("a fragment was delivered as a message") }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for n := range uint64(10_000) {
-		send(1+n%Window, n)
+		send(1 + n%Window)
 		if l.in.held > Partial {
 			t.Fatalf("%d bytes are held, at most %d", l.in.held, Partial)
 		}
@@ -173,7 +173,7 @@ func TestUnfinishedFragments(t *testing.T) {
 		t.Errorf("%d bytes are held: the test does not reach the limit", l.in.held)
 	}
 	now = now.Add(2*life[1] + 1)
-	send(1, 20_000)
+	send(1)
 	if l.in.held != MaxMessage {
 		t.Errorf("%d bytes are held after everything has expired, want %d", l.in.held, MaxMessage)
 	}
@@ -183,8 +183,8 @@ func TestUnfinishedFragments(t *testing.T) {
 func TestJump(t *testing.T) {
 	t.Parallel()
 	l, now := lone(t, wire.Bounded, 0)
-	for _, n := range []uint64{Window + 1, 1 << 40, math.MaxUint64} {
-		b := binary.LittleEndian.AppendUint64([]byte{recordSegment}, n)
+	for _, n := range []uint32{Window + 1, 1 << 30, math.MaxUint32} {
+		b := binary.LittleEndian.AppendUint32([]byte{recordSegment}, n)
 		b = append(binary.LittleEndian.AppendUint64(b, 7), chunkWhole, 1, 0, 'x')
 		if err := l.Receive(now, b, true, func([]byte) { t.Errorf("segment %d was delivered", n) }); err != nil {
 			t.Errorf("segment %d: %v", n, err)
@@ -215,11 +215,11 @@ func FuzzDecode(f *testing.F) {
 	a := ack{busy: true, upTo: 7, beyond: 9, delay: 3, receipt: 5, missing: []span{{0, 2}, {5, 1}}}
 	b := append(a.append(nil), recordPing, 1, 2, 3, 4, 5, 6, 7, 8, recordPong, 1, 2, 3, 4, 5, 6, 7, 8)
 	f.Add(b)
-	b = append(b, recordSegment, 1, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, chunkWhole, 2, 0, 'a', 'b')
+	b = append(b, recordSegment, 1, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, chunkWhole, 2, 0, 'a', 'b')
 	f.Add([]byte{recordPing, 1, 2, 3, 4, 5, 6, 7, 8, recordPadding, 0, 0})
-	f.Add(append(b, chunkAbandoned, 1, 0, 0, 0, 0, 0, 0, 0))
-	c := chunk{kind: chunkFragment, id: 3, index: 1, count: 2, total: 5, bytes: []byte{1, 2}}
-	f.Add(c.append([]byte{recordSegment, 1, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9}))
+	f.Add(append(b, chunkAbandoned, 1, 0, 0, 0))
+	c := chunk{kind: chunkFragment, index: 1, count: 2, total: 5, bytes: []byte{1, 2}}
+	f.Add(c.append([]byte{recordSegment, 1, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d body
 		if d.decode(b) != nil {
@@ -239,7 +239,7 @@ func FuzzDecode(f *testing.F) {
 			again = append(append(again, recordPadding), make([]byte, d.padding-1)...)
 		}
 		if d.hasSegment {
-			again = binary.LittleEndian.AppendUint64(append(again, recordSegment), d.number)
+			again = binary.LittleEndian.AppendUint32(append(again, recordSegment), uint32(d.number))
 			again = binary.LittleEndian.AppendUint64(again, d.secret)
 			for i := range d.chunks {
 				again = d.chunks[i].append(again)
@@ -253,8 +253,8 @@ func FuzzDecode(f *testing.F) {
 
 // FuzzLink: whatever an authenticated peer sends, and whenever, the link stays within its limits and says only what fits.
 func FuzzLink(f *testing.F) {
-	f.Add([]byte{10, 1, 0, 0, 0, 30, 4, 1, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 1, 2, 0, 'a', 'b'})
-	f.Add([]byte{25, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 0, 7})
+	f.Add([]byte{10, 1, 0, 0, 0, 30, 4, 1, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 1, 2, 0, 'a', 'b'})
+	f.Add([]byte{22, 1, 1, 1, 0, 0, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 0, 7})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		now := clock.Instant(1)
 		l := New(now, Options{Class: wire.Timely, Secret: [16]byte{1}, Shared: NewShared(10_000_000)})
@@ -279,9 +279,21 @@ func FuzzLink(f *testing.F) {
 				}
 			}
 			if l.in.held > Partial || len(l.out.ring) > Window || l.out.next-l.out.base > Window || len(l.in.got) > 2*Window ||
-				l.out.flying < 0 || l.out.queued < 0 {
+				l.out.flying < 0 || l.out.queued < 0 || l.width.body < bodyLeast {
 				t.Fatalf("limits: %d bytes of parts, %d and %d segments", l.in.held, len(l.out.ring), len(l.in.got))
 			}
 		}
 	})
+}
+
+// TestNearest: the low bits of a number are enough for who knows about where it is.
+func TestNearest(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ to, want uint64 }{
+		{0, 0}, {0, 1}, {1, math.MaxUint32}, {1 << 32, 1<<32 - 1}, {1<<32 - 1, 1 << 32}, {1<<40 + 5, 1<<40 - 1000}, {1<<40 - 1, 1<<40 + 1<<30},
+	} {
+		if got := Nearest(c.to, uint32(c.want)); got != c.want {
+			t.Errorf("nearest to %d: %d, want %d", c.to, got, c.want)
+		}
+	}
 }

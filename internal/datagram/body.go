@@ -3,6 +3,7 @@ package datagram
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 )
 
 // The records of a body. A segment or padding is the last one: it reaches to the end.
@@ -22,10 +23,16 @@ const (
 )
 
 const (
-	ackHeader  = 1 + 1 + 8 + 2 + 4 + 8 + 1 // record, busy, upTo, beyond, delay, receipt, ranges
+	ackHeader  = 1 + 1 + 4 + 2 + 2 + 8 // record, ranges and busy, upTo, beyond, delay, receipt
 	rangeSize  = 2 + 2
 	pingSize   = 1 + 8
 	ackMaximum = ackHeader + maxRanges*rangeSize
+)
+
+// ackBusy is in the byte with the number of ranges; delayUnit is what delays are sent in, microseconds.
+const (
+	ackBusy   = 0x80
+	delayUnit = 32
 )
 
 // span is a run of missing segments: the first, counted from upTo+1 as 0, and how many.
@@ -33,8 +40,8 @@ type span struct{ first, count uint16 }
 
 // ack says which segments have arrived: all up to upTo, and those up to upTo+beyond that are in no range.
 type ack struct {
-	busy    bool // no room: send nothing new
-	upTo    uint64
+	busy    bool   // no room: send nothing new
+	upTo    uint64 // decoded: the low 32 bits
 	beyond  uint16
 	delay   uint32 // microseconds since the latest segment arrived
 	receipt uint64 // XOR of the secrets of all segments that have arrived
@@ -45,7 +52,7 @@ type ack struct {
 type chunk struct {
 	kind         byte
 	index, count byte   // of a fragment
-	id           uint64 // of the message that a fragment is of
+	id           uint64 // of the message that a fragment is of: the number of the segment with the first; not sent with fragments
 	total        uint32 // bytes of that message
 	bytes        []byte
 	message      []byte // where bytes were cut from; only where they are sent
@@ -66,20 +73,19 @@ func (c *chunk) size() int {
 	case chunkFragment:
 		return fragmentHeader + len(c.bytes)
 	}
-	return 1 + 8
+	return abandonedHeader
 }
 
 func (a *ack) append(b []byte) []byte {
-	busy := byte(0)
+	count := byte(len(a.missing))
 	if a.busy {
-		busy = 1
+		count |= ackBusy
 	}
-	b = append(b, recordAck, busy)
-	b = binary.LittleEndian.AppendUint64(b, a.upTo)
+	b = append(b, recordAck, count)
+	b = binary.LittleEndian.AppendUint32(b, uint32(a.upTo))
 	b = binary.LittleEndian.AppendUint16(b, a.beyond)
-	b = binary.LittleEndian.AppendUint32(b, a.delay)
+	b = binary.LittleEndian.AppendUint16(b, uint16(min(a.delay/delayUnit, math.MaxUint16)))
 	b = binary.LittleEndian.AppendUint64(b, a.receipt)
-	b = append(b, byte(len(a.missing)))
 	for _, r := range a.missing {
 		b = binary.LittleEndian.AppendUint16(b, r.first)
 		b = binary.LittleEndian.AppendUint16(b, r.count)
@@ -93,11 +99,9 @@ func (c *chunk) append(b []byte) []byte {
 	case chunkWhole:
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(c.bytes)))
 	case chunkFragment:
-		b = binary.LittleEndian.AppendUint64(b, c.id)
-		b = append(b, c.index, c.count)
-		b = binary.LittleEndian.AppendUint32(b, c.total)
+		b = append(b, c.index, c.count, byte(c.total), byte(c.total>>8), byte(c.total>>16))
 	case chunkAbandoned:
-		return binary.LittleEndian.AppendUint64(b, c.id)
+		return binary.LittleEndian.AppendUint32(b, uint32(c.id))
 	}
 	return append(b, c.bytes...)
 }
@@ -110,7 +114,7 @@ type body struct {
 	hasPing    bool
 	hasPong    bool
 	hasSegment bool
-	number     uint64
+	number     uint64 // decoded: the low 32 bits
 	secret     uint64
 	padding    int     // bytes of padding, its record included
 	chunks     []chunk // their bytes are parts of what was decoded
@@ -162,15 +166,15 @@ func nonce(b []byte) (uint64, []byte, bool) {
 }
 
 func (a *ack) decode(b []byte) ([]byte, bool) {
-	if len(b) < ackHeader || b[1] > 1 {
+	if len(b) < ackHeader {
 		return nil, false
 	}
-	a.busy = b[1] == 1
-	a.upTo = binary.LittleEndian.Uint64(b[2:])
-	a.beyond = binary.LittleEndian.Uint16(b[10:])
-	a.delay = binary.LittleEndian.Uint32(b[12:])
-	a.receipt = binary.LittleEndian.Uint64(b[16:])
-	n := int(b[24])
+	a.busy = b[1]&ackBusy != 0
+	a.upTo = uint64(binary.LittleEndian.Uint32(b[2:]))
+	a.beyond = binary.LittleEndian.Uint16(b[6:])
+	a.delay = uint32(binary.LittleEndian.Uint16(b[8:])) * delayUnit
+	a.receipt = binary.LittleEndian.Uint64(b[10:])
+	n := int(b[1] &^ ackBusy)
 	b = b[ackHeader:]
 	if a.beyond > Window || n > maxRanges || len(b) < n*rangeSize {
 		return nil, false
@@ -192,10 +196,7 @@ func (d *body) segment(b []byte) bool {
 	if len(b) < segmentHeader {
 		return false
 	}
-	d.number, d.secret = binary.LittleEndian.Uint64(b[1:]), binary.LittleEndian.Uint64(b[9:])
-	if d.number == 0 {
-		return false
-	}
+	d.number, d.secret = uint64(binary.LittleEndian.Uint32(b[1:])), binary.LittleEndian.Uint64(b[5:])
 	for b = b[segmentHeader:]; len(b) > 0; {
 		c, n := decodeChunk(b)
 		if n == 0 {
@@ -218,8 +219,8 @@ func decodeChunk(b []byte) (c chunk, n int) {
 		}
 		c.bytes = b[wholeHeader:n:n]
 	case c.kind == chunkFragment && len(b) > fragmentHeader:
-		c.id, c.index, c.count = binary.LittleEndian.Uint64(b[1:]), b[9], b[10]
-		c.total = binary.LittleEndian.Uint32(b[11:])
+		c.index, c.count = b[1], b[2]
+		c.total = uint32(b[3]) | uint32(b[4])<<8 | uint32(b[5])<<16
 		if c.count < 2 || c.count > MaxFragments || c.index >= c.count || c.total > MaxMessage {
 			return c, 0
 		}
@@ -232,8 +233,8 @@ func decodeChunk(b []byte) (c chunk, n int) {
 			return c, 0 // the last fragment would be empty: nobody cuts like that
 		}
 		c.bytes = b[fragmentHeader:n:n]
-	case c.kind == chunkAbandoned && len(b) >= 9:
-		c.id, n = binary.LittleEndian.Uint64(b[1:]), 9
+	case c.kind == chunkAbandoned && len(b) >= abandonedHeader:
+		c.id, n = uint64(binary.LittleEndian.Uint32(b[1:])), abandonedHeader
 	}
 	return c, n
 }

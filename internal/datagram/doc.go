@@ -3,7 +3,8 @@
 // its owner passes in the time and seals what goes out, so that the same code runs over real sockets and in simulated worlds.
 //
 // What is sent goes into segments, which are numbered from 1. A segment has several small messages, or a fragment of a large
-// one. Messages are delivered as soon as they are whole, in any order: the protocol above repeats and reorders anyhow, and
+// one; the fragments of a message are in segments that follow each other, and the number of the first is the message's. Numbers are
+// sent as their low 32 bits: both ends know about where the other is. Messages are delivered as soon as they are whole, in any order: the protocol above repeats and reorders anyhow, and
 // waiting for an earlier message would turn every loss into a delay for all. A segment that was lost is sent again when its
 // receiver names it missing, within a budget; what is too old to be of use is replaced by a note that it was given up, so that
 // numbers never stay open.
@@ -26,16 +27,20 @@ import (
 
 // Sizes, bytes.
 const (
-	Payload  = 1232 // of a UDP datagram that passes everywhere without being cut up: IPv6 promises 1,280
-	Overhead = 32   // what sealing adds to a body: a header of 16 and a tag of 16
+	Payload  = 1472 // of the largest UDP datagram: what Ethernet carries with the headers of IPv4
+	Overhead = 25   // what sealing adds to a body: a header of 9 and a tag of 16
 	BodySize = Payload - Overhead
 
-	segmentHeader  = 1 + 8 + 8         // record, number, secret
-	wholeHeader    = 1 + 2             // chunk, length
-	fragmentHeader = 1 + 8 + 1 + 1 + 4 // chunk, message, index, count, total
-	MaxFragments   = 64                // of one message
-	fragmentSize   = BodySize - segmentHeader - fragmentHeader
-	MaxMessage     = MaxFragments * fragmentSize // larger messages do not go over datagrams
+	payloadLeast = 1232 // of a UDP datagram that passes everywhere without being cut up: IPv6 promises 1,280
+	bodyLeast    = payloadLeast - Overhead
+
+	segmentHeader   = 1 + 4 + 8                                  // record, number, secret
+	wholeHeader     = 1 + 2                                      // chunk, length
+	fragmentHeader  = 1 + 1 + 1 + 3                              // chunk, index, count, total
+	abandonedHeader = 1 + 4                                      // chunk, message
+	MaxFragments    = 64                                         // of one message
+	fragmentSize    = bodyLeast - segmentHeader - fragmentHeader // while nobody knows whether larger ones get through
+	MaxMessage      = MaxFragments * fragmentSize                // larger messages do not go over datagrams
 )
 
 // Limits of a link.

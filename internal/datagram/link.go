@@ -23,6 +23,7 @@ type Link struct {
 	out      sender
 	in       receiver
 	live     live
+	width    width
 	rtt      rtt
 	shared   *Shared
 	prf      cipher.Block
@@ -61,6 +62,7 @@ func New(now clock.Instant, o Options) *Link {
 		l.out.limit = 2 * minWindow
 	}
 	l.in.ackAt = clock.Never
+	l.width = width{body: bodyLeast, at: clock.Never}
 	l.live = live{interval: probeIdle, pause: probeUrgent, at: now}
 	if o.Class == wire.Timely {
 		l.live.interval = probeBusy
@@ -97,6 +99,7 @@ func (l *Link) Doubt(now clock.Instant) {
 // Distrust makes the link go down, until several probes in a row have been answered.
 func (l *Link) Distrust(now clock.Instant) {
 	l.live.up, l.live.answers, l.live.pause, l.live.at = false, 0, probeUrgent, now
+	l.width.reset(clock.Never)
 }
 
 // Reclaim takes back the messages that have not been acknowledged and are not too old, for another way of sending them: the
@@ -136,7 +139,7 @@ func Fits(size int) bool { return size > 0 && size <= MaxMessage }
 
 // Hungry reports whether the link would put another message into a segment now: owners keep what waits where it is fair, and
 // give the link no more than it can send.
-func (l *Link) Hungry() bool { return l.out.queued < BodySize && l.out.open() }
+func (l *Link) Hungry() bool { return l.out.queued < l.width.body && l.out.open() }
 
 // Send queues a message, which must fit. It must not be changed afterwards.
 func (l *Link) Send(now clock.Instant, message []byte) { l.out.push(now, message) }
@@ -197,7 +200,7 @@ func (l *Link) Unloaded(now clock.Instant) clock.Instant {
 	if l.live.owing {
 		return now
 	}
-	return min(l.in.ackAt, l.live.at)
+	return min(l.in.ackAt, l.live.at, l.width.at)
 }
 
 // Loaded reports whether there is a segment to send now: something new, or a repair. What else a link says is short.
@@ -222,9 +225,11 @@ func (l *Link) Next(now clock.Instant, dst []byte, loaded bool) []byte {
 	if loaded {
 		number, g = l.pick(now)
 	}
-	room := BodySize
+	room := l.width.body
 	if g != nil {
 		room -= segmentHeader + g.size
+	} else if l.width.at <= now {
+		return l.widen(now, dst)
 	}
 	r := &l.in
 	if r.ackAt <= now || g != nil && r.since > 0 && room >= r.reportSize() {
@@ -250,7 +255,7 @@ func (l *Link) Next(now clock.Instant, dst []byte, loaded bool) []byte {
 	}
 	if g != nil {
 		dst = append(dst, recordSegment)
-		dst = binary.LittleEndian.AppendUint64(dst, number)
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(number))
 		dst = binary.LittleEndian.AppendUint64(dst, g.secret)
 		for i := range g.chunks {
 			dst = g.chunks[i].append(dst)

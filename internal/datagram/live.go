@@ -63,7 +63,7 @@ func (l *Link) due(now clock.Instant) bool {
 func (l *Link) ask(now clock.Instant) uint64 {
 	v := &l.live
 	if v.up && v.missed >= deadProbes && now.Sub(v.sign) >= max(deadAfter, 8*l.rtt.smooth) {
-		v.fail()
+		l.down()
 	}
 	v.probe++
 	v.missed++
@@ -86,6 +86,9 @@ const probeNumbers = 1 << 63
 // answered takes an answer to a probe. One that was never sent is a lie; one that is too old to be remembered says nothing.
 func (l *Link) answered(now clock.Instant, nonce uint64) {
 	v := &l.live
+	if l.widened(nonce) {
+		return
+	}
 	for n := v.probe; n > 0 && n+uint64(len(v.sent)) > v.probe; n-- {
 		if l.secret(probeNumbers+n) != nonce {
 			continue
@@ -103,6 +106,7 @@ func (l *Link) answered(now clock.Instant, nonce uint64) {
 		v.answers++
 		if !v.ever || v.answers >= comeBack {
 			v.up, v.ever, v.news = true, true, true
+			l.width.reset(now)
 			return
 		}
 		v.at = now

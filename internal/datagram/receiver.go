@@ -34,7 +34,15 @@ type partial struct {
 // take takes a segment. It reports whether it was new; room says whether there is any for what is in it.
 func (l *Link) take(now clock.Instant, d *body, room bool, deliver func([]byte)) bool {
 	r := &l.in
-	n := d.number
+	n := Nearest(r.upTo, uint32(d.number))
+	for i := range d.chunks {
+		switch c := &d.chunks[i]; c.kind {
+		case chunkFragment:
+			c.id = n - uint64(c.index)
+		case chunkAbandoned:
+			c.id = Nearest(n, uint32(c.id))
+		}
+	}
 	if n <= r.upTo || n <= r.highest && r.has(n) {
 		l.counters.Twice++
 		r.soon(now) // an acknowledgement was lost, or is under way

@@ -25,6 +25,7 @@ type waiting struct {
 	bytes []byte
 	born  clock.Instant
 	next  int // index of the next fragment
+	count int // of its fragments, once there is one
 }
 
 // later is a segment that is to be sent a second time.
@@ -43,7 +44,7 @@ type sender struct {
 	queue   []waiting // from head on
 	head    int
 	queued  int    // bytes of what waits in queue
-	message uint64 // number of the last large message
+	message uint64 // number of the last large message: that of the segment with its first fragment
 	lost    []uint64
 	copies  []later // by time; from copyHead on
 	copyAt  int
@@ -53,6 +54,7 @@ type sender struct {
 	stood   time.Duration // how long it had none, before that
 	probeAt clock.Instant // when the last segment is sent again unasked
 	backoff int
+	moved   clock.Instant // when something was acknowledged last, or sent after all was
 	round   round
 	given   uint64 // the last large message that was given up
 }
@@ -110,15 +112,19 @@ func (s *sender) push(now clock.Instant, message []byte) {
 // cut makes a new segment of what waits; there must be something.
 func (l *Link) cut(now clock.Instant) *segment {
 	s := &l.out
+	l.doubt(now)
+	if s.flying == 0 {
+		s.moved = now
+	}
 	s.grow()
 	g := s.at(s.next)
 	*g = segment{secret: l.secret(s.next), chunks: g.chunks[:0], born: s.queue[s.head].born}
-	const room = BodySize - segmentHeader
+	room := l.width.body - segmentHeader
 	for s.head < len(s.queue) {
 		w := &s.queue[s.head]
 		if len(w.bytes)+wholeHeader > room {
 			if g.size == 0 {
-				g.add(s.fragment(w))
+				g.add(s.fragment(w, room-fragmentHeader))
 			}
 			break
 		}
@@ -139,12 +145,12 @@ func (g *segment) add(c chunk) {
 	g.size += c.size()
 }
 
-// fragment cuts the next fragment off the message at the head of the queue.
-func (s *sender) fragment(w *waiting) chunk {
-	count := (len(w.bytes) + fragmentSize - 1) / fragmentSize
+// fragment cuts the next fragment off the message at the head of the queue; one of a new message has size bytes at most.
+func (s *sender) fragment(w *waiting, size int) chunk {
 	if w.next == 0 {
-		s.message++
+		s.message, w.count = s.next, (len(w.bytes)+size-1)/size
 	}
+	count := w.count
 	c := chunk{kind: chunkFragment, index: byte(w.next), count: byte(count), id: s.message, total: uint32(len(w.bytes)), message: w.bytes}
 	from, to := c.extent()
 	c.bytes = w.bytes[from:to]
@@ -279,7 +285,7 @@ func (l *Link) probe(now clock.Instant) (uint64, *segment) {
 	s := &l.out
 	if s.backoff++; s.backoff > deafAfter && !s.busy {
 		// Probes are answered, segments are not acknowledged: large packets do not get through, or the peer does not play.
-		l.live.fail()
+		l.down()
 	}
 	s.backoff = min(s.backoff, deafAfter+1)
 	l.armProbe(now)
@@ -318,6 +324,7 @@ func (l *Link) left(now clock.Instant, g *segment) {
 // hear takes an acknowledgement. What it claims is checked before anything of it is believed.
 func (l *Link) hear(now clock.Instant, a *ack) error {
 	s := &l.out
+	a.upTo = Nearest(s.base, uint32(a.upTo))
 	highest := a.upTo + uint64(a.beyond)
 	if highest >= s.next || highest < a.upTo {
 		return ErrLie
@@ -365,7 +372,7 @@ func (l *Link) hear(now clock.Instant, a *ack) error {
 	}
 	l.adapt()
 	if progress {
-		s.backoff = 0
+		s.backoff, s.moved = 0, now
 		l.live.heard(now)
 		l.armProbe(now)
 	}

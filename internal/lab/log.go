@@ -52,11 +52,12 @@ type Happened struct {
 // Return is a replica that an event lets come back: it was started again, goes on, or is connected to a quorum again.
 type Return struct {
 	Replica int
-	At      int64  // when it was back in order: it had executed all but one ordinal window of what others had; 0: never
-	Bytes   uint64 // of its peers that it received from the event until then
-	By      Way    // how it came to what it had missed; "" if At is 0
-	Missed  uint64 // ordinals from its last one before the event to the one that it was back with
-	State   uint64 // of Bytes, those of the state of a checkpoint
+	At      int64        // when it was back in order: it had executed all but one ordinal window of what others had; 0: never
+	Bytes   uint64       // of its peers that it received from the event until then
+	By      Way          // how it came to what it had missed; "" if At is 0
+	Missed  uint64       // ordinals from its last one before the event to the one that it was back with
+	Start   *bench.Start // of its process, if that was started again
+	State   uint64       // of Bytes, those of the state of a checkpoint
 }
 
 // Way is how a replica that was away comes to what the others executed meanwhile.

@@ -66,6 +66,8 @@ type BackReport struct {
 	By       Way    `json:"by,omitempty"`
 	Ordinals uint64 `json:"ordinals"`    // that it had missed, with those that went on meanwhile
 	State    uint64 `json:"state_bytes"` // of the bytes, those of the state of a checkpoint
+	// Start is how it went through its log, if it was started again.
+	Start *bench.Start `json:"start,omitempty"`
 }
 
 // comeback puts in when replicas were back.
@@ -74,7 +76,7 @@ func (l *Log) comeback(e *EventReport, h *Happened) {
 	var bytes uint64
 	all := len(h.Returns) > 0
 	for _, r := range h.Returns {
-		b := BackReport{Replica: r.Replica, Bytes: r.Bytes, By: r.By, Ordinals: r.Missed, State: r.State}
+		b := BackReport{Replica: r.Replica, Bytes: r.Bytes, By: r.By, Ordinals: r.Missed, State: r.State, Start: r.Start}
 		if all = all && r.At > 0; r.At > 0 {
 			took := l.unstalled(stall.Span{From: h.At, To: r.At})
 			ms, raw := milliseconds(int64(took)), milliseconds(r.At-h.At)

@@ -298,7 +298,7 @@ func TestRecordsRejoin(t *testing.T) {
 	if !r.rejoin() || !r.nextForApp(nil, &next) || next.jump == nil || next.jump.at != (app.Position{Ordinal: 200, Index: 1}) {
 		t.Fatalf("%+v", next)
 	}
-	r.giveUp(200)
+	r.giveUp()
 	if r.jump(&due{State: &effect.State{Ordinal: 300}}, nil); r.rejoin() || r.nextForApp(nil, &next) {
 		t.Fatal("a failed application goes on")
 	}

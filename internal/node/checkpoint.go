@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/primebft/prime/app"
@@ -48,9 +49,13 @@ type checkpoints struct {
 	outlives bool
 	journal  *journal // is told of a checkpoint that is on disk, if what led there need not be kept; its own have to stay
 
-	fetching uint64 // ordinal of the newest checkpoint that was asked for, until the core is past it; of the loop alone
+	fetching atomic.Uint64 // ordinal of the newest checkpoint that the core asked for, until it is past it; only the loop changes it
+	news     chan struct{} // has a token when there may be something new for an application that awaits a state
 
 	mu     sync.Mutex
+	newest transfer.Target    // the newest stable checkpoint that is known
+	awaits bool               // the application was too slow, and awaits the state of one
+	here   *landed            // that has come meanwhile
 	base   uint64             // ordinal that the core went on after last, without executing what is before; 0: it never did
 	making uint64             // ordinal of the checkpoint that is being written; 0: none is
 	landed map[uint64]*landed // checkpoints that the core has been given and the stream has not reached, by ordinal
@@ -107,6 +112,7 @@ func (n *Node) openCheckpoints(g group.Group, store *snapshot.Store) {
 	}
 	c := &checkpoints{
 		n: g.N(), store: store, events: n.loop.events, log: n.log, tasks: newMailbox[func()](),
+		news:   make(chan struct{}, 1),
 		landed: map[uint64]*landed{}, held: map[uint64]int{},
 		outlives: outlives(n.deliver.app), journal: n.journal,
 	}
@@ -123,7 +129,7 @@ func (n *Node) openCheckpoints(g group.Group, store *snapshot.Store) {
 	if all := store.List(); len(all) > 0 {
 		c.stats.Last, c.stats.Bytes = all[len(all)-1].Ordinal, all[len(all)-1].TotalBytes
 	}
-	n.checkpoints, n.deliver.keep, n.outlet.checkpoints = c, c.keep, c
+	n.checkpoints, n.deliver.keep, n.deliver.checkpoints, n.outlet.checkpoints = c, c.keep, c, c
 	if c.outlives {
 		n.journal.share(g.F())
 	}
@@ -253,7 +259,9 @@ func (c *checkpoints) write(d *due, s app.Snapshot) (m blocks.Manifest, err erro
 func (c *checkpoints) stable(s effect.Stable) {
 	c.mu.Lock()
 	c.stats.Stable = max(c.stats.Stable, s.Ordinal)
+	c.newest = transfer.Target{Ordinal: s.Ordinal, Digest: s.Digest}
 	c.mu.Unlock()
+	wake(c.news)
 	c.tasks.put(1, func() {
 		if err := c.store.Keep(s.Ordinal, c.pins()...); err != nil {
 			c.log.Warn("an old checkpoint cannot be removed", "why", err)
@@ -277,6 +285,9 @@ func (c *checkpoints) pins() []uint64 {
 	for ordinal := range c.landed {
 		all = append(all, ordinal)
 	}
+	if c.here != nil {
+		all = append(all, c.here.due.State.Ordinal)
+	}
 	slices.Sort(all)
 	if all = slices.Compact(all); len(all) < 2 && len(inUse) > 0 {
 		all = append(all, slices.Max(inUse))
@@ -287,7 +298,8 @@ func (c *checkpoints) pins() []uint64 {
 // goesOn notes what the core delivers: that it goes on after a checkpoint, without which the log, which says so, is of no use; or that it
 // has executed by itself what it had asked for the state of. Only the loop calls it.
 func (c *checkpoints) goesOn(d *effect.Delivery) {
-	past := c.fetching != 0 && d.Ordinal >= c.fetching
+	fetching := c.fetching.Load()
+	past := fetching != 0 && d.Ordinal >= fetching
 	if d.Jump == nil && !past {
 		return
 	}
@@ -295,12 +307,14 @@ func (c *checkpoints) goesOn(d *effect.Delivery) {
 	if d.Jump != nil {
 		c.base = d.Ordinal
 	} else {
-		delete(c.landed, c.fetching)
-		go c.agent.Passed(c.fetching) // it may be asked for the next one before
+		delete(c.landed, fetching)
+		if !c.awaits {
+			go c.agent.Passed(fetching) // it may be asked for the next one before
+		}
 	}
 	c.mu.Unlock()
 	if past {
-		c.fetching = 0
+		c.fetching.Store(0)
 	}
 }
 
@@ -315,11 +329,34 @@ func (c *checkpoints) leaped() {
 func (c *checkpoints) lacks(s effect.Stable) {
 	c.log.Warn("this replica lacks what no other one holds any more, and takes over the state of a checkpoint", "ordinal", s.Ordinal,
 		"digest", s.Digest.String())
-	c.fetching = max(c.fetching, s.Ordinal)
+	c.fetching.Store(max(c.fetching.Load(), s.Ordinal))
 	go c.agent.Fetch(transfer.Target{Ordinal: s.Ordinal, Digest: s.Digest}) // the agent may be reading a disk just now
 }
 
-// fetched gives the core the state of a checkpoint that was fetched.
+// await notes whether the application awaits the state of a checkpoint.
+func (c *checkpoints) await(is bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.awaits, c.here = is, nil
+}
+
+// awaited is the newest stable checkpoint, and the newest that has come for the application, nil if none has.
+func (c *checkpoints) awaited() (newest transfer.Target, here *landed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.newest, c.here
+}
+
+// lend keeps a checkpoint for the application until that has read it.
+func (c *checkpoints) lend(l *landed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.open != nil {
+		c.landed[l.due.State.Ordinal] = l
+	}
+}
+
+// fetched gives the core the state of a checkpoint that was fetched, or the application, or both: whoever lacks it.
 func (c *checkpoints) fetched(t transfer.Target, from *snapshot.Checkpoint) {
 	l, err := c.read(from)
 	if err == nil && l.due.State.Ordinal != t.Ordinal {
@@ -329,11 +366,20 @@ func (c *checkpoints) fetched(t transfer.Target, from *snapshot.Checkpoint) {
 		c.log.Error("a checkpoint that was fetched cannot be read; are all replicas of one version?", "ordinal", t.Ordinal, "why", err)
 		return
 	}
-	c.mu.Lock()
-	c.landed[t.Ordinal] = l
-	c.mu.Unlock()
 	c.log.Info("the state of a checkpoint is here", "ordinal", t.Ordinal, "bytes", from.Manifest().TotalBytes)
-	c.events.put(1, core.Input{Restored: l.due.State})
+	lacking := c.fetching.Load() != 0
+	c.mu.Lock()
+	if lacking {
+		c.landed[t.Ordinal] = l
+	}
+	if c.awaits {
+		c.here = l
+	}
+	c.mu.Unlock()
+	wake(c.news)
+	if lacking {
+		c.events.put(1, core.Input{Restored: l.due.State})
+	}
 }
 
 // failed says why a checkpoint could not be fetched. The core says again that it is lacking, when there is a newer one or after a while.

@@ -216,6 +216,42 @@ func TestNoWayInCluster(t *testing.T) {
 	c.settle(1, 1, 2, 3, 4)
 }
 
+// other is another application than the rest of its cluster runs.
+type other struct{ locked }
+
+func (o *other) Snapshot() (app.Snapshot, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return app.Bytes(append([]byte("other"), o.state...)), nil
+}
+
+func (*other) String() string { return "app.kind = \"other\" of node.toml" }
+
+// TestOtherApplication: a replica that runs another application than the rest stops at the first checkpoint, and says what it runs and what
+// to do; the others go on.
+func TestOtherApplication(t *testing.T) {
+	t.Parallel()
+	c := forgetful(t, nil)
+	for id := range 3 {
+		c.open(id+1, new(locked), Options{Check: true})
+	}
+	odd := c.open(4, new(other), Options{Check: true})
+	await(t, func() string {
+		c.runAll(10, 1, 2, 3)
+		if s := odd.State(); !strings.HasPrefix(s, StateCrashed) {
+			return s
+		}
+		return ""
+	})
+	for _, want := range []string{"app.kind = \"other\"", "make it equal everywhere"} {
+		if !strings.Contains(odd.State(), want) {
+			t.Errorf("it says %q, want %q in it", odd.State(), want)
+		}
+	}
+	c.runAll(10, 1, 2, 3)
+	c.agree(1, 2, 3)
+}
+
 // TestHeads: what is written is read, and nothing else is.
 func TestHeads(t *testing.T) {
 	t.Parallel()

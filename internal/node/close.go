@@ -18,7 +18,7 @@ const (
 	StateRunning           = "running"
 	StateApplicationBehind = "application-behind"
 	StateApplicationFailed = "application-failed"
-	StateApplicationWaits  = "application-transferring" // for the state of others, at a transfer point
+	StateApplicationWaits  = "application-transferring" // for the state of others, at a transfer point, or of a checkpoint
 	StateDraining          = "draining"
 	StateRestoring         = "restoring" // what a durable replica was given before its start is being given to it again
 	StateCrashed           = "crashed"
@@ -42,7 +42,7 @@ func (n *Node) State() string {
 	if b := n.records.app(); b.behind {
 		return fmt.Sprintf("%s: missed from ordinal %d", StateApplicationBehind, b.until+1)
 	}
-	if n.deliver.calls.lost() {
+	if b := n.records.app(); b.waits || n.deliver.calls.lost() {
 		return StateApplicationWaits
 	}
 	if n.closing.Load() {

@@ -71,16 +71,17 @@ func weigh(d *effect.Delivery) int {
 
 // deliverer is the goroutine that calls the application.
 type deliverer struct {
-	app     app.Application
-	calls   application // app, as this goroutine sees it
-	records *Records
-	replies *reply.Store
-	log     *slog.Logger
-	done    func()                   // the application has dealt with something
-	missed  func()                   // what was under way has been executed in what the application was not given, or has not
-	keep    func(*due, app.Snapshot) // makes a checkpoint; nil: nobody does. The snapshot is nil if there is none
-	failure atomic.Pointer[string]   // why the application is not called any more
-	ended   chan struct{}            // closed when the application will never be called again
+	app         app.Application
+	calls       application // app, as this goroutine sees it
+	records     *Records
+	replies     *reply.Store
+	log         *slog.Logger
+	done        func()                   // the application has dealt with something
+	missed      func()                   // what was under way has been executed in what the application was not given, or has not
+	keep        func(*due, app.Snapshot) // makes a checkpoint; nil: nobody does. The snapshot is nil if there is none
+	checkpoints *checkpoints             // where it has the state of others from
+	failure     atomic.Pointer[string]   // why the application is not called any more
+	ended       chan struct{}            // closed when the application will never be called again
 }
 
 // run gives the application its records until there will be no more or stop.
@@ -93,8 +94,8 @@ func (d *deliverer) run(stop <-chan struct{}) {
 			return
 		}
 		if !d.records.nextForApp(stop, &t) {
-			if ended(stop) || d.calls.way() != app.OwnWay || !d.records.rejoin() {
-				d.sayBehind()
+			d.sayBehind()
+			if !d.comeBack(stop) {
 				return
 			}
 			continue
@@ -167,15 +168,21 @@ func (d *deliverer) fail(err error, delivered uint64) {
 	d.log.Error("the application has failed; this replica goes on ordering for the others and refuses its own clients",
 		"delivered_up_to", delivered, "error", why)
 	d.failure.Store(&why)
-	d.records.giveUp(delivered)
+	d.records.giveUp()
 	d.done()
 }
 
-// sayBehind logs that the application has been given all that it will ever be, if that is because it was too slow.
+// sayBehind logs that the application has been given all that it will be for now, if that is because it was too slow.
 func (d *deliverer) sayBehind() {
-	if b := d.records.app(); b.behind {
-		d.log.Error("the application is too far behind and gets no more records; this replica goes on ordering for the others "+
-			"and refuses its own clients", "missed_from", b.until+1)
+	b := d.records.app()
+	switch {
+	case !b.behind:
+	case d.calls.way() == app.NoWay:
+		d.log.Error("the application is too far behind and gets no more records, unless they are still held; this replica goes on ordering for "+
+			"the others and refuses its own clients", "missed_from", b.until+1)
+	default:
+		d.log.Warn("the application is too far behind; it goes on as if its replica had been away, and this replica refuses its own clients "+
+			"until then", "missed_from", b.until+1, "way", d.calls.way().String())
 	}
 }
 

@@ -92,7 +92,7 @@ func remedy(err error) string {
 func (n *Node) storage() Storage {
 	s := Storage{Mode: string(n.cfg.Node.Storage.Mode)}
 	if n.durable() {
-		s.LogBytes, s.MaxBytes = n.journal.size(), int64(n.cfg.Node.Storage.MaxBytes)
+		s.LogBytes, s.MaxBytes, s.Start = n.journal.size(), int64(n.cfg.Node.Storage.MaxBytes), n.loop.started.Load()
 	}
 	return s
 }

@@ -41,25 +41,9 @@ func (r *Records) jump(d *due, open func() (io.ReadCloser, error)) {
 	r.last, r.tail, r.count = d.State.Ordinal, d.Records, d.Delivered
 	r.base = base{r.last, d.Digest}
 	b := &r.backlog
-	b.taken, b.bytes = r.last, 0
+	b.taken, b.given, b.bytes, b.out, b.open = r.last, r.last, 0, 0, 0
 	if !b.failed {
-		b.behind, b.until, b.jump = false, 0, &landing{d.at(), open}
+		b.behind, b.waits, b.until, b.jump = false, false, 0, &landing{d.at(), open}
 	}
 	r.wakeAll()
-}
-
-// rejoin lets an application that was too far behind go on after the last ordinal, although it misses what is before: it follows that
-// as any other jump. It is called by the application's goroutine once there is nothing else for it; false if that is not because it
-// was behind.
-func (r *Records) rejoin() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b := &r.backlog
-	if !b.behind || b.failed {
-		return false
-	}
-	b.taken, b.bytes, b.behind, b.until = r.last, 0, false, 0
-	b.jump = &landing{at: app.Position{Ordinal: r.last, Index: r.tail}}
-	r.evict()
-	return true
 }

@@ -72,6 +72,7 @@ type loop struct {
 	ask       chan chan<- core.Status   // somebody wants to know where the machine is
 	drain     chan chan<- struct{}      // somebody wants to know when own clients' updates are done
 	watchful  atomic.Bool               // pokes are of use
+	started   atomic.Pointer[Start]     // how it went through its log; nil until then
 	restoring atomic.Bool               // what was remembered is being given to the machine again
 	pending   atomic.Int64              // bytes of own clients' updates inside the machine
 	steps     histogram                 // how long steps took

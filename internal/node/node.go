@@ -346,14 +346,24 @@ func (n *Node) crashed(p any, stack []byte) {
 
 // diverged ends the replica because what it has executed, or its application's state, is not that of correct ones.
 func (n *Node) diverged(d *effect.Divergence) {
-	what := fmt.Sprintf("its checkpoint of ordinal %d is %s, and f+1 other replicas have %s: the application is not deterministic (equal "+
-		"records must give equal snapshots), replicas run different versions of it, or this machine is faulty", d.Ordinal, d.Own, d.Others)
+	what := fmt.Sprintf("its checkpoint of ordinal %d is %s, and f+1 other replicas have %s. Do all replicas run the same application, in one "+
+		"version and with the same [app] in node.toml? This one runs %s: compare it with the others, make it equal everywhere, and let a replica that "+
+		"differed join anew. Otherwise the application is not deterministic (equal records must give equal snapshots), or this machine is faulty",
+		d.Ordinal, d.Own, d.Others, nameOf(n.deliver.app))
 	if !n.crash.CompareAndSwap(nil, &what) {
 		return
 	}
 	n.loop.submits.close()
 	n.log.Error("this replica's state is wrong, and it stops; the others go on without it", "what", what)
 	go n.CloseNow()
+}
+
+// nameOf is an application as people know it: what its String says, or its type.
+func nameOf(a app.Application) string {
+	if s, ok := a.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return fmt.Sprintf("%T", a)
 }
 
 // Submit queues an update of one of this replica's clients to be introduced. The caller has checked that its client is
@@ -364,7 +374,7 @@ func (n *Node) Submit(u wire.Update) error {
 		return fmt.Errorf("%w: it has %d bytes and the cluster's update_bytes is %d", ErrOversized, len(u.Payload), limit)
 	}
 	b := n.records.app()
-	if n.deliver.failure.Load() != nil || b.behind || n.deliver.calls.lost() {
+	if n.deliver.failure.Load() != nil || b.absent() || n.deliver.calls.lost() {
 		return fmt.Errorf("%w: %s; submit to another replica", ErrApplication, n.State())
 	}
 	if b.bytes > n.cfg.Node.Queues.DeliverBytes {

@@ -169,7 +169,7 @@ func TestOverload(t *testing.T) {
 // up; the protocol goes on at this replica too, and the application gets a prefix of the stream without a gap.
 func TestSlowApplication(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1, 0, func(_ *config.Cluster, n *config.Node) { n.Queues.DeliverBytes = 1 << 20 })
+	c := newCluster(t, 1, 0, func(_ *config.Cluster, n *config.Node) { n.Queues.DeliverBytes, n.Queues.WatchBytes = 1<<20, 80<<10 })
 	release := make(chan struct{})
 	var seen []uint64
 	slow := app.Func(func(r app.Record) []byte {

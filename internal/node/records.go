@@ -82,11 +82,15 @@ type entry struct {
 
 // backlog is how far the application is.
 type backlog struct {
-	taken  uint64   // last ordinal that it has dealt with
+	taken  uint64   // last ordinal that it has dealt with, or whose effect the state has that it waits for
+	given  uint64   // last ordinal that it was given
+	out    int      // bytes of what it was given and has not dealt with
+	open   uint64   // records of that
 	own    uint64   // last ordinal with an update that this replica introduced
 	bytes  int      // entries after taken that it will be given
-	until  uint64   // when behind: last ordinal that it will be given
-	behind bool     // it will never be given anything after until
+	until  uint64   // when behind: last ordinal that it will be given before it goes on elsewhere, if it can; when it waits: that it was given
+	behind bool     // it was too slow, and is not given what is after until as it comes
+	waits  bool     // for the state as of taken; what is after that is kept for it
 	missed uint64   // records that it was not given
 	failed bool     // it is never called again
 	jump   *landing // it has to follow this before it is given anything
@@ -94,8 +98,11 @@ type backlog struct {
 
 // needs reports whether the application will still be given an ordinal that is held.
 func (b *backlog) needs(ordinal uint64) bool {
-	return ordinal > b.taken && !(b.behind && ordinal > b.until)
+	return ordinal > max(b.taken, b.given) && !(b.behind && ordinal > b.until)
 }
+
+// absent reports whether it is not given records as they come, so that it cannot answer.
+func (b *backlog) absent() bool { return b.behind || b.waits }
 
 func newRecords(self int, epoch uint32, watchBytes, deliverBytes int) *Records {
 	return &Records{self: self, epoch: epoch, keep: watchBytes, limit: behindFactor * deliverBytes}
@@ -157,16 +164,20 @@ func (r *Records) account(e *entry) {
 	if e.own {
 		b.own = r.last
 	}
-	if b.behind {
+	switch {
+	case b.behind:
 		b.missed += uint64(len(e.records))
-		return
-	}
-	if b.bytes+e.bytes > r.limit && b.bytes > 0 {
+		if r.bytes > 2*r.limit+r.keep {
+			r.cut()
+		}
+	case b.bytes+e.bytes > r.limit && b.bytes > 0 && b.waits:
+		b.behind, b.waits, b.missed, b.bytes = true, false, b.missed+r.between(b.taken, r.last), 0
+	case b.bytes+e.bytes > r.limit && b.bytes > 0:
 		b.behind, b.until = true, r.last-1
 		b.missed += uint64(len(e.records))
-		return
+	default:
+		b.bytes += e.bytes
 	}
-	b.bytes += e.bytes
 }
 
 // evict drops the oldest entries that neither the budget nor the application keeps. The newest always stays.
@@ -283,9 +294,11 @@ func (r *Records) nextForApp(stop <-chan struct{}, t *turn) bool {
 			t.jump, b.jump = b.jump, nil
 			return true
 		}
-		if from := b.taken + 1; from <= to {
+		if from := b.taken + 1; from <= to && !b.waits {
 			span := r.span(from, to)
+			b.given, b.out, b.open = from+uint64(len(span))-1, 0, 0
 			for i := range span {
+				b.out, b.open = b.out+span[i].bytes, b.open+uint64(len(span[i].records))
 				t.batch = append(t.batch, span[i].records...)
 				t.dropped = append(t.dropped, span[i].dropped...)
 				t.due = span[i].due
@@ -307,32 +320,36 @@ func (r *Records) nextForApp(stop <-chan struct{}, t *turn) bool {
 	}
 }
 
-// ack says that the application has dealt with everything up to an ordinal, so that nothing of it needs to be kept.
+// ack says that the application has dealt with everything up to the last ordinal that it was given, so that nothing of it needs to be kept.
 func (r *Records) ack(ordinal uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := &r.backlog
-	for i := b.taken + 1; i <= ordinal; i++ {
-		b.bytes -= r.entries[r.head+int(i-r.oldest())].bytes
+	if ordinal <= b.taken {
+		return // the stream has jumped over it meanwhile
 	}
-	b.taken = max(b.taken, ordinal)
+	b.bytes -= b.out
+	b.taken, b.out, b.open = ordinal, 0, 0
 	r.evict()
 	r.wakeAll()
 }
 
-// giveUp says that the application gets nothing after an ordinal, because it has failed.
-func (r *Records) giveUp(after uint64) {
+// giveUp says that the application gets nothing more, because it has failed with what it was given last.
+func (r *Records) giveUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := &r.backlog
 	b.failed = true
-	if !b.behind {
-		b.behind, b.until = true, after
-		for i := after + 1; i <= r.last; i++ {
-			b.missed += uint64(len(r.entries[r.head+int(i-r.oldest())].records))
-		}
+	given := max(b.taken, b.given)
+	switch {
+	case !b.behind:
+		b.missed += b.open + r.between(given, r.last)
+		b.behind, b.until = true, b.taken
+	case given <= b.until:
+		b.missed += b.open + r.between(given, b.until)
+		b.until = b.taken
 	}
-	b.taken, b.bytes = max(b.taken, r.last), 0
+	b.taken, b.given, b.bytes, b.out, b.open, b.waits = max(b.taken, r.last), r.last, 0, 0, 0, false
 	r.evict()
 	r.wakeAll()
 }

@@ -49,18 +49,20 @@ func (r *restoration) percent() int {
 // restore makes the machine what it was. The loop's clock goes on from its last instant.
 func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 	p := record.NewReplay(r.header, r.complete, r.limits.Decode, r.do)
+	begun := time.Now()
+	said := begun
+	took := &Start{LogBytes: r.log.Extent().Bytes, Ordinal: r.start.Ordinal, ImageBytes: r.start.Size()}
 	if r.start.Ordinal > 0 {
 		kept, err := r.start.Core(r.limits)
 		if err != nil {
 			return err
 		}
+		took.ImageMS = milliseconds(time.Since(begun))
 		*l.unfinished.replica = *kept.Core
 		p.After(&r.start, kept)
 		// The stream goes on where the application's checkpoint is.
 		l.outlet.deliver([]effect.Delivery{{Ordinal: r.start.Ordinal, Jump: &effect.State{Ordinal: r.start.Ordinal}}})
 	}
-	inputs, begun := 0, time.Now()
-	said := begun
 	err := p.Run(r.log, func(e record.Entry) error {
 		l.current = e.Input
 		l.machine.Step(e.Now, e.Input, &l.out)
@@ -73,7 +75,7 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 		if m := e.Input.Message; m != nil && !e.Own {
 			l.journal.remembers(m)
 		}
-		if inputs++; inputs%64 != 0 {
+		if took.Inputs++; took.Inputs%64 != 0 {
 			return nil
 		}
 		r.at.Store(e.In)
@@ -86,7 +88,9 @@ func (l *loop) restore(r *restoration, stop <-chan struct{}) error {
 	if err != nil {
 		return err
 	}
-	r.say.Info("this replica is where it stopped", "ordinal", l.status().Executed, "inputs", inputs,
+	took.MS = milliseconds(time.Since(begun))
+	l.started.Store(took)
+	r.say.Info("this replica is where it stopped", "ordinal", l.status().Executed, "inputs", took.Inputs,
 		"took", time.Since(begun).Round(time.Millisecond))
 	l.clock = clock.NewRealAt(p.Last() + 1)
 	l.now = l.clock.Now()

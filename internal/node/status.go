@@ -60,7 +60,7 @@ type Judgement struct {
 type Application struct {
 	Ordinal       uint64 `json:"ordinal"`        // last one that it has dealt with
 	BacklogBytes  int    `json:"backlog_bytes"`  // records that wait for it
-	MissedFrom    uint64 `json:"missed_from"`    // first ordinal that it will never be given; 0 if there is none
+	MissedFrom    uint64 `json:"missed_from"`    // first ordinal that it will not be given, or not as long as it is too slow; 0 if there is none
 	MissedRecords uint64 `json:"missed_records"` // records that it was not given
 	Way           string `json:"way"`            // how it comes to state that it lacks: none, engine, own
 }
@@ -78,6 +78,18 @@ type Storage struct {
 	Mode     string `json:"mode"`      // ephemeral or durable
 	LogBytes int64  `json:"log_bytes"` // 0 if it is ephemeral
 	MaxBytes int64  `json:"max_bytes"` // at which it stops; 0 if it is ephemeral
+	// Start is how a durable replica that had run before came to what it had been; nil for others, and until it has.
+	Start *Start `json:"start,omitempty"`
+}
+
+// Start is how a replica went through its log.
+type Start struct {
+	LogBytes   int64   `json:"log_bytes"`
+	Ordinal    uint64  `json:"ordinal"`     // that the image of the core had executed which it began with; 0: there was none
+	ImageBytes int     `json:"image_bytes"` // of that
+	ImageMS    float64 `json:"image_ms"`    // to read it
+	Inputs     uint64  `json:"inputs"`      // that the core was given again after that
+	MS         float64 `json:"ms"`          // for all of it, with waiting for the application
 }
 
 // Queues is what waits inside the replica.
@@ -174,7 +186,7 @@ func (n *Node) coreStatus() core.Status {
 func (n *Node) application() Application {
 	b := n.records.app()
 	a := Application{Ordinal: b.taken, BacklogBytes: b.bytes, MissedRecords: b.missed, Way: n.deliver.calls.way().String()}
-	if b.behind {
+	if b.absent() {
 		a.Ordinal, a.MissedFrom = min(b.taken, b.until), b.until+1
 	}
 	return a

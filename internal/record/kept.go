@@ -105,6 +105,9 @@ type Start struct {
 	image   []byte
 }
 
+// Size is how many bytes the image has; 0 if there is none.
+func (s *Start) Size() int { return len(s.image) }
+
 // Core is the core of the image, and what else it goes on with.
 func (s *Start) Core(limits wire.Limits) (*Kept, error) {
 	k, err := layout.Read(s.image, limits)

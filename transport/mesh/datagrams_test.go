@@ -225,16 +225,16 @@ func TestHostileDatagrams(t *testing.T) {
 	exchange(t, r1, r2)
 	seen := packets()
 	good := seen[len(seen)-1]
-	forged, unknown, class := slices.Clone(good), slices.Clone(good), slices.Clone(good)
+	forged, unknown, version := slices.Clone(good), slices.Clone(good), slices.Clone(good)
 	forged[len(forged)-1]++
-	binary.LittleEndian.PutUint64(forged[8:], 1<<40) // so that it is not taken for a repetition
-	binary.LittleEndian.PutUint32(unknown[4:], binary.LittleEndian.Uint32(unknown[4:])+1)
-	class[2] = 9
+	binary.LittleEndian.PutUint32(forged[5:], 1<<30) // so that it is not taken for a repetition
+	binary.LittleEndian.PutUint32(unknown[1:], binary.LittleEndian.Uint32(unknown[1:])+1)
+	version[0] ^= 0xe0
 	before, frames := r2.Discards(), r2.frames(1)
 	to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(c.peers[1].Address))
 	hostile := map[string][]byte{
 		"garbage": bytes.Repeat([]byte{0xa5}, 500), "cut": good[:20], "huge": append(slices.Clone(good), make([]byte, 60_000)...),
-		"empty": {}, "unknown": unknown, "forged": forged, "class": class, "repeated": good,
+		"empty": {}, "unknown": unknown, "forged": forged, "version": version, "repeated": good,
 	}
 	for _, from := range []string{"127.0.0.1:0", "127.0.0.99:0"} {
 		local, err := net.ResolveUDPAddr("udp", from)
@@ -277,9 +277,8 @@ func TestHostileDatagrams(t *testing.T) {
 func TestProvenLiar(t *testing.T) {
 	t.Parallel()
 	for name, lie := range map[string][]byte{
-		"nonsense": {99, 1, 2, 3},
-		"a false receipt": binary.LittleEndian.AppendUint64(append(binary.LittleEndian.AppendUint64([]byte{1, 0}, 1<<40),
-			0, 0, 0, 0, 0, 0), 7),
+		"nonsense":        {99, 1, 2, 3},
+		"a false receipt": binary.LittleEndian.AppendUint64([]byte{1, 0, 0, 0, 0, 64, 0, 0, 0, 0}, 7),
 	} {
 		c := newCluster(t, 2)
 		r1, r2 := c.run(t, 1, withDatagrams), c.run(t, 2, withDatagrams)
@@ -287,11 +286,7 @@ func TestProvenLiar(t *testing.T) {
 		p := r1.peers[2]
 		p.mu.Lock()
 		s := p.lane(transport.Bounded).sessions[0]
-		body := lie
-		if name != "nonsense" {
-			body = append(body, 0) // no ranges
-		}
-		packet := s.sealer.Seal(r1.clock.Now(), nil, body)
+		packet := s.sealer.Seal(r1.clock.Now(), nil, lie)
 		p.mu.Unlock()
 		before := r2.peer(1).Refused
 		r1.put(transport.Bounded, outgoing{packet, s.to, false})

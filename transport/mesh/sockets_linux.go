@@ -10,7 +10,7 @@ import (
 )
 
 // bindSockets opens a socket for each class, all on one port. The kernel gives each the datagrams of its class: a program of
-// three instructions reads the class from the header. If the system does not allow that, every socket gets some of all.
+// four instructions reads the class from the header. If the system does not allow that, every socket gets some of all.
 func bindSockets(at netip.AddrPort) (sockets, error) {
 	var s sockets
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -41,11 +41,13 @@ func bindSockets(at netip.AddrPort) (sockets, error) {
 	return s, nil
 }
 
-// steer makes the kernel choose the socket by the class in the third byte of a datagram: the first is that of TIMELY, 1.
+// steer makes the kernel choose the socket by the class, less one, in bits 3 and 4 of a datagram (package seal): the first is that of
+// TIMELY.
 func steer(fd int) {
 	program := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 2},
-		{Code: unix.BPF_ALU | unix.BPF_SUB | unix.BPF_K, K: 1},
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 0},
+		{Code: unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K, K: 3},
+		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: 3},
 		{Code: unix.BPF_RET | unix.BPF_A},
 	}
 	_ = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,

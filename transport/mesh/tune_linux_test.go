@@ -9,6 +9,7 @@ import (
 
 	"github.com/primebft/prime/config"
 	"github.com/primebft/prime/transport"
+	"github.com/primebft/prime/transport/internal/seal"
 )
 
 // TestTune: every class gets its code point, and no silence is borne for long.
@@ -86,18 +87,21 @@ func TestEachClassHasItsSocket(t *testing.T) {
 		if got != trafficClass(class) {
 			t.Errorf("%s: traffic class %#x, want %#x", class, got, trafficClass(class))
 		}
+		exported := make([]byte, seal.SecretSize)
+		sealer, _ := seal.New(0, exported, seal.Lane{Class: class, Yields: class == transport.Bounded}, 1, 2)
+		header := sealer.Seal(0, nil, []byte("x"))[0]
 		for i := range 20 { // from many ports, which would scatter them
 			from, err := net.DialUDP("udp", nil, at)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := from.Write([]byte{1, 0, byte(class), byte(i)}); err != nil {
+			if _, err := from.Write([]byte{header, byte(i)}); err != nil {
 				t.Fatal(err)
 			}
 			_ = from.Close()
 			b := make([]byte, 10)
 			_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
-			if n, err := conn.Read(b); err != nil || n != 4 || b[2] != byte(class) || b[3] != byte(i) {
+			if n, err := conn.Read(b); err != nil || n != 2 || b[0] != header || b[1] != byte(i) {
 				t.Fatalf("%s: datagram %d does not come in at its socket: %v, % x", class, i, err, b[:n])
 			}
 		}

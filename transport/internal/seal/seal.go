@@ -2,16 +2,14 @@
 // once: AES-128-GCM with a counter for a nonce, one key for each lane and direction, all derived from a secret that a TLS
 // connection exports (RFC 8446 section 7.5), so that there is no second handshake.
 //
-// A packet is a header of 16 bytes in the clear, which the tag covers, the sealed body, and the tag of 16:
+// A packet is a header of 9 bytes in the clear, which the tag covers, the sealed body, and the tag of 16:
 //
-//	0   version, 1
-//	1   key phase
-//	2   class
-//	3   lane of the class: 0, or 1 for what yields to the rest of it
-//	4   session, little-endian: whose keys these are
-//	8   counter, little-endian, from 1
+//	0   from the highest bit on: version, 2, three bits; class less one, two; lane of the class, one: 1 for what yields to the rest
+//	    of it; key phase, two
+//	1   session, little-endian: whose keys these are
+//	5   the low 32 bits of the counter, little-endian; counters begin at 1
 //
-// After 2^32 packets or an hour a sender moves on to the next key, which is derived from the last one and cannot be turned back
+// The rest of the counter is what brings it nearest to the highest that was opened; the nonce has all of it. After 2^32 packets or an hour a sender moves on to the next key, which is derived from the last one and cannot be turned back
 // into it; the key phase says so. Whoever opens keeps the last key for ten seconds.
 package seal
 
@@ -25,18 +23,22 @@ import (
 	"time"
 
 	"github.com/primebft/prime/internal/clock"
+	"github.com/primebft/prime/internal/datagram"
 	"github.com/primebft/prime/internal/wire"
 )
 
 // Sizes, bytes.
 const (
-	HeaderSize = 16
+	HeaderSize = 9
 	TagSize    = 16
 	Overhead   = HeaderSize + TagSize
 	SecretSize = 32
 )
 
-const version = 1
+const version = 2
+
+// phaseMask is what a packet says of its key phase.
+const phaseMask = 3
 
 // replayWindow is how far behind the highest counter a packet may be, in packets.
 const replayWindow = 4096
@@ -77,12 +79,11 @@ func (l Lane) mark() byte {
 
 // Parse reads a header.
 func Parse(packet []byte) (Header, error) {
-	if len(packet) <= Overhead || packet[0] != version || packet[3] > 1 ||
-		packet[2] < byte(wire.Timely) || packet[2] > byte(wire.Bulk) {
+	if len(packet) <= Overhead || packet[0]>>5 != version {
 		return Header{}, ErrMalformed
 	}
-	lane := Lane{Class: wire.Class(packet[2]), Yields: packet[3] == 1}
-	return Header{lane, binary.LittleEndian.Uint32(packet[4:])}, nil
+	lane := Lane{Class: wire.Class(packet[0]>>3&3) + wire.Timely, Yields: packet[0]>>2&1 == 1}
+	return Header{lane, binary.LittleEndian.Uint32(packet[1:])}, nil
 }
 
 // keys are those of one direction in one phase.
@@ -95,7 +96,7 @@ type keys struct {
 
 // expand derives what a name stands for.
 func expand(secret []byte, name string, size int) []byte {
-	b, err := hkdf.Expand(sha256.New, secret, "prime datagram v1 "+name, size)
+	b, err := hkdf.Expand(sha256.New, secret, "prime datagram v2 "+name, size)
 	if err != nil {
 		panic(err) // the sizes are right
 	}
@@ -161,9 +162,9 @@ func (s *Sealer) Seal(now clock.Instant, dst, body []byte) []byte {
 	}
 	s.counter++
 	start := len(dst)
-	dst = append(dst, version, s.phase, byte(s.lane.Class), s.lane.mark())
+	dst = append(dst, version<<5|byte(s.lane.Class-wire.Timely)<<3|s.lane.mark()<<2|s.phase&phaseMask)
 	dst = binary.LittleEndian.AppendUint32(dst, s.session)
-	dst = binary.LittleEndian.AppendUint64(dst, s.counter)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(s.counter))
 	return s.keys.aead.Seal(dst, s.keys.nonce(s.counter), body, dst[start:])
 }
 
@@ -185,17 +186,17 @@ func (o *Opener) Session() uint32 { return o.session }
 // Open appends the body of a packet, whose header Parse has accepted, to dst, which must not overlap it. Nothing is remembered
 // of a packet that is not genuine.
 func (o *Opener) Open(now clock.Instant, dst, packet []byte) ([]byte, error) {
-	counter := binary.LittleEndian.Uint64(packet[8:])
+	counter := datagram.Nearest(o.highest+1, binary.LittleEndian.Uint32(packet[5:]))
 	if counter == 0 || o.replayed(counter) {
 		return dst, ErrReplayed
 	}
 	var k *keys
-	switch phase := packet[1]; {
-	case phase == o.phase:
+	switch phase := packet[0] & phaseMask; {
+	case phase == o.phase&phaseMask:
 		k = &o.current
-	case phase == o.phase+1:
+	case phase == (o.phase+1)&phaseMask:
 		k = &o.following
-	case phase == o.phase-1 && now < o.until:
+	case phase == (o.phase-1)&phaseMask && now < o.until:
 		k = &o.last
 	default:
 		return dst, ErrForged

@@ -67,7 +67,7 @@ func TestKeysAreApart(t *testing.T) {
 		if _, err := o.Open(0, nil, packet); !errors.Is(err, ErrForged) {
 			t.Errorf("a packet of another %s: %v", name, err)
 		}
-		if got := binary.LittleEndian.Uint32(packet[4:]); got == o.Session() {
+		if got := binary.LittleEndian.Uint32(packet[1:]); got == o.Session() {
 			t.Errorf("a packet of another %s has the same session", name)
 		}
 	}
@@ -97,7 +97,7 @@ func TestReplay(t *testing.T) {
 		}
 	}
 	far := slices.Clone(packets[0])
-	binary.LittleEndian.PutUint64(far[8:], 1<<40)
+	binary.LittleEndian.PutUint32(far[5:], 1<<30)
 	if _, err := o.Open(0, nil, far); !errors.Is(err, ErrForged) || o.highest != n {
 		t.Errorf("a forged counter moves the window: %v, highest %d", err, o.highest)
 	}
@@ -130,10 +130,32 @@ func TestPhases(t *testing.T) {
 		}
 	}
 	s.first -= phasePackets
-	if p := s.Seal(now, nil, []byte("x")); p[1] != s.phase || o.phase == s.phase {
+	if p := s.Seal(now, nil, []byte("x")); p[0]&phaseMask != s.phase&phaseMask || o.phase == s.phase {
 		t.Error("keys do not change after so many packets")
 	} else if _, err := o.Open(now, nil, p); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCounterBeyondItsBits: packets have 32 bits of their counter, and counters have more; the window goes on.
+func TestCounterBeyondItsBits(t *testing.T) {
+	t.Parallel()
+	s, o := pair(1, wire.Timely)
+	const from = 1<<33 - 3
+	s.counter, s.first, o.highest = from, from, from
+	var last []byte
+	for n := range 6 {
+		p := s.Seal(0, nil, []byte{byte(n)})
+		if body, err := o.Open(0, nil, p); err != nil || body[0] != byte(n) {
+			t.Fatalf("packet %d: %v", n, err)
+		}
+		if _, err := o.Open(0, nil, p); !errors.Is(err, ErrReplayed) {
+			t.Fatalf("packet %d again: %v", n, err)
+		}
+		last = p
+	}
+	if o.highest != from+6 || binary.LittleEndian.Uint32(last[5:]) != 3 {
+		t.Errorf("the highest is %d, the last packet says %d", o.highest, binary.LittleEndian.Uint32(last[5:]))
 	}
 }
 
