@@ -49,7 +49,7 @@ type checkpoints struct {
 	outlives bool
 	journal  *journal // is told of a checkpoint that is on disk, if what led there need not be kept; its own have to stay
 
-	fetching atomic.Uint64 // ordinal of the checkpoint that the core asked for last, until it is past it; only the loop changes it
+	fetching atomic.Uint64 // ordinal of the newest checkpoint that the core asked for, until it is past it; only the loop changes it
 	news     chan struct{} // has a token when there may be something new for an application that awaits a state
 
 	mu     sync.Mutex
@@ -329,7 +329,7 @@ func (c *checkpoints) leaped() {
 func (c *checkpoints) lacks(s effect.Stable) {
 	c.log.Warn("this replica lacks what no other one holds any more, and takes over the state of a checkpoint", "ordinal", s.Ordinal,
 		"digest", s.Digest.String())
-	c.fetching.Store(s.Ordinal)
+	c.fetching.Store(max(c.fetching.Load(), s.Ordinal))
 	go c.agent.Fetch(transfer.Target{Ordinal: s.Ordinal, Digest: s.Digest}) // the agent may be reading a disk just now
 }
 

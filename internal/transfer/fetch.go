@@ -102,7 +102,7 @@ type Fetcher struct {
 
 	phase   phase
 	target  Target
-	next    Target // a newer one, fetched if the target cannot be had any more; ordinal 0: none
+	next    Target // another one, fetched if the target cannot be had any more; ordinal 0: none
 	err     error
 	untold  bool          // nobody has been told of err
 	due     clock.Instant // when the next step was expected
@@ -149,7 +149,7 @@ func (f *Fetcher) Start(now clock.Instant, t Target) {
 	case complete:
 		// Whoever started it will start again if that is not enough.
 	default:
-		if t.Ordinal > f.target.Ordinal && t.Ordinal > f.next.Ordinal {
+		if t != f.target {
 			f.next = t
 		}
 	}
@@ -159,10 +159,13 @@ func (f *Fetcher) Start(now clock.Instant, t Target) {
 // Passed says that nothing up to an ordinal is needed any more. A checkpoint of it that is being fetched is not, and the store keeps what has
 // come; a newer one that waits is begun with. What is complete stays so.
 func (f *Fetcher) Passed(now clock.Instant, ordinal uint64) {
+	if f.next.Ordinal <= ordinal {
+		f.next = Target{}
+	}
 	if f.phase == complete || f.target.Ordinal > ordinal {
 		return
 	}
-	if next := f.next; next.Ordinal > ordinal && f.phase != idle && f.phase != failed {
+	if next := f.next; next.Ordinal > 0 && f.phase != idle && f.phase != failed {
 		f.begin(now, next)
 		f.step(now)
 		return
@@ -452,7 +455,7 @@ func (f *Fetcher) lost(now clock.Instant) bool {
 	return true
 }
 
-// patience is until when the target is fetched although a newer one is known and nobody says that it does not have the target.
+// patience is until when the target is fetched although another one is known and nobody says that it does not have the target.
 func (f *Fetcher) patience() clock.Instant {
 	until := f.useful.Add(stuckLimit)
 	if f.givers.Len() <= f.o.F {

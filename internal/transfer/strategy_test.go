@@ -153,3 +153,20 @@ func TestPassed(t *testing.T) {
 		t.Error("what is passed is fetched on")
 	}
 }
+
+// TestNobodyHasTheNewest: a checkpoint that nobody gives, because who had it has crashed, is left for an older one that is there.
+func TestNobodyHasTheNewest(t *testing.T) {
+	t.Parallel()
+	app := state(1, 50*testBlock)
+	r, target := newRig(t, 4, 1, Options{}, app)
+	r.liars[2] = silent // it is said to have it
+	r.fetcher.Start(r.now, Target{Ordinal: 20, Digest: [32]byte{1}})
+	if _, done := r.run(10 * time.Second); done {
+		t.Fatal("it came from nowhere")
+	}
+	r.fetcher.Start(r.now, target)
+	if took, done := r.run(10 * time.Minute); !done || took > 2*stuckLimit {
+		t.Fatalf("after %v: %+v", took, r.fetcher.Progress(r.now))
+	}
+	r.finish(app)
+}

@@ -14,7 +14,7 @@
 // f+1 votes are enough: liars that order with the others but vote for no checkpoint cannot keep a correct replica out. Votes for one ordinal and two digests convict their signer.
 //
 // Lacking: catching up knows when what this replica needs next cannot be had as ordinals any more (package catchup). Then it needs the
-// state of the newest checkpoint that it knows of, and its owner is told which. Peers send proofs to whoever is behind.
+// state of a checkpoint beyond, the stable one first, and its owner is told which. Peers send proofs to whoever is behind.
 //
 // Limits: kept votes of each sender; one proof to each peer in an interval. A proof is of use only beyond the stable checkpoint, so
 // a peer's proofs cost no more than there are checkpoints.

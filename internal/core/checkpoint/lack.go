@@ -9,7 +9,8 @@ import (
 // lack is what the owner was told of what this replica lacks.
 type lack struct {
 	at      clock.Instant // when the owner is to be told, if nothing changes; Never if nothing is lacking
-	ordinal uint64        // of the checkpoint that the owner was told of; 0: of none
+	ordinal uint64        // of the checkpoint that comes first, when the owner was told last; 0: it was not
+	second  bool          // it was told of the other one then
 }
 
 // patience is for how many intervals something is hoped for from the owner, before it is told again.
@@ -20,22 +21,30 @@ func (s *State) Deadline() clock.Instant { return s.lack.at }
 
 // Advance tells the owner that this replica lacks what only a checkpoint has: half an interval after lacks began to say so, again for
 // every newer checkpoint, and when nothing came of it for long. executed is the last ordinal that was.
+//
+// The stable checkpoint comes first, if it is beyond what was executed, and the newer one that f+1 vouch for if nothing came of that,
+// in turn. Of those f+1 a single one is correct, and may have crashed: then nobody gives the state; or what led there was executed by that
+// one alone, and is needed by others, to whom this replica could neither tell it nor vote for it any more if it had gone past it.
 func (s *State) Advance(now clock.Instant, executed uint64, lacks bool, out *effect.Output) {
-	l, target := &s.lack, s.stable
-	if s.offered.Ordinal > target.Ordinal {
-		target = s.offered
+	l, first, second := &s.lack, s.stable, s.offered
+	if first.Ordinal <= executed {
+		first, second = second, effect.Stable{}
 	}
-	if !lacks || target.Ordinal <= executed {
+	if !lacks || first.Ordinal <= executed {
 		*l = lack{at: clock.Never}
 		return
 	}
 	if l.at == clock.Never {
 		l.at = now.Add(s.cfg.Interval / 2)
 	}
-	if newer := l.ordinal != 0 && target.Ordinal > l.ordinal; now < l.at && !newer {
+	if newer := l.ordinal != 0 && first.Ordinal > l.ordinal; now < l.at && !newer {
 		return
 	}
-	l.at, l.ordinal = now.Add(patience*s.cfg.Interval), target.Ordinal
-	out.Lacks = &target
-	out.Emit(trace.Event{Kind: trace.Lacking, Ordinal: target.Ordinal})
+	l.second = l.ordinal == first.Ordinal && !l.second && second.Ordinal > first.Ordinal
+	l.at, l.ordinal = now.Add(patience*s.cfg.Interval), first.Ordinal
+	if l.second {
+		first = second
+	}
+	out.Lacks = &first
+	out.Emit(trace.Event{Kind: trace.Lacking, Ordinal: first.Ordinal})
 }

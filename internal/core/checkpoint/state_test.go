@@ -193,40 +193,53 @@ func TestProofForWhoMissedIt(t *testing.T) {
 	}
 }
 
-// The owner is told what this replica lacks after a while, again of every newer checkpoint, and when nothing came of it; nothing happens
-// while no checkpoint is known that would help.
+// The owner is told what this replica lacks after a while, again of every newer stable checkpoint, and when nothing came of it, then also of
+// the newer one that f+1 vouch for; nothing happens while no checkpoint is known that would help.
 func TestLacking(t *testing.T) {
 	t.Parallel()
 	half := clock.Instant(0).Add(interval / 2)
-	s, out := first(), new(effect.Output)
-	if s.Advance(1, 5, true, out); out.Lacks != nil || s.Deadline() != clock.Never {
+	s := first()
+	lacks := func(now clock.Instant, executed uint64, lacks bool) uint64 {
+		out := new(effect.Output)
+		if s.Advance(now, executed, lacks, out); out.Lacks == nil {
+			return 0
+		}
+		if out.Lacks.Proof.Ordinal != out.Lacks.Ordinal {
+			t.Errorf("the proof is of ordinal %d", out.Lacks.Proof.Ordinal)
+		}
+		return out.Lacks.Ordinal
+	}
+	if lacks(1, 5, true) != 0 || s.Deadline() != clock.Never {
 		t.Fatal("lacks a checkpoint that is not known")
 	}
-	s.OnProof(proof(2, 10, digest(1), 2, 3, 4), out)
-	if s.Advance(1, 5, true, out); out.Lacks != nil || s.Deadline() != 1+half {
+	s.OnProof(proof(2, 8, digest(8), 2, 3), new(effect.Output))
+	if lacks(1, 5, true) != 0 || s.Deadline() != 1+half {
 		t.Fatal("at once")
 	}
-	if s.Advance(1+half, 5, true, out); out.Lacks == nil || out.Lacks.Ordinal != 10 {
-		t.Fatalf("lacks %+v", out.Lacks)
+	if got := lacks(1+half, 5, true); got != 8 {
+		t.Fatalf("f+1 vouch for the only one: lacks %d", got)
 	}
-	out = new(effect.Output)
-	s.OnProof(proof(4, 20, digest(2), 2, 3), out)
-	if s.Advance(2+half, 5, true, out); out.Lacks == nil || out.Lacks.Ordinal != 20 || s.Stable().Ordinal != 10 {
-		t.Fatalf("f+1 vouch for a newer one: lacks %+v", out.Lacks)
+	s.OnProof(proof(2, 10, digest(1), 2, 3, 4), new(effect.Output))
+	if got := lacks(2+half, 5, true); got != 10 {
+		t.Fatalf("one is stable: lacks %d", got)
 	}
-	out = new(effect.Output)
-	if s.Advance(3+half, 5, true, out); out.Lacks != nil {
-		t.Fatal("again at once")
+	s.OnProof(proof(4, 20, digest(2), 2, 3), new(effect.Output))
+	if got := lacks(3+half, 5, true); got != 0 {
+		t.Fatalf("f+1 vouch for a newer one, and it is told of %d at once", got)
 	}
-	if s.Deadline() > 2+half.Add(patience*interval) {
+	if s.Deadline() > 3+half.Add(patience*interval) {
 		t.Fatalf("again at %d", s.Deadline())
 	}
-	if s.Advance(s.Deadline(), 5, true, out); out.Lacks == nil {
-		t.Fatal("never again")
+	for k, want := range []uint64{20, 10, 20, 10} {
+		if got := lacks(s.Deadline(), 5, true); got != want {
+			t.Fatalf("again, %d: lacks %d, want %d: who has the state of either may have crashed, so both have their turn", k, got, want)
+		}
 	}
-	out = new(effect.Output)
+	if got := lacks(s.Deadline(), 10, true); got != 20 || s.Stable().Ordinal != 10 {
+		t.Fatalf("beyond the stable one: lacks %d", got)
+	}
 	for _, executed := range []uint64{5, 20} {
-		if s.Advance(s.Deadline(), executed, executed == 20, out); out.Lacks != nil || s.Deadline() != clock.Never {
+		if lacks(s.Deadline(), executed, executed == 20) != 0 || s.Deadline() != clock.Never {
 			t.Fatal("lacks what is there")
 		}
 	}
