@@ -219,6 +219,9 @@ func (l *Limits) segment(r *Reader, epoch uint32) *Segment {
 	return m
 }
 
+// minSegmentRequest is how many bytes a request has in a SEGMENT at least: with its content, if it has no updates, that is less than a digest.
+const minSegmentRequest = min(digestSize, lengthSize+headerSize+requestSize)
+
 // segmentReader counts what has been read of a SEGMENT.
 type segmentReader struct {
 	limits       *Limits
@@ -232,7 +235,7 @@ type segmentReader struct {
 func (s *segmentReader) ordinal(r *Reader, o *SegmentOrdinal, memory []Position) {
 	l := s.limits
 	o.Time, o.Eligible = int64(r.U64()), l.vector(r, memory)
-	n := r.Count0(l.N*l.Lane, digestSize)
+	n := r.Count0(l.N*l.Lane, minSegmentRequest)
 	if r.Err() != nil {
 		return
 	}

@@ -30,6 +30,8 @@ func catchUpSamples(s *sampler) []sample {
 		{"segment_ask", s.seal(3, 3, &SegmentAsk{32, 64, 3})},
 		{"segment", s.seal(4, 3, s.segment())},
 		{"segment_noop", s.seal(4, 3, &Segment{From: 0, To: 1, Before: s.digest(), Ordinals: []SegmentOrdinal{{Eligible: s.vector()}}})},
+		{"segment_empty", s.seal(4, 3, &Segment{From: 0, To: 1, Before: s.digest(), Ordinals: []SegmentOrdinal{
+			{Eligible: s.vector(), Requests: []SegmentRequest{s.content(1), s.content(2), s.content(3)}}}})}, // without updates: shorter than digests
 	}
 }
 
