@@ -124,21 +124,29 @@ func TestReconciliationAttackAtOneSite(t *testing.T) {
 	if testing.Short() || underRace {
 		t.Skip("four experiments of ten seconds each")
 	}
-	for replicas, clients := range map[int]int{4: 30_000, 7: 20_000} { // with more the leader misjudges what it may take
+	// A single trajectory is some per cent better or worse by chance, so the mean counts. With more clients the leader misjudges what it may take.
+	for replicas, clients := range map[int][]int{4: {30_000}, 7: {18_000, 20_000, 22_000, 24_000}} {
 		t.Run(fmt.Sprint(replicas), func(t *testing.T) {
 			t.Parallel()
-			e := LANExperiment(replicas, clients)
-			e.Measure = 2 * time.Second
-			free := measured(t, e)
-			e.Attack, e.Faults = true, []string{"reconciliation"}
-			m := measured(t, e)
-			t.Logf("%.0f updates/s, %.0f under attack, processors %.2f and %.2f; parts take %.0f of %.0f bytes an update without", free.ThroughputPerS,
-				m.ThroughputPerS, slices.Max(free.Processor), slices.Max(m.Processor), free.BytesByKind["RECON"], free.BytesPerUpdate)
-			if m.ThroughputPerS < 0.9*free.ThroughputPerS || slices.Max(free.Processor) < 0.95 || m.Views != 1 {
-				t.Errorf("%.0f updates/s under attack, %.0f without; processors %.2f busy, view %d", m.ThroughputPerS, free.ThroughputPerS, free.Processor, m.Views)
+			var without, with float64
+			for _, n := range clients {
+				e := LANExperiment(replicas, n)
+				e.Measure = 2 * time.Second
+				free := measured(t, e)
+				e.Attack, e.Faults = true, []string{"reconciliation"}
+				m := measured(t, e)
+				without, with = without+free.ThroughputPerS, with+m.ThroughputPerS
+				t.Logf("%d clients: %.0f updates/s, %.0f under attack, processors %.2f and %.2f; parts take %.0f of %.0f bytes an update without", n,
+					free.ThroughputPerS, m.ThroughputPerS, slices.Max(free.Processor), slices.Max(m.Processor), free.BytesByKind["RECON"], free.BytesPerUpdate)
+				if slices.Max(free.Processor) < 0.95 || m.Views != 1 {
+					t.Errorf("%d clients: processors %.2f busy, view %d", n, free.Processor, m.Views)
+				}
+				if free.BytesByKind["RECON"] > 0.02*free.BytesPerUpdate {
+					t.Errorf("%.0f bytes of parts for each update where nobody lacks anything", free.BytesByKind["RECON"])
+				}
 			}
-			if free.BytesByKind["RECON"] > 0.02*free.BytesPerUpdate {
-				t.Errorf("%.0f bytes of parts for each update where nobody lacks anything", free.BytesByKind["RECON"])
+			if with < 0.9*without {
+				t.Errorf("%.3f of the updates under attack", with/without)
 			}
 		})
 	}

@@ -37,9 +37,9 @@ func (w *Worker) Do(j effect.Job) effect.Done {
 	return done
 }
 
-// join puts a request together and checks it: its digest, its name and its origin's signature, which f+1 of the replicas give beside
-// their parts. If none here is good, the digest is: it is what f+1 replicas have certificates for, a correct one among them, and the request
-// is as good as one that was learned from others (wire.Limits.Unproven). Nil if the parts are none of the request that their senders say.
+// join puts a request together and checks it: its digest, its name and its origin's signature. Each sender gives the proof
+// that it has of the origin, and at least one of the senders is correct. Nil if the parts are none of the request that their
+// senders say.
 func (w *Worker) join(id wire.PreorderID, recons []*wire.Envelope) *wire.Envelope {
 	content := w.code.Join(id, recons)
 	if content == nil {
@@ -47,17 +47,10 @@ func (w *Worker) join(id wire.PreorderID, recons []*wire.Envelope) *wire.Envelop
 	}
 	for _, e := range recons {
 		m := e.Msg.(*wire.Parts).Find(id)
-		if m.Origin.Count == 0 {
-			continue
-		}
 		request, err := w.limits.Decode(m.Restore(content))
 		if err == nil && m.Names(request) && w.verify(request) == nil {
 			return request
 		}
 	}
-	request, err := w.limits.Unproven(content)
-	if err != nil || !recons[0].Msg.(*wire.Parts).Find(id).Names(request) {
-		return nil
-	}
-	return request
+	return nil
 }

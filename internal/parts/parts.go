@@ -48,23 +48,13 @@ func (c *Code) shards(content []byte) [][]byte {
 	return all
 }
 
-// attests reports whether a replica gives the origin's proof of a request beside its part. f+1 do, in turn: mostly a correct one of those who
-// send parts is among them, and where none is the request does without.
-func (c *Code) attests(id group.ID, seq uint64) bool {
-	n := c.group.N()
-	return (uint64(id.Index())+seq)%uint64(n) >= uint64(n-c.group.OneCorrect())
-}
-
 // Cut is the part of a request that self sends.
 func (c *Code) Cut(request *wire.Envelope, self group.ID) *wire.Part {
 	all := c.shards(request.Content)
 	m := &wire.Part{
 		ID: wire.PreorderID{Origin: request.Sender, Position: wire.Position{
 			Incarnation: request.Incarnation, Seq: request.Msg.(*wire.PreorderRequest).Seq}},
-		Digest: request.Digest, Length: uint32(len(request.Content)), Bytes: all[self.Index()],
-	}
-	if c.attests(self, m.ID.Seq) {
-		m.Origin = request.Proof
+		Digest: request.Digest, Length: uint32(len(request.Content)), Origin: request.Proof, Bytes: all[self.Index()],
 	}
 	m.Root, m.Path = wire.PartTree(all, m.Length, self.Index())
 	return m

@@ -244,28 +244,3 @@ func BenchmarkParts(b *testing.B) {
 		}
 	}
 }
-
-// TestProofsInTurn: f+1 replicas give the origin's proof of a request, each of them as often as the others.
-func TestProofsInTurn(t *testing.T) {
-	t.Parallel()
-	for _, g := range []group.Group{group.MustNew(0, 1), group.MustNew(1, 0), group.MustNew(2, 1), group.MustNew(5, 0)} {
-		c, gives := newCode(t, g), map[group.ID]int{}
-		for seq := uint64(1); seq <= uint64(g.N()); seq++ {
-			proofs := 0
-			for id := range g.All().All() {
-				if c.attests(id, seq) {
-					gives[id]++
-					proofs++
-				}
-			}
-			if proofs != g.OneCorrect() {
-				t.Errorf("%s, request %d: %d replicas give the proof", g, seq, proofs)
-			}
-		}
-		for id, times := range gives {
-			if times != g.OneCorrect() {
-				t.Errorf("%s: %s gives the proofs of %d in %d requests", g, id, times, g.N())
-			}
-		}
-	}
-}

@@ -71,7 +71,7 @@ func (l Limits) MaxFrame(k Kind) int {
 		return batchSize + 2*lengthSize + pair
 	case KindPart:
 		content := l.MaxFrame(KindPreorderRequest) - batchSize + headerSize
-		one := 1 + maxPosition + reconSize + sealRoom + partPathLen(l.N)*partHash + partSize(content, l.Enough)
+		one := 1 + maxPosition + reconSize + sealRoom + partPathLen(l.N)*digestSize + partSize(content, l.Enough)
 		return batchSize + 1 + max(one, ReconBytes)
 	}
 	return l.maxCatchUp(k)

@@ -114,7 +114,7 @@ type Part struct {
 	ID     PreorderID
 	Digest Digest   // of the PO-REQUEST; the sender holds a preorder certificate for it
 	Length uint32   // of the PO-REQUEST's content, which is what was cut
-	Origin Proof    // of the PO-REQUEST, as the sender has it, or none: a correct replica's is good, another's may be anything
+	Origin Proof    // of the PO-REQUEST, as the sender has it: a correct replica's is good, another's may be anything
 	Path   []Digest // sibling hashes from the part up
 	Bytes  []byte
 	Root   Digest // PartRoot of the above; not on the wire

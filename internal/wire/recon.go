@@ -11,10 +11,6 @@ import (
 // reconSize is a part without the name of the request, the origin's proof, the path and the part.
 const reconSize = digestSize + 4
 
-// partHash is how many bytes of a hash the tree over parts has; the rest of a Digest is zero. Nothing rests on it but that parts belong
-// together: what comes together has to have the digest of the request, all of it. Half as long, paths take half as much.
-const partHash = 16
-
 // partSize is the length of each part of a content of which enough parts give it back.
 func partSize(length, enough int) int {
 	if enough < 1 {
@@ -28,7 +24,7 @@ func partPathLen(n int) int { return bits.Len(uint(n - 1)) }
 
 // Size is how many bytes the part takes of a RECON.
 func (m *Part) Size() int {
-	return m.ID.size() + reconSize + m.Origin.shortSize() + len(m.Path)*partHash + len(m.Bytes)
+	return m.ID.size() + reconSize + proofSize + (len(m.Origin.Path)+len(m.Path))*digestSize + len(m.Bytes)
 }
 
 func (m *Parts) size() int {
@@ -52,7 +48,7 @@ func (m *Part) append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, m.Length)
 	b = m.Origin.append(b)
 	for i := range m.Path {
-		b = append(b, m.Path[i][:partHash]...)
+		b = append(b, m.Path[i][:]...)
 	}
 	return append(b, m.Bytes...)
 }
@@ -108,12 +104,12 @@ func (l *Limits) part(r *Reader, sender group.ID) (m Part) {
 		return m
 	}
 	m.Origin.readShort(r)
-	if m.Path = make([]Digest, partPathLen(l.N)); len(m.Path)*partHash > r.Len() {
+	if m.Path = make([]Digest, partPathLen(l.N)); len(m.Path)*digestSize > r.Len() {
 		r.Fail(Truncated)
 		return m
 	}
 	for i := range m.Path {
-		copy(m.Path[i][:], r.Bytes(partHash))
+		m.Path[i] = r.Digest()
 	}
 	m.Bytes = r.Bytes(partSize(int(m.Length), l.Enough))
 	if r.Err() == nil {
@@ -122,19 +118,8 @@ func (l *Limits) part(r *Reader, sender group.ID) (m Part) {
 	return m
 }
 
-// shortSize is how many bytes append appends.
-func (p *Proof) shortSize() int {
-	if p.Count == 0 {
-		return 1
-	}
-	return proofSize + len(p.Path)*digestSize
-}
-
-// append appends a proof that is not the end of an envelope. One of no batch is none.
+// append appends a proof that is not the end of an envelope.
 func (p *Proof) append(b []byte) []byte {
-	if p.Count == 0 {
-		return append(b, 0)
-	}
 	b = append(b, p.Count, p.Index)
 	for i := range p.Path {
 		b = append(b, p.Path[i][:]...)
@@ -144,10 +129,8 @@ func (p *Proof) append(b []byte) []byte {
 
 // readShort reads what append wrote; other fields follow.
 func (p *Proof) readShort(r *Reader) {
-	if p.Count = r.U8(); p.Count == 0 {
-		return
-	}
-	if p.Index = r.U8(); p.Count > MaxBatch || p.Index >= p.Count {
+	p.Count, p.Index = r.U8(), r.U8()
+	if p.Count < 1 || p.Count > MaxBatch || p.Index >= p.Count {
 		r.Fail("place in the batch")
 		return
 	}
@@ -162,7 +145,7 @@ func (p *Proof) readShort(r *Reader) {
 	copy(p.Sig[:], r.Bytes(len(p.Sig)))
 }
 
-// Restore is the whole PO-REQUEST as it travels: content, which the parts gave back, and the proof of the origin in m, which has one.
+// Restore is the whole PO-REQUEST as it travels: content, which the parts gave back, and the proof of the origin in m.
 func (m *Part) Restore(content []byte) []byte {
 	e := Envelope{Content: content}
 	e.Finish(m.Origin)
@@ -185,12 +168,6 @@ func partLeaf(index int, length uint32, part []byte) (d Digest) {
 	h.Write(word[:])
 	h.Write(part)
 	h.Sum(d[:0])
-	return d.short()
-}
-
-// short is the digest with zeros after what the tree over parts has of it.
-func (d Digest) short() Digest {
-	clear(d[partHash:])
 	return d
 }
 
@@ -199,7 +176,7 @@ func partNode(left, right *Digest) Digest {
 	n := copy(b[:], domainPartNode)
 	n += copy(b[n:], left[:])
 	copy(b[n:], right[:])
-	return Digest(sha256.Sum256(b[:])).short()
+	return sha256.Sum256(b[:])
 }
 
 // PartRoot is the root of the tree in which the part of replica index, of a content of so many bytes, has this path.

@@ -56,7 +56,7 @@ func TestRefusesParts(t *testing.T) {
 		{"part too short", with(func(m *Part) { m.Bytes = m.Bytes[1:] }), Truncated},
 		{"part too long", with(func(m *Part) { m.Bytes = append(m.Bytes, 0) }), Trailing},
 		{"path too long", with(func(m *Part) { m.Path = append(m.Path, Digest{}) }), Trailing},
-		{"proof of no batch", with(func(m *Part) { m.Origin.Index = m.Origin.Count }), "place in the batch"},
+		{"proof of no batch", with(func(m *Part) { m.Origin.Count = 0 }), "place in the batch"},
 		{"request 0", with(func(m *Part) { m.ID.Seq = 0 }), "sequence number 0"},
 		{"of nobody", with(func(m *Part) { m.ID.Origin = 5 }), "origin is not a member"},
 	})

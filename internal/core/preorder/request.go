@@ -142,13 +142,6 @@ func (s *State) OnRequest(now clock.Instant, env *wire.Envelope, out *effect.Out
 	case !at.proven():
 		drop(out, env.Sender, "request is not the one that was executed")
 		return
-	case env.Raw == nil: // came together from parts, and proves nothing against its origin
-		if !at.bound || at.digest != env.Digest {
-			drop(out, env.Sender, "request is not the one that a quorum acknowledged")
-			return
-		}
-		at.request = env
-		out.Emit(trace.Event{Kind: trace.Healed, Origin: env.Sender, Seq: m.Seq})
 	default:
 		out.Evidence = append(out.Evidence, wire.Evidence{First: at.request, Second: env})
 		if at.bound && at.digest == env.Digest {

@@ -88,7 +88,7 @@ func (s *State) joined(d *effect.Done, out *effect.Output) *wire.Envelope {
 // accuse convicts the sender of a part whose root is not that of the request that it names. Anybody can check: the request is
 // what its digest says, and cutting it gives the root.
 func (at *slot) accuse(recon *wire.Envelope, m *wire.Part, request *wire.Envelope, out *effect.Output) {
-	if at.digest == (wire.Digest{}) || m.Digest != at.digest || m.Root == at.root || request == nil || request.Raw == nil || !m.Names(request) {
+	if at.digest == (wire.Digest{}) || m.Digest != at.digest || m.Root == at.root || request == nil || !m.Names(request) {
 		return
 	}
 	out.Evidence = append(out.Evidence, wire.Evidence{First: recon, Second: request})
