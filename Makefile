@@ -7,7 +7,7 @@ SIMSEEDS ?= 1-2000
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 LDFLAGS := -X main.revision=$(REVISION)
 
-.PHONY: build test bugs fuzz sim cross lint nightly bench-table
+.PHONY: build test gates bugs fuzz sim cross lint nightly bench-table
 
 # One static binary, the same bytes from the same source wherever it is built.
 build:
@@ -19,6 +19,10 @@ test:
 		if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) test -race -timeout 30m ./...
+
+# What attacks may cost, in virtual time. Under the race detector, in `make test`, these experiments would take too long.
+gates:
+	$(GO) test -timeout 30m ./sim -run 'TestPaper|TestExperimentOverDatagrams|TestReconciliationAttack|TestHidingAtOneSite|TestRepairBytes'
 
 # Every planted bug, in every way that it has to be found; `make test` takes half of them.
 bugs:
@@ -48,7 +52,7 @@ cross:
 lint:
 	golangci-lint run
 
-nightly: test bugs cross
+nightly: test gates bugs cross
 	$(MAKE) fuzz FUZZTIME=60s
 	$(MAKE) sim SIMSEEDS=1-20000 SIMTIME=3600
 

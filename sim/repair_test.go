@@ -125,7 +125,7 @@ func TestReconciliationAttackAtOneSite(t *testing.T) {
 		t.Skip("four experiments of ten seconds each")
 	}
 	// A single trajectory is some per cent better or worse by chance, so the mean counts. With more clients the leader misjudges what it may take.
-	for replicas, clients := range map[int][]int{4: {30_000}, 7: {18_000, 20_000, 22_000, 24_000}} {
+	for replicas, clients := range map[int][]int{4: {30_000}, 7: {18_000, 20_000, 22_000}} {
 		t.Run(fmt.Sprint(replicas), func(t *testing.T) {
 			t.Parallel()
 			var without, with float64
@@ -180,7 +180,7 @@ func TestRepairBytes(t *testing.T) {
 		busiest := m.RepairAnalysis * float64(g.N()) / float64(g.Quorum()) // each of the senders of the analysis
 		t.Logf("n=%d: %.0f bytes for each update and replica, the busiest %.0f; the analysis says %.0f and %.0f", replicas, m.RepairMean,
 			slices.Max(m.RepairBytes), m.RepairAnalysis, busiest)
-		if m.RepairMean >= m.RepairAnalysis || m.RepairMean < m.RepairAnalysis/4 || slices.Max(m.RepairBytes) > 1.15*busiest {
+		if m.RepairMean >= m.RepairAnalysis || m.RepairMean < m.RepairAnalysis/4 || slices.Max(m.RepairBytes) > 1.25*busiest {
 			t.Error("that is too much, or nothing")
 		}
 	}
