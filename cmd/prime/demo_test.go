@@ -45,7 +45,7 @@ func TestDemoSurvivesAKill(t *testing.T) {
 	if len(report.Killed) != 1 || report.Killed[0].Replica != 3 || report.Killed[0].After == 0 {
 		t.Errorf("killed %+v: want r3, and updates acknowledged since", report.Killed)
 	}
-	if report.ViewChanges != report.View-1 || report.LatencyMS.Max < report.LatencyMS.P50 {
+	if report.ViewChanges > report.View-1 || report.LatencyMS.Max < report.LatencyMS.P50 {
 		t.Errorf("report %+v", report)
 	}
 	if strings.Count(r.out, "\n") != 1 {
