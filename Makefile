@@ -18,13 +18,13 @@ test:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) test -race -timeout 30m ./...
+	$(GO) test -race -timeout 60m ./...
 
 # What attacks may cost, in virtual time. Under the race detector, in `make test`, these experiments would take too long.
 gates:
-	$(GO) test -timeout 30m ./sim -run 'TestPaper|TestExperimentOverDatagrams|TestReconciliationAttack|TestHidingAtOneSite|TestRepairBytes'
+	$(GO) test -timeout 60m ./sim -run 'TestPaper|TestExperimentOverDatagrams|TestReconciliationAttack|TestHidingAtOneSite|TestRepairBytes'
 
-# Every planted bug, in every way that it has to be found; `make test` takes a third of them.
+# Every planted bug, in every way that it has to be found; `make test` takes a quarter of them.
 bugs:
 	PRIME_EVERY_BUG=1 $(GO) test -timeout 60m ./sim -run 'TestPlantedBugs|TestDefectiveRules|TestBugsCanBePlanted'
 
