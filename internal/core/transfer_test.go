@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -59,4 +60,18 @@ func TestTransferPause(t *testing.T) {
 			t.Fatal("a state without any")
 		}
 	})
+}
+
+// TestTransferTimesAreTakenOver: who goes on from a checkpoint knows when transfer points had effect, so it gives effect to the same ones as all.
+func TestTransferTimesAreTakenOver(t *testing.T) {
+	t.Parallel()
+	x := transfers{last: make([]int64, 4)}
+	for _, last := range [][]int64{{5, 0, 7, 0}, nil, {0, 0, 0, 9}} {
+		x.restored(last, 2, 0)
+		want := make([]int64, 4)
+		copy(want, last)
+		if !slices.Equal(x.last, want) {
+			t.Errorf("%v after a checkpoint with %v", x.last, last)
+		}
+	}
 }
