@@ -124,7 +124,7 @@ func TestReconciliationAttackAtOneSite(t *testing.T) {
 	if testing.Short() || underRace {
 		t.Skip("four experiments of ten seconds each")
 	}
-	// A single trajectory is some per cent better or worse by chance, so the mean counts. With more clients the leader misjudges what it may take.
+	// A single trajectory is some per cent better or worse by chance, so the mean counts.
 	for replicas, clients := range map[int][]int{4: {30_000}, 7: {18_000, 20_000, 22_000}} {
 		t.Run(fmt.Sprint(replicas), func(t *testing.T) {
 			t.Parallel()
