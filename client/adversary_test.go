@@ -132,6 +132,11 @@ func TestColludingLiarsFirst(t *testing.T) {
 	eventually(t, "the liars have lied", func() bool {
 		return cluster.Replicas[0].Stats().Replies == 20 && cluster.Replicas[1].Stats().Replies == 20
 	})
+	eventually(t, "all others could tell", func() bool { // what comes later would never be told
+		mu.Lock()
+		defer mu.Unlock()
+		return len(late) == 20*(len(cluster.Replicas)-2)
+	})
 	for _, p := range pending {
 		select {
 		case <-p.Done():

@@ -63,8 +63,8 @@ func (c *transferFlags) options() (o bulk.Options, err error) {
 
 // transfer measures state transfer. The files are in the folder in which the command runs: temporary folders may be memory.
 func (c *benchCmd) transfer(g *globals) (err error) {
-	if c.Dir != "" || c.Floor || c.Table || c.WAN != "" {
-		return usageError(errors.New("--transfer has processes of its own: leave out --dir, --floor, --table and --wan"))
+	if c.Dir != "" || c.Floor || c.Table || c.WAN != "" || len(c.Attack) > 0 {
+		return usageError(errors.New("--transfer has processes of its own: leave out --dir, --floor, --table, --wan and --attack"))
 	}
 	o, err := c.transferFlags.options()
 	if err != nil {
