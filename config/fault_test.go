@@ -78,8 +78,8 @@ func TestFaultsAreNamed(t *testing.T) {
 		{ClusterFile, "request_bytes = \"256KiB\"", "request_bytes = 100", "limits.request_bytes", "make it at least update_bytes"},
 		{ClusterFile, "session_window = 1024", "session_window = 64", "limits.session_window", "64 is not what this version knows; write 1024"},
 		{ClusterFile, "history = 32768", "history = 3", "limits.history", "make it at least ordinal_window"},
-		{ClusterFile, "checkpoint_ordinals = 10000", "checkpoint_ordinals = 3", "limits.checkpoint_ordinals", "make it at least ordinal_window, or 0"},
-		{ClusterFile, "checkpoint_ordinals = 10000", "checkpoint_ordinals = 0", "limits.checkpoint_ordinals", "or checkpoint_bytes = 0"},
+		{ClusterFile, "checkpoint_ordinals = 2000", "checkpoint_ordinals = 3", "limits.checkpoint_ordinals", "make it at least ordinal_window, or 0"},
+		{ClusterFile, "checkpoint_ordinals = 2000", "checkpoint_ordinals = 0", "limits.checkpoint_ordinals", "or checkpoint_bytes = 0"},
 		{ClusterFile, "checkpoint_bytes = \"64MiB\"", "checkpoint_bytes = 5", "limits.checkpoint_bytes", "make it at least 1MiB, or 0"},
 		{ClusterFile, "127.0.0.1:7104", "127.0.0.1:7102", "replica[3].peers", "it is the same as replica[2].peers; use another port"},
 		{ClusterFile, "127.0.0.1:7104", "127.0.0.1", "replica[3].peers", "is not an address; write \"host:port\""},
@@ -289,7 +289,7 @@ func TestRoomForReports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Cluster.Limits.OrdinalWindow, cfg.Cluster.Limits.History = 4096, 4096
+	cfg.Cluster.Limits.OrdinalWindow, cfg.Cluster.Limits.History, cfg.Cluster.Limits.CheckpointOrdinals = 4096, 4096, 4096
 	problems := Problems(cfg.Validate())
 	if len(problems) != 1 || problems[0].Field != "queues.ingress_bytes" || !strings.Contains(problems[0].What, "the largest message") {
 		t.Errorf("a window of 4096 ordinals: %v", problems)

@@ -139,7 +139,7 @@ func DefaultLimits() Limits {
 		OrdinalWindow:  64,
 		History:        32768,
 		// A checkpoint costs a pass over the application's state; what was executed since the last one is kept in memory.
-		CheckpointOrdinals: 10000,
+		CheckpointOrdinals: 2000,
 		CheckpointBytes:    64 * mib,
 		Recon:              true,
 	}

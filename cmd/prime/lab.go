@@ -27,7 +27,7 @@ type labCmd struct {
 	Plot       string        `placeholder:"FILE" help:"Draw latency, throughput and the judgement of the leader over time, as .svg or .png."`
 	Storage    string        `enum:"auto,ephemeral,durable" default:"auto" help:"Whether replicas keep a log, so that they can be started again; auto: if the script restarts any, but for those that it compromises."`
 	History    int           `placeholder:"N" help:"Executed ordinals that replicas keep for those that are behind. 32,768 by default."`
-	Checkpoint int           `placeholder:"N" help:"Executed ordinals between two checkpoints, from which replicas go on whose peers no longer remember what they missed. 10,000 by default, or 64 MiB of updates."`
+	Checkpoint int           `placeholder:"N" help:"Executed ordinals between two checkpoints, from which replicas go on whose peers no longer remember what they missed. 2,000 by default, or 64 MiB of updates."`
 	App        string        `enum:"echo,digest,store" default:"echo" help:"The application: echo and digest have hardly any state, store has --state bytes."`
 	State      byteSize      `placeholder:"SIZE" help:"With --app store: how much state, for example 256MiB. 64 MiB by default."`
 	Soak       time.Duration `placeholder:"TIME" help:"Instead of a script: rounds of kills and restarts, pauses and partitions that --seed draws, for so long."`

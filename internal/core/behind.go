@@ -163,6 +163,9 @@ type told struct{ *Replica }
 // Held implements catchup.History.
 func (t told) Held() (first, last uint64) { return t.held.Base() + 1, t.Replica.executed() }
 
+// Tell implements catchup.History.
+func (t told) Tell(to group.ID, out *effect.Output) { t.tellStatus(group.SetOf(to), out) }
+
 // Link implements catchup.History.
 func (t told) Link(ordinal uint64) wire.Digest {
 	if at := t.held.At(ordinal); at != nil {

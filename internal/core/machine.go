@@ -45,7 +45,7 @@ type Checkpointed struct {
 
 // Behaviour is the number of what a Replica does: it rises with every change that lets the same inputs have other outputs. What
 // was recorded under another number cannot be given to this Replica again, because it might not remember what it said.
-const Behaviour = 4
+const Behaviour = 5
 
 // Tick is the input that only lets time pass.
 var Tick = Input{}

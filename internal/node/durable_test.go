@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/primebft/prime/config"
@@ -151,6 +152,46 @@ func TestModesAreFixed(t *testing.T) {
 	}
 }
 
+// TestDeafWhileRestoring: what comes while a replica goes through its log would be old afterwards, and stand before what helps it on. So it is
+// not taken, and the replica asks for what it lacks.
+func TestDeafWhileRestoring(t *testing.T) {
+	c := durableCluster(t)
+	c.openAll()
+	c.runAll(40, 1, 2, 3, 4)
+	c.nodes[3].CloseNow()
+	// The log is read when it is opened, to find where to begin, and then to go through it.
+	disk := &heldDisk{after: 2, reached: make(chan struct{}), release: make(chan struct{})}
+	n := c.open(4, echo, Options{Disk: disk, Check: true})
+	release := sync.OnceFunc(func() { close(disk.release) })
+	t.Cleanup(release)
+	<-disk.reached
+	c.runAll(20, 1, 2, 3)
+	for i, peer := range n.pool.Stats() {
+		if !n.Restoring() || peer.Bytes > 0 || peer.Accepted > 0 {
+			t.Errorf("restoring %v, and took of r%d: %+v", n.Restoring(), i+1, peer)
+		}
+	}
+	release()
+	c.runAll(10, 1, 2, 3, 4)
+	c.settle(1, 1, 2, 3, 4)
+}
+
+// heldDisk is the machine's disk, on which one read has to wait until it is released.
+type heldDisk struct {
+	file.System
+	after            int32 // so many other reads
+	reads            atomic.Int32
+	reached, release chan struct{}
+}
+
+func (d *heldDisk) Read(path string, into []byte) ([]byte, error) {
+	if d.reads.Add(1) == d.after+1 {
+		close(d.reached)
+		<-d.release
+	}
+	return d.System.Read(path, into)
+}
+
 // TestDiskFull: a replica whose disk is full says so and stops; the others go on, and it continues when there is room.
 func TestDiskFull(t *testing.T) {
 	c := durableCluster(t)
@@ -228,10 +269,10 @@ func (d *lockedDisk) Open(path string) (file.File, error) {
 	return d.wrap(d.disk.Open(path))
 }
 
-func (d *lockedDisk) Read(path string) ([]byte, error) {
+func (d *lockedDisk) Read(path string, into []byte) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.disk.Read(path)
+	return d.disk.Read(path, into)
 }
 
 func (d *lockedDisk) Cut(path string, size int64) error {

@@ -278,7 +278,10 @@ func (n *Node) begin() error {
 			n.checkpoints.agent.Deliver(n.checkpoints.ctx, group.ID(from), bytes)
 			return
 		}
-		n.pool.Offer(group.ID(from), class, bytes)
+		// Who goes through its log is as good as not there yet. What came meanwhile would be old when it is, and stand before what helps.
+		if !n.loop.restoring.Load() {
+			n.pool.Offer(group.ID(from), class, bytes)
+		}
 	})
 	if err != nil {
 		return err

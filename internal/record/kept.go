@@ -121,7 +121,7 @@ func (s *Start) Core(limits wire.Limits) (*Kept, error) {
 type found struct {
 	ordinal, from uint64
 	next, count   uint32 // part that comes next, and how many there are
-	parts         [][]byte
+	bytes         []byte // of all parts up to that
 }
 
 // Find looks for the place in a log where a replica can begin: the newest whole image that is of use, or the beginning; false if the
@@ -174,21 +174,24 @@ func (f *found) add(b []byte) *found {
 	at, count := binary.LittleEndian.Uint32(b[16:]), binary.LittleEndian.Uint32(b[20:])
 	if at == 0 {
 		f = &found{ordinal: ordinal, from: from, count: count}
+		if whole := uint64(count) * uint64(len(b)); whole <= mostAtOnce {
+			f.bytes = make([]byte, 0, whole)
+		}
 	}
 	if f == nil || at != f.next || at >= count || count != f.count || ordinal != f.ordinal || from != f.from {
 		return nil
 	}
 	f.next++
-	f.parts = append(f.parts, append([]byte(nil), b[partHeader:]...))
+	f.bytes = append(f.bytes, b[partHeader:]...)
 	return f
 }
 
+// mostAtOnce is the largest image for which there is memory before its parts have been read.
+const mostAtOnce = 256 << 20
+
 // begin lets a start go on with the image.
 func (f *found) begin(s *Start) error {
-	var b []byte
-	for _, p := range f.parts {
-		b = append(b, p...)
-	}
+	b := f.bytes
 	if len(b) < 4 || uint64(binary.LittleEndian.Uint32(b)) > uint64(len(b)-4) {
 		return errBad
 	}

@@ -45,43 +45,40 @@ func (p *Replay) After(s *Start, k *Kept) {
 
 // Run gives every recorded input to step, in order, until that returns an error. step gives it to the core and then calls Said
 // with what the core wants to send. A message of the replica's own that the core did not want to send in this replay is
-// ErrOther.
+// ErrOther. The log is read and decoded beside the steps: a start often shares a machine that others keep busy, and two threads get
+// twice the share of one.
 func (p *Replay) Run(log storage.Log, step func(Entry) error) error {
-	return log.Read(p.from, func(number uint64, r storage.Record) error {
-		each := func(e Entry) error {
-			p.last, e.In = max(p.last, e.Now), number
-			if e.Own {
-				if err := p.own(e.Input.Message); err != nil {
-					return err
-				}
+	reader := readAhead(log, p.from, p.decode)
+	defer reader.close()
+	for b := range reader.out {
+		for i := range b.entries {
+			if err := p.give(&b.entries[i], step); err != nil {
+				return fmt.Errorf("record %d: %w", b.entries[i].In, err)
 			}
-			if e.job != (wire.Digest{}) {
-				done, err := p.work(e.job)
-				if err != nil {
-					return err
-				}
-				e.Input.Done = done
-			}
-			return step(e)
 		}
-		var err error
-		switch r.Kind {
-		case kindInputs:
-			err = parseInputs(r.Data, p.decode, each)
-		case kindResumed:
-			var e Entry
-			if e, err = parseResumed(r.Data); err == nil {
-				err = each(e)
-			}
-		case kindImage:
-		default:
-			err = errBad
+		if b.err != nil {
+			return b.err
 		}
+	}
+	return nil
+}
+
+// give has the next input stepped, after what only a replay of everything before it can add to it.
+func (p *Replay) give(e *Entry, step func(Entry) error) error {
+	p.last = max(p.last, e.Now)
+	if e.Own {
+		if err := p.own(e.Input.Message); err != nil {
+			return err
+		}
+	}
+	if e.job != (wire.Digest{}) {
+		done, err := p.work(e.job)
 		if err != nil {
-			return fmt.Errorf("record %d: %w", number, err)
+			return err
 		}
-		return nil
-	})
+		e.Input.Done = done
+	}
+	return step(*e)
 }
 
 // Said takes what the core wants to send and to have done.

@@ -237,7 +237,7 @@ func (d *Disk) Open(path string) (file.File, error) {
 }
 
 // Read implements file.Disk.
-func (d *Disk) Read(path string) ([]byte, error) {
+func (d *Disk) Read(path string, _ []byte) ([]byte, error) {
 	if d.off {
 		return nil, ErrPower
 	}

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -22,8 +23,8 @@ type Disk interface {
 	Reserve(path string, size int64) error
 	// Rename gives a file another name, which no file has.
 	Rename(from, to string) error
-	// Read is what a file holds.
-	Read(path string) ([]byte, error)
+	// Read is what a file holds, in the memory of into if there is enough.
+	Read(path string, into []byte) ([]byte, error)
 	// Cut makes a file shorter, durably.
 	Cut(path string, size int64) error
 	// Remove removes a file.
@@ -115,7 +116,21 @@ func (System) Reserve(path string, size int64) error {
 func (System) Rename(from, to string) error { return os.Rename(from, to) }
 
 // Read implements Disk.
-func (System) Read(path string) ([]byte, error) { return os.ReadFile(path) }
+func (System) Read(path string, into []byte) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	b := bytes.NewBuffer(into[:0])
+	b.Grow(int(info.Size()) + bytes.MinRead) // room to see the end of the file in
+	_, err = b.ReadFrom(f)
+	return b.Bytes(), err
+}
 
 // Cut implements Disk.
 func (System) Cut(path string, size int64) error {

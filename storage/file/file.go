@@ -258,15 +258,16 @@ func (l *Log) Read(from uint64, each func(number uint64, r storage.Record) error
 	if from < segments[0].first {
 		return fmt.Errorf("log: record %d has been dropped: the first is %d", from, segments[0].first)
 	}
+	var memory []byte
 	for i, s := range segments {
 		if i+1 < len(segments) && segments[i+1].first <= from {
 			continue
 		}
-		b, err := l.disk.Read(s.path)
+		b, err := l.disk.Read(s.path, memory)
 		if err != nil {
 			return fmt.Errorf("log: %w", err)
 		}
-		b = b[min(headerSize, len(b)):]
+		memory, b = b, b[min(headerSize, len(b)):]
 		for number := s.first; number < next && (i+1 == len(segments) || number < segments[i+1].first); number++ {
 			e, err := parseRecord(b)
 			if err != nil || e.number != number {

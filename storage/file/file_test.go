@@ -145,7 +145,7 @@ func TestDamage(t *testing.T) {
 	final := 25 + len(storagetest.Numbered(40).Data)
 	for i, name := range names {
 		path := filepath.Join("log", name)
-		content, err := disk.Read(path)
+		content, err := disk.Read(path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,13 +37,13 @@ func (m *memoryDisk) MakeDir(string) error { return nil }
 func (m *memoryDisk) List(string) ([]string, error) {
 	return []string{fmt.Sprintf("%020d.log", 1)}, nil
 }
-func (m *memoryDisk) Read(string) ([]byte, error) { return m.content, nil }
-func (m *memoryDisk) SyncDir(string) error        { return nil }
-func (m *memoryDisk) Remove(string) error         { m.content = nil; return nil }
-func (m *memoryDisk) Create(string) (File, error) { return m, nil }
-func (m *memoryDisk) Open(string) (File, error)   { return m, nil }
-func (m *memoryDisk) Sync() error                 { return nil }
-func (m *memoryDisk) Close() error                { return nil }
+func (m *memoryDisk) Read(string, []byte) ([]byte, error) { return m.content, nil }
+func (m *memoryDisk) SyncDir(string) error                { return nil }
+func (m *memoryDisk) Remove(string) error                 { m.content = nil; return nil }
+func (m *memoryDisk) Create(string) (File, error)         { return m, nil }
+func (m *memoryDisk) Open(string) (File, error)           { return m, nil }
+func (m *memoryDisk) Sync() error                         { return nil }
+func (m *memoryDisk) Close() error                        { return nil }
 func (m *memoryDisk) Cut(_ string, size int64) error {
 	m.content = m.content[:size]
 	return nil

@@ -44,6 +44,7 @@ func (l *Log) load() error {
 			l.bytes += found[i].bytes
 		}
 	}
+	l.buffer = nil // for the next segment it was of use, for commits it is too large
 	return nil
 }
 
@@ -52,10 +53,11 @@ func (l *Log) loadSegment(s *segment, last bool) error {
 	if s.first != l.next {
 		return damaged(s.path, l.next, fmt.Sprintf("the segment that should begin with it begins with record %d", s.first))
 	}
-	b, err := l.disk.Read(s.path)
+	b, err := l.disk.Read(s.path, l.buffer)
 	if err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
+	l.buffer = b
 	format, owner, first, err := parseHeader(b)
 	switch {
 	case err != nil && last && len(b) <= headerSize:

@@ -28,6 +28,12 @@ func (p *past) Ordinal(ordinal uint64) wire.SegmentOrdinal {
 	o.Requests = slices.Clone(o.Requests)
 	return o
 }
+func (p *past) Tell(to group.ID, out *effect.Output) {
+	_, last := p.Held()
+	v := make(wire.Vector, 4)
+	m := &wire.Status{View: 1, Installed: 1, Executed: last, Oldest: p.first, Preorders: v, Held: v}
+	out.Sends = append(out.Sends, effect.Send{To: group.SetOf(to), Class: wire.Bounded, Msg: m})
+}
 
 // newPast is so many ordinals, each with requests of r2 of one update with so many bytes.
 func newPast(ordinals, requests, bytes int) *past {
@@ -187,6 +193,8 @@ func (r *race) deliver(l letter) {
 	case *wire.SegmentAsk:
 		r.asked[l.to]++
 		r.helpers[l.to].state.OnSegmentAsk(r.now, e, r.helpers[l.to].past, &out)
+	case *wire.Status:
+		r.r4.OnStatus(l.from, e.Msg.(*wire.Status))
 	case *wire.Outline:
 		r.r4.OnOutline(r.now, e, &out)
 	case *wire.Segment:
@@ -211,6 +219,19 @@ func TestWholeWay(t *testing.T) {
 		if count > 16 {
 			t.Errorf("%s is asked %d times", id, count)
 		}
+	}
+}
+
+// TestAskersHearHowFarOthersAre: what r4 last heard is old, as after a restart. It need not wait for the next STATUS of anybody.
+func TestAskersHearHowFarOthersAre(t *testing.T) {
+	t.Parallel()
+	r := newRace(t, newPast(1000, 3, 100))
+	for id := range r.helpers {
+		r.r4.OnStatus(id, &wire.Status{Executed: 100, Oldest: 1})
+	}
+	took := r.run(1000, time.Second)
+	if c := r.r4.Counters(); r.executed != 1000 || c.Rounds != 2 || took > 50*time.Millisecond {
+		t.Errorf("%d executed after %v: %+v", r.executed, took, c)
 	}
 }
 
@@ -243,8 +264,8 @@ func TestEdgesOfHistory(t *testing.T) {
 	if len(out.Sends) > 0 {
 		t.Error("it tells what it does not hold")
 	}
-	if h.state.OnSegmentAsk(r.now, say(4, &wire.SegmentAsk{From: 98, To: 100}), h.past, &out); len(out.Sends) != 1 {
-		t.Error("it does not tell what it holds")
+	if h.state.OnSegmentAsk(r.now, say(4, &wire.SegmentAsk{From: 98, To: 100}), h.past, &out); len(out.Sends) != 2 {
+		t.Error("it does not tell what it holds, and how far it is")
 	}
 }
 

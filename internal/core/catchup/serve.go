@@ -27,6 +27,8 @@ type History interface {
 	Link(ordinal uint64) wire.Digest
 	// Ordinal is one of Held with the contents of all its requests. The receiver may change it, but not the requests.
 	Ordinal(ordinal uint64) wire.SegmentOrdinal
+	// Tell tells a peer how far this replica is.
+	Tell(to group.ID, out *effect.Output)
 }
 
 // asker is what answering keeps of one peer.
@@ -82,11 +84,13 @@ func (s *State) Serve(now clock.Instant, h History, out *effect.Output) {
 	}
 }
 
-// answer answers a peer's questions as far as its credit goes.
+// answer answers a peer's questions as far as its credit goes. While it asks it hears how far this replica is, once in a Fetch interval, so
+// that its next round reaches as far.
 func (s *State) answer(now clock.Instant, to group.ID, h History, out *effect.Output) {
 	a := &s.askers[to.Index()]
 	if now >= a.refillAt {
 		a.credit, a.refillAt = ServeBytes, now.Add(s.cfg.Fetch)
+		h.Tell(to, out)
 	}
 	for len(a.asks) > 0 && a.credit > 0 {
 		q := a.asks[0]
