@@ -8,7 +8,12 @@ cd "$(dirname "$0")"
 # Each run prints the load, the events, how each replica came back, and for a restart how it went through its log.
 row() {
 	echo "== $*"
-	"$PRIME" lab "$@" 2>/dev/null | grep -E 'throughput|agreed|lost|^ +at |back in order|went through'
+	report=$("$PRIME" lab "$@" 2>/dev/null) || {
+		echo "$report"
+		echo "failed: $PRIME lab $*" >&2
+		exit 1
+	}
+	echo "$report" | grep -E 'throughput|agreed|lost|^ +at |back in order|went through'
 }
 
 # Away for 1 s and for 30 s, under the load of the demo.

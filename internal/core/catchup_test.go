@@ -270,6 +270,22 @@ func TestOwnQuestionsAreNotAnswered(t *testing.T) {
 	}
 }
 
+// Whoever asks for segments hears how far the replica is that answers, without waiting for its next STATUS.
+func TestWhoAsksHearsHowFarOthersAre(t *testing.T) {
+	t.Parallel()
+	c := newClaim(t, "group f=1"+quietly, "submit r2 a", "advance 30ms")
+	c.said = nil
+	c.send(1, effect.Send{To: group.SetOf(3), Class: wire.Bounded, Signed: c.sign(1, &wire.OutlineAsk{From: 0, To: 1})})
+	c.do("advance 5ms")
+	executed := c.machines[2].Status().Executed
+	for _, s := range c.said {
+		if m, ok := s.env.Msg.(*wire.Status); ok && s.by == 3 && s.to == group.SetOf(1) && m.Executed == executed && executed > 0 {
+			return
+		}
+	}
+	t.Errorf("r3, which executed %d ordinals, does not say so", executed)
+}
+
 // What is kept for others has limits of its own, in ordinals and in bytes, and what proves ordinals is forgotten before they are.
 func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()
