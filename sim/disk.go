@@ -263,7 +263,7 @@ func (w *world) fallen(n *node) {
 	d.writer.Take()
 	d.lost()
 	n.forgotten()
-	w.checkpoints.stable[n.id.Index()] = 0 // it may not remember
+	w.checkpoints.stable[n.id.Index()] = 0 // it may not remember; rise asks
 	w.note(w.now, "falls", n.id, 0, nil)
 }
 
@@ -295,7 +295,11 @@ func (w *world) rise(n *node, f *fall) {
 	}
 	if err := w.replay(n); err != nil {
 		w.fail("%s cannot continue: %v", n.id, err)
+		return
 	}
+	// What its log says is stable it keeps, as before.
+	stable := &w.checkpoints.stable[n.id.Index()]
+	*stable = max(*stable, n.status().Stable)
 }
 
 // replay gives a new machine what the log has. What the checkers have seen of it must be the same again; what they have not seen

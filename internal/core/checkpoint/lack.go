@@ -26,9 +26,9 @@ func (s *State) Deadline() clock.Instant { return s.lack.at }
 // in turn. Of those f+1 a single one is correct, and may have crashed: then nobody gives the state; or what led there was executed by that
 // one alone, and is needed by others, to whom this replica could neither tell it nor vote for it any more if it had gone past it.
 func (s *State) Advance(now clock.Instant, executed uint64, lacks bool, out *effect.Output) {
-	l, first, second := &s.lack, s.stable, s.offered
+	l, first := &s.lack, s.stable
 	if first.Ordinal <= executed {
-		first, second = second, effect.Stable{}
+		first = s.offered
 	}
 	if !lacks || first.Ordinal <= executed {
 		*l = lack{at: clock.Never}
@@ -40,10 +40,11 @@ func (s *State) Advance(now clock.Instant, executed uint64, lacks bool, out *eff
 	if newer := l.ordinal != 0 && first.Ordinal > l.ordinal; now < l.at && !newer {
 		return
 	}
-	l.second = l.ordinal == first.Ordinal && !l.second && second.Ordinal > first.Ordinal
+	second := s.newest() // shown by a peer, or by votes that came one by one
+	l.second = l.ordinal == first.Ordinal && !l.second && second != nil && second.Ordinal > first.Ordinal
 	l.at, l.ordinal = now.Add(patience*s.cfg.Interval), first.Ordinal
 	if l.second {
-		first = second
+		first = effect.Stable{Ordinal: second.Ordinal, Digest: second.Digest, Proof: second}
 	}
 	out.Lacks = &first
 	out.Emit(trace.Event{Kind: trace.Lacking, Ordinal: first.Ordinal})

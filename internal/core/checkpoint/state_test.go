@@ -235,6 +235,12 @@ func TestLacking(t *testing.T) {
 			t.Fatalf("again, %d: lacks %d, want %d: who has the state of either may have crashed, so both have their turn", k, got, want)
 		}
 	}
+	hears(s, 5, vote(2, 30, digest(3)), vote(3, 30, digest(3)), vote(2, 40, digest(4)))
+	for k, want := range []uint64{30, 10, 30} {
+		if got := lacks(s.Deadline(), 5, true); got != want {
+			t.Fatalf("again, %d: lacks %d, want %d: nobody shows a proof of the one that f+1 voted for, but their votes do", k, got, want)
+		}
+	}
 	if got := lacks(s.Deadline(), 10, true); got != 20 || s.Stable().Ordinal != 10 {
 		t.Fatalf("beyond the stable one: lacks %d", got)
 	}
