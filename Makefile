@@ -24,7 +24,7 @@ test:
 gates:
 	$(GO) test -timeout 60m ./sim -run 'TestPaper|TestExperimentOverDatagrams|TestReconciliationAttack|TestHidingAtOneSite|TestRepairBytes'
 
-# Every planted bug, in every way that it has to be found; `make test` takes a third of them.
+# Every planted bug, in every way that it has to be found; `make test` takes a fifth of them.
 bugs:
 	PRIME_EVERY_BUG=1 $(GO) test -timeout 60m ./sim -run 'TestPlantedBugs|TestDefectiveRules|TestBugsCanBePlanted'
 

@@ -46,6 +46,13 @@ type replica struct {
 	digest  string
 }
 
+// skip has it go on from a checkpoint: it has nothing before oldest.
+func (r *replica) skip(oldest uint64, digest string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.oldest, r.digest = oldest, digest
+}
+
 func (r *replica) Info() local.Info { return local.Info{Replica: r.id, Epoch: 1, UpdateBytes: 100} }
 
 func (r *replica) Submit(_ context.Context, payload []byte, done func(local.Result, error)) {
@@ -153,7 +160,7 @@ func TestSettle(t *testing.T) {
 			for seq := uint64(1); seq <= 3; seq++ {
 				s.recorder.done(0, 0, Ack{Client: [32]byte{1}, Seq: seq}, nil)
 			}
-			replicas[1].digest = c.digest
+			replicas[1].skip(0, c.digest)
 			replicas[0].deliver(1, 2, 3)
 			time.AfterFunc(50*time.Millisecond, func() { replicas[1].deliver(c.second...) }) // it is a little behind
 			o, err := s.Settle(t.Context())
@@ -179,7 +186,7 @@ func TestSkip(t *testing.T) {
 		for seq := uint64(1); seq <= 3; seq++ {
 			s.recorder.done(0, 0, Ack{Client: [32]byte{1}, Seq: seq}, nil)
 		}
-		replicas[1].digest, replicas[1].oldest = digest, 3
+		replicas[1].skip(3, digest)
 		replicas[0].deliver(1, 2, 3)
 		replicas[1].deliver(1, 2, 3)
 		o, err := s.Settle(t.Context())
