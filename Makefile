@@ -20,9 +20,9 @@ test:
 	$(GO) vet ./...
 	$(GO) test -race -timeout 60m ./...
 
-# What attacks may cost, in virtual time. Under the race detector, in `make test`, these experiments would take too long.
+# What attacks and absences may cost, in virtual time. Under the race detector, in `make test`, these worlds would take too long.
 gates:
-	$(GO) test -timeout 60m ./sim -run 'TestPaper|TestExperimentOverDatagrams|TestReconciliationAttack|TestHidingAtOneSite|TestRepairBytes'
+	$(GO) test -timeout 60m ./sim -run 'TestPaper|TestExperimentOverDatagrams|TestReconciliation|TestHidingAtOneSite|TestRepairBytes|TestBoundIsHeld|TestLongAbsences|TestComingBack|TestWideAreaWorlds|TestFloodOfEveryKind|TestCheckpointsWithLiars'
 
 # Every planted bug, in every way that it has to be found; `make test` takes a fifth of them.
 bugs:

@@ -8,6 +8,7 @@ import (
 
 // TestLongAbsences: whoever was away for long is back in time, in worlds of all kinds, and whatever f helpers do.
 func TestLongAbsences(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	back, caught := 0, 0
 	closest := 0.0

@@ -280,6 +280,7 @@ func TestSharedKey(t *testing.T) {
 // TestFloodOfEveryKind floods every kind of message in a quiet world, and expects that it arrives, or is refused by every receiver,
 // and that nothing breaks: bounded delay included.
 func TestFloodOfEveryKind(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	for _, kind := range attack.FloodKinds() {
 		p := quietPlan(1, 0)

@@ -21,6 +21,7 @@ func checkpointPlan(f, k int, attacks ...string) *plan {
 // TestCheckpointsWithLiars: a replica that was away until nobody knew what it missed goes on from a checkpoint, and everything that is
 // demanded of a world holds, whatever r3 does to checkpoints. With one more replica there is a quorum without both.
 func TestCheckpointsWithLiars(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	for _, attacks := range [][]string{nil, {"wrong-checkpoints"}, {"two-checkpoints"}, {"no-checkpoints"}, {"flood-checkpoints"},
 		{"forged-proofs"}, {"no-checkpoints", "forged-proofs"}} {

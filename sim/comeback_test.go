@@ -65,6 +65,7 @@ func away(t *testing.T, profile string, node config.Node, clients int, long time
 // TestComingBack: a replica that was away under a steady load is back at once: within 2 s of what it was away for, and for about the bytes
 // that the others sent meanwhile. docs/performance.md has the figures, "Coming back".
 func TestComingBack(t *testing.T) {
+	notUnderRace(t)
 	if testing.Short() {
 		t.Skip("simulates more than a minute of load")
 	}

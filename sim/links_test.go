@@ -46,6 +46,7 @@ func TestLeaderDiesFarAway(t *testing.T) {
 
 // TestWideAreaWorlds: hostile worlds over the links of every profile hold what they must, and one seed is one world.
 func TestWideAreaWorlds(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	for i, name := range wan.Presets() {
 		profile, _ := wan.Preset(name)

@@ -32,6 +32,7 @@ func besieged(seed uint64, inParts bool, attacks ...string) *plan {
 // TestReconciliationHoldsTheBound: what a faulty origin shows to some only delays nobody, as it comes in parts, whatever faulty
 // replicas do with their parts.
 func TestReconciliationHoldsTheBound(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	for _, c := range []struct {
 		attacks []string

@@ -88,6 +88,7 @@ func TestStarvedReplicasAreNotSilent(t *testing.T) {
 
 // TestBoundIsHeld: the phase in which updates are held to the bound is not empty, whatever kind of leader there is.
 func TestBoundIsHeld(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	var closest [4]float64
 	held, worlds, nested, peaceful := 0, 0, 0, 0

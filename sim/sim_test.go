@@ -11,6 +11,15 @@ import (
 
 var seeds = flag.Int("seeds", 40, "worlds that TestSeeds runs")
 
+// notUnderRace leaves a test of many worlds to `make gates`: the race detector makes it ten times slower, and finds nothing in what one
+// goroutine does.
+func notUnderRace(t *testing.T) {
+	t.Helper()
+	if underRace {
+		t.Skip("make gates runs it, without the race detector")
+	}
+}
+
 // TestSeeds runs worlds and expects no violation.
 func TestSeeds(t *testing.T) {
 	t.Parallel()
