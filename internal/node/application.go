@@ -170,8 +170,8 @@ func (t *transferring) begin() {
 // jump tells it of the gap and has a transfer point ordered. What the snapshot of a checkpoint holds is not its business.
 func (t *transferring) jump(at app.Position, _ func() (io.ReadCloser, error)) error {
 	t.begin()
+	t.waiting.Store(true) // before it knows: what is submitted because of that is refused
 	t.app.Gap(t.has, app.Position{Ordinal: at.Ordinal + 1, Index: 1})
-	t.waiting.Store(true)
 	t.request()
 	return nil
 }

@@ -34,6 +34,7 @@ type own struct {
 	last   app.Position
 	gap    bool
 	events []string
+	lost   func() bool // of what calls it
 }
 
 func (o *own) Deliver(batch []app.Record) [][]byte {
@@ -56,6 +57,9 @@ func (o *own) Deliver(batch []app.Record) [][]byte {
 func (o *own) Gap(after, next app.Position) {
 	if after != o.last || !after.Less(next) {
 		o.hub.bad = fmt.Sprintf("r%d: gap from %s to %s at %s", o.self, after, next, o.last)
+	}
+	if o.lost != nil && !o.lost() {
+		o.hub.bad = fmt.Sprintf("r%d knows of a gap while updates are taken for it", o.self)
 	}
 	o.gap = true
 	o.events = append(o.events, "gap")
@@ -126,6 +130,7 @@ func TestTransferPoints(t *testing.T) {
 		for i := range apps {
 			apps[i] = &own{hub: h, self: i + 2}
 			calls[i] = &transferring{app: apps[i], self: i + 2, request: func() { asked++ }}
+			apps[i].lost = calls[i].lost
 		}
 		for o := 0; o < len(all); o++ {
 			h.down = o+1 < len(all) && rapid.IntRange(0, 3).Draw(t, "down") == 0
@@ -149,6 +154,7 @@ func TestTransferPoints(t *testing.T) {
 					}
 					apps[i] = &own{hub: h, self: i + 2}
 					calls[i] = &transferring{app: apps[i], self: i + 2, request: func() { asked++ }}
+					apps[i].lost = calls[i].lost
 					if err := calls[i].jump(at, nil); err != nil {
 						t.Fatal(err)
 					}
