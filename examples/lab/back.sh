@@ -22,7 +22,7 @@ row --script away30.txt --duration 130s
 
 # Away until nobody holds what it missed: a state of 4 MiB, and one of 256 MiB.
 for size in 4MiB 256MiB; do
-	row --script gone.txt --duration 80s --rate 1000 --history 64 --checkpoint 400 --app store --state $size
+	row --script gone.txt --duration 120s --rate 1000 --history 64 --checkpoint 400 --app store --state $size
 done
 
 # Started again after kill -9: a log of about 64 MiB from its beginning, and one that is shortened at an image of the core.
