@@ -228,7 +228,7 @@ type Entry struct {
 	Now   clock.Instant
 	Input core.Input
 	Own   bool        // the message is of the replica itself
-	In    uint64      // record of the log that it is in; set by Run
+	In    uint64      // record of the log that it is in; set by whoever reads the log
 	job   wire.Digest // name of the job that is done; zero if the input is none
 }
 
