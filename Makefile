@@ -18,15 +18,15 @@ test:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) test -race -timeout 60m ./...
+	$(GO) test -race -timeout 30m ./...
 
 # What attacks and absences may cost, in virtual time. Under the race detector, in `make test`, these worlds would take too long.
 gates:
-	$(GO) test -timeout 60m ./sim -run 'TestPaper|TestExperimentOverDatagrams|TestReconciliation|TestHidingAtOneSite|TestRepairBytes|TestBoundIsHeld|TestLongAbsences|TestComingBack|TestWideAreaWorlds|TestFloodOfEveryKind|TestCheckpointsWithLiars'
+	$(GO) test -timeout 30m ./sim -run 'TestPaper|TestExperimentOverDatagrams|TestReconciliation|TestHidingAtOneSite|TestRepairBytes|TestBoundIsHeld|TestLongAbsences|TestComingBack|TestWideAreaWorlds|TestFloodOfEveryKind|TestCheckpointsWithLiars'
 
 # Every planted bug, in every way that it has to be found; `make test` takes a fifth of them.
 bugs:
-	PRIME_EVERY_BUG=1 $(GO) test -timeout 60m ./sim -run 'TestPlantedBugs|TestDefectiveRules|TestBugsCanBePlanted'
+	PRIME_EVERY_BUG=1 $(GO) test -timeout 30m ./sim -run 'TestPlantedBugs|TestDefectiveRules|TestBugsCanBePlanted'
 
 # Every fuzz target for FUZZTIME each; `make nightly` gives them a minute.
 fuzz:

@@ -11,9 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -32,7 +34,28 @@ func TestMain(m *testing.M) {
 
 func start(t *testing.T) (*appsocket.Server, string) {
 	t.Helper()
-	s, dir := appsocket.New(appsocket.Info{Replica: 2, Cluster: [32]byte{7}, Epoch: 1}, slog.New(slog.DiscardHandler)), t.TempDir()
+	return listen(t, appsocket.Info{Replica: 2, Cluster: [32]byte{7}, Epoch: 1})
+}
+
+// startReplaying is start for a durable replica, which may have started again: its application can be ahead of it.
+func startReplaying(t *testing.T) (*appsocket.Server, string) {
+	t.Helper()
+	return listen(t, appsocket.Info{Replica: 2, Cluster: [32]byte{7}, Epoch: 1, Replays: true})
+}
+
+// attached waits until a process is.
+func attached(t *testing.T, s *appsocket.Server) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !s.Attached(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("no process attaches")
+		}
+	}
+}
+
+func listen(t *testing.T, info appsocket.Info) (*appsocket.Server, string) {
+	t.Helper()
+	s, dir := appsocket.New(info, slog.New(slog.DiscardHandler)), t.TempDir()
 	if err := s.Listen(dir, ""); err != nil {
 		t.Fatal(err)
 	}

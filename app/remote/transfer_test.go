@@ -129,15 +129,15 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
-// TestRestore: a process gets the snapshot of a jump and the records after it; one that attaches meanwhile, too; one that has later
-// records gets none.
+// TestRestore: a process gets the snapshot of a jump and the records after it, whether it was attached before the replica jumped or
+// comes then; one that has later records gets none.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("state ", appsocket.MaxPiece/2)
 	at := app.Position{Ordinal: 20, Index: 3}
 	for name, c := range map[string]struct {
 		after app.Position
-		start uint64
+		has   uint64 // delivered to it before
 		want  string
 	}{
 		"new":       {app.Position{}, 0, large + "21" + "22"},
@@ -147,23 +147,35 @@ func TestRestore(t *testing.T) {
 		"one later": {app.Position{Ordinal: 21, Index: 1}, 0, "mine" + "22"},
 		"attached":  {app.Position{}, 3, large + "21" + "22"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, socket := start(t)
-			r := &register{state: []byte("mine")}
-			if c.start > 0 {
-				serve(t, socket, r, Options{})
-				want(t, s.Deliver(batch(1, c.start)), 1, c.start)
-			} else {
-				serve(t, socket, r, Options{After: c.after})
+		for _, first := range []string{"process", "jump"} {
+			if first == "jump" && c.has > 0 {
+				continue
 			}
-			if err := s.Jump(at, opened(large)); err != nil {
-				t.Fatal(err)
-			}
-			if len(s.Deliver(batch(21, 22))) != 2 || r.content() != c.want {
-				t.Fatalf("state of %d bytes, want %d", len(r.content()), len(c.want))
-			}
-		})
+			t.Run(name+", the "+first+" first", func(t *testing.T) {
+				t.Parallel()
+				s, socket := startReplaying(t)
+				r := &register{state: []byte("mine")}
+				jumped := make(chan error, 1)
+				jump := func() { jumped <- s.Jump(at, opened(large)) }
+				if first == "jump" {
+					go jump()
+					serve(t, socket, r, Options{After: c.after})
+				} else {
+					serve(t, socket, r, Options{After: c.after})
+					attached(t, s)
+					if c.has > 0 {
+						want(t, s.Deliver(batch(1, c.has)), 1, c.has)
+					}
+					go jump()
+				}
+				if err := <-jumped; err != nil {
+					t.Fatal(err)
+				}
+				if len(s.Deliver(batch(21, 22))) != 2 || r.content() != c.want {
+					t.Fatalf("state of %d bytes, want %d", len(r.content()), len(c.want))
+				}
+			})
+		}
 	}
 }
 
