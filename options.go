@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/primebft/prime/internal/node"
 	"github.com/primebft/prime/threshold"
@@ -107,6 +108,10 @@ func (o *options) connect(cfg Config) (transport.Transport, error) {
 	return wrapped, nil
 }
 
+// stale is how old what is sent may become for want of a connection: what is newer helps a peer that is back, what is older only keeps
+// it from that, because others fetch segments of the order by then.
+const stale = time.Second
+
 // links makes the transport, of TLS links unless one was given.
 func (o *options) links(cfg Config) (transport.Transport, error) {
 	if o.transport != nil {
@@ -115,7 +120,7 @@ func (o *options) links(cfg Config) (transport.Transport, error) {
 	c := cfg.Cluster
 	m := mesh.Options{
 		Self: cfg.Node.ID, ClusterID: c.ID, ConfigDigest: c.Digest(), Epoch: c.Epoch, Listener: o.peers, Key: cfg.Key,
-		Network: cfg.Node.Network, MaxFrame: node.MaxFrame(c), Logger: o.log, TimelyContract: timelyContract(cfg),
+		Network: cfg.Node.Network, MaxFrame: node.MaxFrame(c), Logger: o.log, TimelyContract: timelyContract(cfg), Stale: stale,
 	}
 	for _, r := range c.Replicas {
 		m.Peers = append(m.Peers, mesh.Peer{ID: r.ID, Address: r.PeerAddress, PublicKey: r.PublicKey})

@@ -118,15 +118,6 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	t.Run("the larger id dials", func(t *testing.T) {
-		t.Parallel()
-		cl := newCluster(t, 3)
-		r2 := cl.run(t, 2, nil)
-		if _, answer, err := cl.as(3, 2, transport.Timely).join(t, cl.peers[1].Address); err != nil || answer.answer != refused {
-			t.Errorf("answer %+v, error %v: want to be refused", answer, err)
-		}
-		r2.log.says(t, "peer=3", "the smaller id does that")
-	})
 }
 
 // TestBothSidesSayWhy: two real replicas that do not fit each other both tell their operators.

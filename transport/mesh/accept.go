@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -96,8 +95,13 @@ func (m *Mesh) greet(v *visitor, config *tls.Config) {
 		guard.trusted = true
 		err = v.conn.SetDeadline(time.Time{})
 	}
-	if err == nil {
+	if err == nil && !lane.peer.dials() {
 		lane.install(newLink(conn, v.conn))
+		return
+	}
+	if err == nil {
+		lane.called()
+		linger(v.conn)
 		return
 	}
 	if m.ctx.Err() == nil {
@@ -121,9 +125,6 @@ func (m *Mesh) identify(conn *tls.Conn) (peer int, l *lane, err error) {
 		return peer, nil, err
 	}
 	err = theirs.mismatch(m.own, peer)
-	if err == nil && m.peers[peer].dials() {
-		err = fmt.Errorf("%w: r%d dialled, but the replica with the smaller id does that", errHello, peer)
-	}
 	if err != nil {
 		_, _ = conn.Write(theirs.reply(m.own, refused).encode()) // as a courtesy
 		return peer, nil, err

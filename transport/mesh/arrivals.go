@@ -90,7 +90,7 @@ func (l *lane) relieve() {
 func (l *lane) deliver(frame []byte) {
 	l.delivering.Lock()
 	defer l.delivering.Unlock()
-	if l.peer.mesh.ctx.Err() != nil {
+	if l.peer.mesh.ctx.Err() != nil || l.peer.mesh.stoodStill() {
 		return
 	}
 	l.recvCount.Add(1)

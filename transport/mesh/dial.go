@@ -57,6 +57,7 @@ func (l *lane) dialLoop() {
 		}
 		select {
 		case <-time.After(pause.next()):
+		case <-l.hurry:
 		case <-m.ctx.Done():
 		}
 	}

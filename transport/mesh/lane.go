@@ -20,10 +20,12 @@ type link struct {
 	raw  net.Conn
 	dead chan struct{} // closed by fail
 	once sync.Once
+
+	since time.Time // when it was made
 }
 
 func newLink(conn *tls.Conn, raw net.Conn) *link {
-	return &link{conn: conn, raw: raw, dead: make(chan struct{})}
+	return &link{conn: conn, raw: raw, dead: make(chan struct{}), since: time.Now()}
 }
 
 // fail ends the link and reports whether it was the first to do so.
@@ -46,6 +48,7 @@ type lane struct {
 	demand  chan struct{} // closed when the link is wanted; BULK only, others are always wanted
 	wanted  atomic.Bool   // demand is closed
 	request atomic.Bool   // RECON only: ask the peer to dial BULK
+	hurry   chan struct{} // the peer has called: dial now
 
 	sentBytes, sentCount, recvBytes, recvCount atomic.Uint64
 	delivering                                 sync.Mutex // held while the handler is called
@@ -72,7 +75,7 @@ type lane struct {
 
 func newLane(p *peer, c transport.Class) *lane {
 	return &lane{peer: p, class: c, wake: make(chan struct{}, 1), demand: make(chan struct{}), changed: make(chan struct{}),
-		drain: make(chan struct{}, 1), arrivals: arrivals{wake: make(chan struct{}, 1)}}
+		drain: make(chan struct{}, 1), hurry: make(chan struct{}, 1), arrivals: arrivals{wake: make(chan struct{}, 1)}}
 }
 
 // current is the live link, or nil.
@@ -108,6 +111,9 @@ func (l *lane) install(n *link) {
 	close(l.changed)
 	l.changed = make(chan struct{})
 	complete := p.complete()
+	if stale := p.mesh.o.Stale; stale > 0 && old == nil {
+		p.dropped.Add(uint64(p.queue.Expire(l.class, p.mesh.clock.Now()-clock.Instant(stale))))
+	}
 	p.mu.Unlock()
 	l.begin(n)
 	l.rouse()
@@ -141,6 +147,7 @@ func (l *lane) lost(n *link, err error) {
 	}
 	p.mu.Unlock()
 	l.rouse()
+	signal(p.down)
 	if first && p.mesh.ctx.Err() == nil {
 		p.mesh.warn(p.ID, "connection lost", slog.String("class", l.class.String()), slog.String("cause", clip(err.Error())))
 	}
@@ -167,9 +174,12 @@ func (l *lane) blame(err error) {
 }
 
 // rouse makes the writer look again.
-func (l *lane) rouse() {
+func (l *lane) rouse() { signal(l.wake) }
+
+// signal lets whoever waits for c, which has room for one, go on.
+func signal(c chan<- struct{}) {
 	select {
-	case l.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -189,10 +199,7 @@ func (l *lane) want() {
 func (l *lane) ask() {
 	l.request.Store(true)
 	l.rouse()
-	select {
-	case l.drain <- struct{}{}:
-	default:
-	}
+	signal(l.drain)
 }
 
 // sleep waits until there may be something to write, and reports whether the link is still alive.

@@ -48,6 +48,7 @@ type Mesh struct {
 	started   bool
 	closed    bool
 	strangers atomic.Uint64
+	looked    atomic.Int64 // when this process last saw that it runs
 
 	path     transport.Path                  // nil: the network
 	pumped   bool                            // lanes have pumps
@@ -138,6 +139,7 @@ func (m *Mesh) Start(h transport.Handler) error {
 		}
 	}
 	m.pumped = m.path != nil || len(m.sockets.all) > 0 || m.o.Network.RateBits > 0
+	m.looked.Store(int64(m.clock.Now()))
 	m.watchAddresses()
 	for _, conn := range m.sockets.all {
 		m.wg.Go(func() { m.receiveLoop(conn) })
@@ -148,6 +150,9 @@ func (m *Mesh) Start(h transport.Handler) error {
 		}
 	}
 	m.wg.Go(m.acceptLoop)
+	if m.o.Stale > 0 {
+		m.wg.Go(m.vigilLoop)
+	}
 	return nil
 }
 

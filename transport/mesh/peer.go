@@ -28,6 +28,7 @@ type peer struct {
 	mu     sync.Mutex // of all below, and of the lanes' links and sessions
 	queue  *schedule.Scheduler
 	shared *datagram.Shared // what the lanes' datagrams have in common
+	down   chan struct{}    // told when a lane has lost its link
 }
 
 func newPeer(m *Mesh, configured Peer, s secret, sources int) *peer {
@@ -43,6 +44,7 @@ func newPeer(m *Mesh, configured Peer, s secret, sources int) *peer {
 			Timely:      m.o.TimelyContract,
 		}),
 		shared: datagram.NewShared(m.o.Network.RateBits),
+		down:   make(chan struct{}, 1),
 	}
 	for i := range p.lanes {
 		class := transport.Class(i + 1)
@@ -69,6 +71,9 @@ func (p *peer) start() {
 			p.mesh.wg.Go(l.dialLoop)
 		}
 	}
+	if !p.dials() {
+		p.mesh.wg.Go(p.callLoop)
+	}
 }
 
 func (p *peer) stop() {
@@ -87,10 +92,7 @@ func (p *peer) send(f transport.Frame) {
 			slog.Int("bytes", len(f.Bytes)), slog.String("class", f.Class.String()))
 		return
 	}
-	var now clock.Instant
-	if f.Class == transport.Timely {
-		now = p.mesh.clock.Now() // only contracts ask for it
-	}
+	now := p.mesh.clock.Now()
 	p.mu.Lock()
 	v := p.queue.Push(now, f)
 	l := p.lane(v.Class)
@@ -133,6 +135,10 @@ func (p *peer) account(f transport.Frame, v schedule.Verdict) {
 func (p *peer) take(l *lane, link *link, block bool, dst [][]byte) (_ [][]byte, alive bool) {
 	for {
 		p.mu.Lock()
+		if l.link != link { // it has been replaced: what waits is for the new one
+			p.mu.Unlock()
+			return dst, false
+		}
 		var now clock.Instant
 		if p.queue.Paced() {
 			now = p.mesh.clock.Now()

@@ -295,6 +295,10 @@ func (l *lane) flow(x piece) {
 func (l *lane) drainTo(link *link, block bool, dst []piece) (_ []piece, alive bool) {
 	for {
 		l.peer.mu.Lock()
+		if l.link != link {
+			l.peer.mu.Unlock()
+			return dst, false
+		}
 		dst = append(dst, l.stream...)
 		clear(l.stream)
 		l.stream, l.flowing = l.stream[:0], 0

@@ -1,5 +1,7 @@
 package schedule
 
+import "github.com/primebft/prime/internal/clock"
+
 // quantum is how many bytes a source may send in its turn.
 const quantum = 1500
 
@@ -13,6 +15,7 @@ const none = -1
 // slot is a place in the memory that the sources of a queue share: a waiting frame, or a link of the chain of free slots.
 type slot struct {
 	bytes []byte
+	since clock.Instant // when it was queued
 	next  int32
 }
 
@@ -60,7 +63,7 @@ func newQueue(sources, budget int) queue {
 
 // push queues a frame and returns how many frames were dropped for it, and whether it was queued. When the budget is full,
 // the source that uses most of it loses its oldest frame, of those that yield if it has any.
-func (q *queue) push(src int, yields bool, bytes []byte) (dropped int, queued bool) {
+func (q *queue) push(now clock.Instant, src int, yields bool, bytes []byte) (dropped int, queued bool) {
 	cost := len(bytes) + FrameCost
 	if cost > q.budget {
 		return 1, false
@@ -69,7 +72,7 @@ func (q *queue) push(src int, yields bool, bytes []byte) (dropped int, queued bo
 		q.drop(q.largest(src))
 		dropped++
 	}
-	i := q.take(bytes)
+	i := q.take(slot{bytes, now, none})
 	s := &q.sources[src]
 	c := &s.chains[0]
 	if yields {
@@ -208,15 +211,30 @@ func (q *queue) largest(src int) int {
 }
 
 // take puts a frame into a free slot. Slots are never given back: their number is bounded by the budget.
-func (q *queue) take(bytes []byte) int32 {
+func (q *queue) take(frame slot) int32 {
 	i := q.free
 	if i == none {
-		q.slots = append(q.slots, slot{bytes: bytes, next: none})
+		q.slots = append(q.slots, frame)
 		return int32(len(q.slots) - 1)
 	}
 	q.free = q.slots[i].next
-	q.slots[i] = slot{bytes: bytes, next: none}
+	q.slots[i] = frame
 	return i
+}
+
+// expire removes the frames that were queued before a time, and returns how many.
+func (q *queue) expire(before clock.Instant) (dropped int) {
+	for i := range q.sources {
+		s := &q.sources[i]
+		for j := range s.chains {
+			c := &s.chains[j]
+			for c.head != none && q.slots[c.head].since < before {
+				q.unchain(s, c)
+				dropped++
+			}
+		}
+	}
+	return dropped
 }
 
 func (q *queue) append(r *round, i int32) {

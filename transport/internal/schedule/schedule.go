@@ -109,8 +109,13 @@ func (s *Scheduler) Push(now clock.Instant, f transport.Frame) Verdict {
 			s.demoted[f.Source]++
 		}
 	}
-	v.Dropped, v.Queued = s.queues[index(v.Class)].push(f.Source, f.Yields, f.Bytes)
+	v.Dropped, v.Queued = s.queues[index(v.Class)].push(now, f.Source, f.Yields, f.Bytes)
 	return v
+}
+
+// Expire drops the frames of a class that were queued before a time, and returns how many.
+func (s *Scheduler) Expire(c transport.Class, before clock.Instant) (dropped int) {
+	return s.queues[index(c)].expire(before)
 }
 
 // Demoted is how many frames of a source, 1..Sources, exceeded its TIMELY contract.

@@ -3,6 +3,7 @@ package schedule
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"testing"
 	"time"
 
@@ -283,5 +284,35 @@ func TestYields(t *testing.T) {
 	}
 	if want := []byte{3, 5, 2, 4}; !bytes.Equal(got, want) {
 		t.Errorf("frames go in the order %v, want %v", got, want)
+	}
+}
+
+// TestExpire: what was queued before a time goes, of all sources and of those frames that yield too; what came later stays in order.
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	s := New(Options{Sources: 3, BudgetBytes: 1 << 20})
+	for number := range 12 {
+		f := frame(bounded, 1+number%3, number, 10)
+		f.Yields = number%2 == 0
+		s.Push(clock.Instant(number), f)
+	}
+	s.Push(0, frame(recon, 1, 99, 10)) // of another class
+	if dropped := s.Expire(bounded, 6); dropped != 6 || s.Pending(bounded) != 6 || s.Pending(recon) != 1 {
+		t.Fatalf("%d dropped, %d left", dropped, s.Pending(bounded))
+	}
+	if dropped := s.Expire(bounded, 6); dropped != 0 {
+		t.Fatalf("%d dropped again", dropped)
+	}
+	frames, _ := s.Take(0, bounded, 1000, nil)
+	var got []int
+	for _, f := range frames {
+		got = append(got, numberOf(f))
+	}
+	slices.Sort(got)
+	if want := []int{6, 7, 8, 9, 10, 11}; !slices.Equal(got, want) {
+		t.Errorf("left %v, want %v", got, want)
+	}
+	if s.Queued() != 10+FrameCost {
+		t.Errorf("%d bytes charged for one frame", s.Queued())
 	}
 }
