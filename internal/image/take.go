@@ -225,18 +225,28 @@ func (i *Image) Size() int {
 // Append appends the image: the fingerprint, the number of envelopes, each with twice its length before it, and the structure. Of a
 // PO-REQUEST without a proof the content is there, and one more than twice the length.
 func (i *Image) Append(b []byte) []byte {
-	b = append(b, i.fingerprint[:]...)
-	b = binary.AppendUvarint(b, uint64(len(i.envelopes)))
-	for _, e := range i.envelopes {
-		if e.Raw == nil {
-			b = binary.AppendUvarint(b, uint64(len(e.Content))*2+1)
-			b = append(b, e.Content...)
-			continue
-		}
-		b = binary.AppendUvarint(b, uint64(len(e.Raw))*2)
-		b = append(b, e.Raw...)
+	for piece := range i.Pieces {
+		b = append(b, piece...)
 	}
-	return append(b, i.structure...)
+	return b
+}
+
+// Pieces is what Append appends, for who wants it elsewhere than in one place. A piece is good until the next.
+func (i *Image) Pieces(yield func([]byte) bool) {
+	var number [binary.MaxVarintLen64]byte
+	if !yield(i.fingerprint[:]) || !yield(binary.AppendUvarint(number[:0], uint64(len(i.envelopes)))) {
+		return
+	}
+	for _, e := range i.envelopes {
+		content, length := e.Raw, uint64(len(e.Raw))*2
+		if e.Raw == nil {
+			content, length = e.Content, uint64(len(e.Content))*2+1
+		}
+		if !yield(binary.AppendUvarint(number[:0], length)) || !yield(content) {
+			return
+		}
+	}
+	yield(i.structure)
 }
 
 // errBad says that bytes are no image.

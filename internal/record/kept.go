@@ -80,19 +80,29 @@ func (i *Image) Size() int { return i.taken.Size() }
 // image.
 func (i *Image) Parts(most int) []storage.Record {
 	text, _ := json.Marshal(i.Began) // of numbers: cannot fail
-	b := make([]byte, 0, i.taken.Size()+len(text)+8)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(text)))
-	b = i.taken.Append(append(b, text...))
-	count := (len(b) + most - 1) / most
 	var parts []storage.Record
-	for at := range count {
-		piece := b[at*most : min((at+1)*most, len(b))]
-		data := make([]byte, 0, partHeader+len(piece))
-		data = binary.LittleEndian.AppendUint64(data, i.From)
-		data = binary.LittleEndian.AppendUint64(data, i.Ordinal)
-		data = binary.LittleEndian.AppendUint32(data, uint32(at))
-		data = binary.LittleEndian.AppendUint32(data, uint32(count))
-		parts = append(parts, storage.Record{Kind: kindImage, Data: append(data, piece...)})
+	var last []byte // of parts, which is being filled
+	fill := func(piece []byte) bool {
+		for len(piece) > 0 {
+			if len(last) == 0 || len(last) == partHeader+most {
+				last = make([]byte, partHeader, partHeader+most)
+				parts = append(parts, storage.Record{Kind: kindImage})
+			}
+			n := min(len(piece), partHeader+most-len(last))
+			last = append(last, piece[:n]...)
+			parts[len(parts)-1].Data, piece = last, piece[n:]
+		}
+		return true
+	}
+	fill(binary.LittleEndian.AppendUint32(nil, uint32(len(text))))
+	fill(text)
+	i.taken.Pieces(fill)
+	for at := range parts {
+		head := parts[at].Data
+		binary.LittleEndian.PutUint64(head, i.From)
+		binary.LittleEndian.PutUint64(head[8:], i.Ordinal)
+		binary.LittleEndian.PutUint32(head[16:], uint32(at))
+		binary.LittleEndian.PutUint32(head[20:], uint32(len(parts)))
 	}
 	return parts
 }
