@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/primebft/prime/internal/clock"
 	"github.com/primebft/prime/internal/core"
@@ -163,12 +164,24 @@ func (j *journal) congested() bool {
 	return j.bytes > journalLimit
 }
 
+// After a commit the next waits for twice as long as it took, and for commitGap at most: on a busy machine a commit costs more than the
+// wait for more to commit with it.
+const commitGap = 5 * time.Millisecond
+
 // run commits until stop, and then what is left.
 func (j *journal) run(stop <-chan struct{}) {
+	gap := time.NewTimer(0)
+	defer gap.Stop()
 	for {
 		select {
 		case <-j.ready:
+			select {
+			case <-gap.C:
+			case <-stop:
+			}
+			began := time.Now()
 			j.commit()
+			gap.Reset(min(commitGap, 2*time.Since(began)))
 		case <-stop:
 			j.mark()
 			j.commit()
