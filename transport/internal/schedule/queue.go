@@ -5,7 +5,7 @@ import "github.com/primebft/prime/internal/clock"
 // quantum is how many bytes a source may send in its turn.
 const quantum = 1500
 
-// FrameCost is how many bytes a frame is charged beside its own bytes: the memory of its slot, which is also about what framing and
+// FrameCost is how many bytes a frame is charged beside its own bytes: about the memory of its slot, which is also about what framing and
 // encryption add on the wire. It makes a flood of tiny frames as expensive as it is.
 const FrameCost = 32
 
