@@ -26,7 +26,7 @@ gates:
 
 # Every planted bug, in every way that it has to be found; `make test` takes a fifth of them.
 bugs:
-	PRIME_EVERY_BUG=1 $(GO) test -timeout 30m ./sim -run 'TestPlantedBugs|TestDefectiveRules|TestBugsCanBePlanted'
+	PRIME_EVERY_BUG=1 $(GO) test -timeout 90m ./sim -run 'TestPlantedBugs|TestDefectiveRules|TestBugsCanBePlanted'
 
 # Every fuzz target for FUZZTIME each; `make nightly` gives them a minute.
 fuzz:
