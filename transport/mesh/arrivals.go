@@ -57,7 +57,7 @@ func (l *lane) deliverLoop() {
 		batch, l.arrivals.frames = l.arrivals.frames, batch[:0]
 		p.mu.Unlock()
 		for _, frame := range batch {
-			l.deliver(frame)
+			l.deliver(frame, nil)
 			p.mu.Lock()
 			l.arrivals.bytes -= len(frame)
 			if l.arrivals.bytes < arrivalBytes/2 {
@@ -86,11 +86,11 @@ func (l *lane) relieve() {
 	}
 }
 
-// deliver gives a frame to the handler, one at a time.
-func (l *lane) deliver(frame []byte) {
+// deliver gives a frame, of a connection or of a datagram, to the handler, one at a time.
+func (l *lane) deliver(frame []byte, of *link) {
 	l.delivering.Lock()
 	defer l.delivering.Unlock()
-	if l.peer.mesh.ctx.Err() != nil || l.peer.mesh.stoodStill() {
+	if l.peer.mesh.ctx.Err() != nil || l.peer.mesh.stoodStill() || of != nil && of.old.Load() { // in this order: see look
 		return
 	}
 	l.recvCount.Add(1)

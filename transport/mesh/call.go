@@ -21,8 +21,7 @@ func (p *peer) callLoop() {
 	m := p.mesh
 	pause := backoff{least: m.o.Network.DialMin, most: m.o.Network.DialMax}
 	for m.ctx.Err() == nil {
-		missing := p.missing()
-		if len(missing) == 0 {
+		if len(p.missing()) == 0 {
 			pause.reset()
 			select {
 			case <-p.down:
@@ -83,6 +82,15 @@ func (m *Mesh) vigilLoop() {
 	}
 }
 
+// outdate makes what has come by a peer's connections old.
+func (p *peer) outdate() {
+	for _, l := range p.lanes {
+		if link := l.current(); link != nil {
+			link.old.Store(true)
+		}
+	}
+}
+
 // stoodStill reports whether this process has not looked for so long that it must have stood still: it was stopped, or its machine
 // was. Peers went on sending, and what came of it is old: it would cost more than it helps, before anything new is seen.
 func (m *Mesh) stoodStill() bool {
@@ -92,13 +100,15 @@ func (m *Mesh) stoodStill() bool {
 // still is how long ago this process looked.
 func (m *Mesh) still() time.Duration { return m.clock.Now().Sub(clock.Instant(m.looked.Load())) }
 
-// look makes all connections anew if this process has stood still. What is in them was refused until then, and goes with them.
+// look makes all connections anew if this process has stood still. What is in them was refused until then, and what has been read and
+// not delivered is refused afterwards.
 func (m *Mesh) look() {
 	if m.stoodStill() {
 		m.warn(0, "this process stood still: it makes its connections anew and drops what has waited in them",
 			slog.Duration("for", m.still()))
 		for _, p := range m.peers {
 			if p != nil {
+				p.outdate()
 				p.stop()
 			}
 		}

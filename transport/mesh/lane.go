@@ -21,7 +21,8 @@ type link struct {
 	dead chan struct{} // closed by fail
 	once sync.Once
 
-	since time.Time // when it was made
+	since time.Time   // when it was made
+	old   atomic.Bool // this process stood still meanwhile: what came by it is not wanted
 }
 
 func newLink(conn *tls.Conn, raw net.Conn) *link {

@@ -6,7 +6,8 @@
 // transport/internal/seal), so that a lost packet delays nothing but itself; a connection is then what keys come from, what large
 // frames and BULK take, and what everything falls back to. See docs/adr/0008.
 //
-// On a connection, after the handshake and one hello each way, frames follow each other: a 4-byte little-endian length and so
+// The replica with the smaller id dials; the other calls it if it has to wait. On a connection, after the handshake and one hello each
+// way, frames follow each other: a 4-byte little-endian length and so
 // many bytes. A length of zero on the RECON connection asks the peer, who is the one to dial, to open the BULK connection.
 package mesh
 

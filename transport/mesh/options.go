@@ -65,7 +65,7 @@ type Options struct {
 	Logger         *slog.Logger              // nil: nothing is logged
 	TimelyContract Contract                  // per source and link
 	WriteTimeout   time.Duration             // a peer that takes or acknowledges nothing for so long is disconnected; 10 s if zero
-	Stale          time.Duration             // what has waited for so long for a connection is dropped when there is one; 0: never
+	Stale          time.Duration             // what has waited for so long for a connection is dropped, and what came while this process stood still for twice as long; 0: never
 }
 
 // Defaults for settings that are zero.

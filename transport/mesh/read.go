@@ -61,7 +61,7 @@ func (l *lane) read(link *link) error {
 			p.lane(transport.Bulk).want()
 			continue
 		}
-		l.deliver(frame)
+		l.deliver(frame, link)
 	}
 }
 
